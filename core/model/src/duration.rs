@@ -1,0 +1,38 @@
+//! Durations as people write them: a number and a unit, `"2s"`, `"150ms"`, `"1m 30s"`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+/// Reads a duration with its unit.
+///
+/// # Errors
+/// A text that names what is wrong, for a person.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{text:?} is not a duration such as \"2s\" or \"150ms\": {error}"))
+}
+
+/// Writes a duration the way `parse_duration` reads it.
+pub fn format_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// For `#[serde(with = "crate::duration::text")]`.
+pub(crate) mod text {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_duration(*value))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_duration(&text).map_err(de::Error::custom)
+    }
+}

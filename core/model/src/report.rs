@@ -1,0 +1,233 @@
+//! What instances say of themselves, and of the servers that they see.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Epoch, Fault, InstanceId, PoolId, Position, Revision, ServerKey};
+
+/// What part a process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Balancer,
+    Orchestrator,
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Balancer => "balancer",
+            Self::Orchestrator => "orchestrator",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// Where the state that an instance acts on comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It has none yet.
+    #[default]
+    Nothing,
+    /// Its own state file, since it has not reached the registry.
+    Disk,
+    Registry,
+}
+
+/// An element that an instance cannot apply.
+pub type Nack = Fault;
+
+/// What one instance says of itself; the registry adds when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub instance: InstanceId,
+    pub role: Role,
+    /// The address at which clients reach it. Another instance that registers with it supersedes this one.
+    pub advertise: String,
+    #[serde(default)]
+    pub region: String,
+    #[serde(default)]
+    pub zone: String,
+    /// Where every part of it stands; nothing before its first table.
+    pub applied: Option<Position>,
+    #[serde(default)]
+    pub origin: Origin,
+    /// Requests in flight, tunnels included, for each server that is leaving: those draining or disabled,
+    /// and those removed, also when they are none. A server that is absent here is not known to be at zero.
+    #[serde(default)]
+    pub leaving: BTreeMap<ServerKey, ServerLoad>,
+    /// Elements that it cannot apply.
+    #[serde(default)]
+    pub nacks: Vec<Nack>,
+    /// Withdrawals that it holds back.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+}
+
+/// How busy one incarnation of a server is, as one balancer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerLoad {
+    pub incarnation: Revision,
+    pub in_flight: u64,
+}
+
+/// A mass withdrawal that a balancer holds back for one pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub pool: PoolId,
+    /// Where the registry stood when the withdrawal was seen.
+    pub position: Position,
+    /// The servers that the registry no longer has, or calls down against the balancer's own evidence, and
+    /// that are still in use: the first of them, since every report repeats them.
+    pub servers: Vec<ServerKey>,
+    /// How many they are; 0 where an older version reports, which names them all.
+    #[serde(default)]
+    pub total: usize,
+}
+
+impl Hold {
+    /// How many servers are named at most.
+    pub const NAMED_MAX: usize = 100;
+
+    /// A hold of no servers yet.
+    pub fn new(pool: PoolId, position: Position) -> Self {
+        Self {
+            pool,
+            position,
+            servers: Vec::new(),
+            total: 0,
+        }
+    }
+
+    pub fn add(&mut self, server: &ServerKey) {
+        self.total += 1;
+        if self.servers.len() < Self::NAMED_MAX {
+            self.servers.push(server.clone());
+        }
+    }
+
+    /// How many servers are held back, those included that are not named.
+    pub fn size(&self) -> usize {
+        self.total.max(self.servers.len())
+    }
+}
+
+/// What an operator decided on a held withdrawal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldDecision {
+    Confirm,
+    Reject,
+}
+
+/// The record of a decision: it covers what was withdrawn from the pool up to a revision of an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruling {
+    pub epoch: Epoch,
+    pub revision: Revision,
+    pub decision: HoldDecision,
+}
+
+/// A report, and its age by the registry's own clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    pub report: Report,
+    pub age: Duration,
+}
+
+/// A server's own lease, and its state by the registry's own clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    pub key: ServerKey,
+    /// Since it was last renewed.
+    pub age: Duration,
+    /// How long a renewal lasts.
+    pub lifetime: Duration,
+}
+
+impl Registration {
+    /// Whether a renewal was missed.
+    pub fn is_expired(&self) -> bool {
+        self.age > self.lifetime
+    }
+}
+
+/// How a balancer saw a server fail, before the first byte of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspicionKind {
+    /// No connection came about: nothing was sent.
+    Connect,
+    /// The connection broke.
+    Reset,
+    /// Nothing came in time.
+    Timeout,
+    /// What came is not HTTP.
+    BadResponse,
+}
+
+impl SuspicionKind {
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Reset, Self::Timeout, Self::BadResponse];
+
+    /// As it is spelt wherever it is text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::BadResponse => "bad_response",
+        }
+    }
+}
+
+/// Said at once by a balancer that saw a server fail; the leader's probe decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspicion {
+    pub instance: InstanceId,
+    pub server: ServerKey,
+    pub incarnation: Revision,
+    pub kind: SuspicionKind,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_counts_every_server_and_names_the_first_hundred() {
+        let position = Position {
+            epoch: Epoch::random(),
+            revision: Revision(1),
+            id: crate::RevisionId::random(),
+        };
+        let mut hold = Hold::new(PoolId::standard(), position);
+        for number in 0..250 {
+            let key = format!("default/s{number}").parse().unwrap();
+            hold.add(&key);
+        }
+        assert_eq!((hold.size(), hold.servers.len()), (250, 100));
+    }
+
+    #[test]
+    fn a_hold_that_an_older_version_reports_counts_what_it_names() {
+        let position =
+            serde_json::json!({"epoch": uuid::Uuid::nil(), "revision": 4, "id": uuid::Uuid::nil()});
+        let hold = serde_json::json!({"pool": "default", "position": position,
+            "servers": ["default/s2", "default/s3"]});
+        let hold: Hold = serde_json::from_value(hold).unwrap();
+        assert_eq!(hold.size(), 2);
+    }
+
+    #[test]
+    fn a_failure_is_spelt_the_same_everywhere() {
+        for kind in SuspicionKind::ALL {
+            let json = serde_json::to_value(kind).unwrap();
+            assert_eq!(json, kind.as_str());
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What makes an element valid, beyond its shape. All problems are found together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CheckKind, HealthCheck, Pool, Server, WEIGHT_MAX, format_duration};
+
+/// One thing wrong with an element: the field and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{field}: {rule}")]
+pub struct Problem {
+    /// The path of the field, dots between its parts: `health.interval`.
+    pub field: String,
+    pub rule: String,
+}
+
+/// The rule that a field breaks which this version does not know.
+const KNOWN: &str = "is not a known field";
+
+impl Problem {
+    /// A field that this version does not know.
+    pub fn unknown_field(field: impl Into<String>) -> Self {
+        let (field, rule) = (field.into(), KNOWN.into());
+        Self { field, rule }
+    }
+
+    /// Whether the field is one that this version does not know: a mistake where a person sent it, none where
+    /// a newer version stored it.
+    pub fn is_unknown_field(&self) -> bool {
+        self.rule == KNOWN
+    }
+}
+
+/// What is wrong with a stored element, of what validation found. A newer version's fields are no reason to
+/// refuse it: this may be an older process that reads it, or writes it again.
+pub fn first_grave(found: Result<(), Vec<Problem>>) -> Option<Problem> {
+    let mut problems = found.err().into_iter().flatten();
+    problems.find(|problem| !problem.is_unknown_field())
+}
+
+/// Fields that this version does not know.
+///
+/// A stored element may carry a newer version's fields: they are kept when it is written again. In a body
+/// that a person sends they are mistakes, and `validate_*` says so.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unknown(pub BTreeMap<String, serde_json::Value>);
+
+impl Unknown {
+    fn check(&self, prefix: &str, problems: &mut Problems) {
+        for name in self.0.keys() {
+            let field = format!("{prefix}{name}");
+            problems.0.push(Problem::unknown_field(field));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
+        self.0.push(Problem {
+            field: field.into(),
+            rule: rule.into(),
+        });
+    }
+
+    fn check(&mut self, holds: bool, field: &str, rule: impl Into<String>) {
+        if !holds {
+            self.add(field, rule);
+        }
+    }
+
+    fn duration(&mut self, field: &str, value: Duration, least: Duration, most: Duration) {
+        let rule = format!(
+            "must be from {} to {}",
+            format_duration(least),
+            format_duration(most)
+        );
+        self.check((least..=most).contains(&value), field, rule);
+    }
+
+    fn into_result(self) -> Result<(), Vec<Problem>> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(self.0)
+        }
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Checks a server on its own; that its pool exists and its address is unique is for who sees the pool.
+///
+/// # Errors
+/// Every problem found.
+pub fn validate_server(server: &Server) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    problems.check(
+        server.weight <= WEIGHT_MAX,
+        "weight",
+        format!("must be from 0 to {WEIGHT_MAX}"),
+    );
+    problems.check(
+        server.address.port() != 0,
+        "address",
+        "must name a port other than 0",
+    );
+    problems.check(
+        !server.address.ip().is_unspecified() && !server.address.ip().is_multicast(),
+        "address",
+        "must be the address of one host",
+    );
+    problems.check(server.zone.len() <= 63, "zone", "must be at most 63 bytes");
+    server.unknown.check("", &mut problems);
+    problems.into_result()
+}
+
+/// Checks a pool on its own.
+///
+/// # Errors
+/// Every problem found.
+pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    check_health(&pool.health, &mut problems);
+    let timeouts = &pool.timeouts;
+    problems.duration("timeouts.connect", timeouts.connect, MILLISECOND, HOUR);
+    problems.duration("timeouts.per_try", timeouts.per_try, MILLISECOND, HOUR);
+    problems.duration(
+        "timeouts.response",
+        timeouts.response,
+        MILLISECOND,
+        24 * HOUR,
+    );
+    problems.duration("timeouts.idle", timeouts.idle, MILLISECOND, 24 * HOUR);
+    problems.duration("timeouts.drain", timeouts.drain, Duration::ZERO, 24 * HOUR);
+    problems.check(
+        pool.retry.retries <= 10,
+        "retry.retries",
+        "must be from 0 to 10",
+    );
+    problems.check(
+        pool.retry.replay_bytes <= 16 * 1024 * 1024,
+        "retry.replay_bytes",
+        "must be at most 16777216",
+    );
+    problems.check(
+        (0.0..=1.0).contains(&pool.guard.withdrawal_share),
+        "guard.withdrawal_share",
+        "must be from 0 to 1",
+    );
+    pool.unknown.check("", &mut problems);
+    pool.retry.unknown.check("retry.", &mut problems);
+    timeouts.unknown.check("timeouts.", &mut problems);
+    pool.guard.unknown.check("guard.", &mut problems);
+    problems.into_result()
+}
+
+fn check_health(health: &HealthCheck, problems: &mut Problems) {
+    let target = health.path.as_bytes();
+    let printable = target
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    problems.check(
+        target.first() == Some(&b'/') && printable && target.len() <= 2048,
+        "health.path",
+        "must begin with '/' and hold at most 2048 printable ASCII characters, no '#'",
+    );
+    if let Some(host) = &health.host {
+        let valid = (1..=255).contains(&host.len())
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+        problems.check(
+            valid,
+            "health.host",
+            "must be a host name or an address, with a port if need be",
+        );
+    }
+    problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
+    problems.duration(
+        "health.timeout",
+        health.timeout,
+        10 * MILLISECOND,
+        60 * SECOND,
+    );
+    problems.check(
+        (1..=100).contains(&health.rise),
+        "health.rise",
+        "must be from 1 to 100",
+    );
+    problems.check(
+        (1..=100).contains(&health.fall),
+        "health.fall",
+        "must be from 1 to 100",
+    );
+    problems.check(
+        (0.0..=1.0).contains(&health.jitter),
+        "health.jitter",
+        "must be from 0 to 1",
+    );
+    let ranges = (1..=16).contains(&health.status.len()) || health.kind != CheckKind::Http;
+    problems.check(
+        ranges,
+        "health.status",
+        "must hold 1 to 16 statuses or ranges",
+    );
+    health.unknown.check("health.", problems);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PoolId;
+
+    #[test]
+    fn every_problem_is_reported_at_once_by_field() {
+        let mut pool = Pool::new(PoolId::standard());
+        pool.health.interval = Duration::ZERO;
+        pool.health.path = "no slash".into();
+        pool.guard.withdrawal_share = f64::NAN;
+        let problems = validate_pool(&pool).expect_err("three problems");
+        let fields: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.field.as_str())
+            .collect();
+        assert_eq!(
+            fields,
+            ["health.path", "health.interval", "guard.withdrawal_share"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_is_kept_when_stored_and_refused_when_sent() {
+        let text = r#"{"id":"default","from_the_future":1,"health":{"path":"/","gentle":true}}"#;
+        let pool: Pool = serde_json::from_str(text).expect("a pool");
+        let again = serde_json::to_value(&pool).expect("JSON");
+        assert_eq!(again["from_the_future"], 1);
+        assert_eq!(again["health"]["gentle"], true);
+        let problems = validate_pool(&pool).expect_err("two unknown fields");
+        let fields: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.field.as_str())
+            .collect();
+        assert_eq!(fields, ["health.gentle", "from_the_future"]);
+        assert_eq!(first_grave(validate_pool(&pool)), None);
+        let retries = 11;
+        let retry = crate::Retry {
+            retries,
+            ..pool.retry
+        };
+        let grave = first_grave(validate_pool(&Pool { retry, ..pool }));
+        assert_eq!(grave.expect("too many retries").field, "retry.retries");
+    }
+
+    #[test]
+    fn a_server_needs_an_address_that_one_host_can_have() {
+        let server = |address: &str| {
+            Server::new(
+                PoolId::standard(),
+                "s".parse().expect("an id"),
+                address.parse().expect("an address"),
+            )
+        };
+        assert_eq!(validate_server(&server("10.0.0.5:80")), Ok(()));
+        assert!(validate_server(&server("0.0.0.0:80")).is_err());
+        assert!(validate_server(&server("10.0.0.5:0")).is_err());
+        assert!(
+            validate_server(&Server {
+                weight: 1001,
+                ..server("10.0.0.5:80")
+            })
+            .is_err()
+        );
+    }
+}
