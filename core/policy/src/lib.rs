@@ -1,0 +1,21 @@
+//! What to decide: which pool takes a request, which server, whether a failed try is made again, and when a
+//! server counts as up or down.
+//!
+//! No I/O, no clock and no generator of its own: time and chance are arguments. The balancer's threads share one
+//! immutable [`Table`]; what changes with every request (counters, turns) are atomics that survive the table.
+
+mod health;
+mod pick;
+mod pool;
+mod retry;
+mod server;
+mod table;
+mod tried;
+
+pub use health::{Grounds, RiseFall};
+pub use pick::RoundRobin;
+pub use pool::Pool;
+pub use retry::{Failure, Tries, Try};
+pub use server::{InFlight, Live, Outcome, Server};
+pub use table::Table;
+pub use tried::Tried;

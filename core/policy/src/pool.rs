@@ -1,0 +1,125 @@
+//! A pool of a table: its settings, its servers in the order of creation, and whose turn it is.
+
+use std::sync::Arc;
+
+use model::{Health, Stamped};
+
+use crate::{InFlight, RoundRobin, Server, Tried};
+
+/// How many turns a retry may pass over before it looks for any server that was not tried.
+const TURNS_PASSED_MAX: usize = 32;
+
+/// One pool.
+#[derive(Debug)]
+pub struct Pool {
+    number: u64,
+    definition: Arc<Stamped<model::Pool>>,
+    servers: Vec<Arc<Server>>,
+    rotation: Arc<RoundRobin>,
+}
+
+impl Pool {
+    /// `previous` is the pool as the table before had it, whose rotation goes on; `start` is where a new one begins.
+    pub(crate) fn new(
+        number: u64,
+        definition: Arc<Stamped<model::Pool>>,
+        servers: Vec<Arc<Server>>,
+        previous: Option<&Self>,
+        start: u64,
+    ) -> Self {
+        let weights = weights(&servers);
+        let rotation = match previous {
+            Some(pool) if pool.rotation.is_of(&weights) => Arc::clone(&pool.rotation),
+            Some(pool) => Arc::new(RoundRobin::after(&pool.rotation, weights, start)),
+            None => Arc::new(RoundRobin::new(weights, start)),
+        };
+        Self {
+            number,
+            definition,
+            servers,
+            rotation,
+        }
+    }
+
+    /// What tells it from every other pool that this process has known; a pool of the same name keeps it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn id(&self) -> &model::PoolId {
+        &self.definition.value.id
+    }
+
+    pub fn settings(&self) -> &Arc<Stamped<model::Pool>> {
+        &self.definition
+    }
+
+    /// Every server, in the order of creation, those that take no requests included.
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
+    /// Whether some server may be picked that is not among those tried.
+    pub fn has_another(&self, tried: &Tried) -> bool {
+        let untried = |index: usize| !tried.contains(self.servers[index].live());
+        (0..self.rotation.len()).any(|place| untried(self.rotation.member(place)))
+    }
+
+    /// Picks the server whose turn it is, but none of those tried, and takes it, in one step.
+    pub fn pick(&self, tried: &Tried) -> Option<InFlight> {
+        for _ in 0..TURNS_PASSED_MAX {
+            let server = &self.servers[self.rotation.next()?];
+            if !tried.contains(server.live()) {
+                return Some(InFlight::begin(Arc::clone(server)));
+            }
+        }
+        self.pick_any_other(tried)
+    }
+
+    /// Where the turns of a far heavier server would all have to be passed over first.
+    fn pick_any_other(&self, tried: &Tried) -> Option<InFlight> {
+        (0..self.rotation.len())
+            .map(|place| &self.servers[self.rotation.member(place)])
+            .find(|server| !tried.contains(server.live()))
+            .map(|server| InFlight::begin(Arc::clone(server)))
+    }
+}
+
+/// The servers that may be picked: those that are up, or where there is none, those of which nothing is known.
+fn weights(servers: &[Arc<Server>]) -> Vec<Weighted> {
+    let of = |health: Health| -> Vec<Weighted> {
+        servers
+            .iter()
+            .enumerate()
+            .filter(|(_, server)| server.is_wanted() && server.health() == health)
+            .map(|(index, server)| Weighted::of(index, server))
+            .collect()
+    };
+    let up = of(Health::Up);
+    if up.is_empty() {
+        of(Health::Unknown)
+    } else {
+        up
+    }
+}
+
+/// One that takes turns: its index among the pool's servers, its age and incarnation, and its weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weighted {
+    pub index: usize,
+    /// Sorts by creation.
+    pub age: (model::Revision, u32),
+    pub number: u64,
+    pub weight: u16,
+}
+
+impl Weighted {
+    fn of(index: usize, server: &Server) -> Self {
+        Self {
+            index,
+            age: server.age(),
+            number: server.live().number(),
+            weight: server.weight(),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A server as the data plane sees it: its definition, the verdict on it, and what is going on with it right now.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::{Health, Revision, ServerKey, ServerLoad, ServerState, Stamped};
+
+/// One server of a table.
+#[derive(Debug)]
+pub struct Server {
+    definition: Arc<Stamped<model::Server>>,
+    health: Health,
+    live: Arc<Live>,
+}
+
+/// What changes from request to request: shared by all threads, and by every table that knows this incarnation.
+#[derive(Debug)]
+pub struct Live {
+    /// Unique within the process.
+    number: u64,
+    key: ServerKey,
+    incarnation: Revision,
+    in_flight: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    /// When it last answered well, in milliseconds since the moment that the callers count from, plus one; zero where it never
+    /// did, or has failed since.
+    answered_at: AtomicU64,
+    keeps_connections: AtomicBool,
+    is_down: AtomicBool,
+    /// Where it is leaving: when what is still in flight is cut short, in the callers' milliseconds. `u64::MAX` where it stays.
+    leaves_by: AtomicU64,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server answered, at this time on the callers' clock.
+    Answered { at: Duration },
+    /// It answered that it cannot serve the request: a status of 500 or above.
+    ServerError,
+    /// It failed.
+    Failed,
+    /// Nobody waits for it any more: the client went, or another try is made.
+    Abandoned,
+}
+
+/// A request in flight to a server, tunnels included; dropping it ends the flight and counts how it went.
+#[derive(Debug)]
+#[must_use = "dropping it says that the request is over"]
+pub struct InFlight {
+    server: Arc<Server>,
+    outcome: Outcome,
+}
+
+impl Server {
+    pub(crate) fn new(
+        definition: Arc<Stamped<model::Server>>,
+        health: Health,
+        live: Arc<Live>,
+    ) -> Self {
+        Self {
+            definition,
+            health,
+            live,
+        }
+    }
+
+    pub fn key(&self) -> &ServerKey {
+        &self.live.key
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.definition.value.address
+    }
+
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    pub fn state(&self) -> ServerState {
+        self.definition.value.state
+    }
+
+    pub fn weight(&self) -> u16 {
+        self.definition.value.weight
+    }
+
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Whether it may get new requests, its health aside.
+    pub fn is_wanted(&self) -> bool {
+        self.state() == ServerState::Active && self.weight() > 0
+    }
+
+    /// What sorts servers by creation.
+    pub(crate) fn age(&self) -> (Revision, u32) {
+        self.definition.age()
+    }
+
+    /// Whether this is what a table for these would hold.
+    pub(crate) fn is_current(
+        &self,
+        definition: &Arc<Stamped<model::Server>>,
+        health: Health,
+    ) -> bool {
+        self.health == health
+            && (Arc::ptr_eq(&self.definition, definition) || self.definition == *definition)
+    }
+}
+
+impl Live {
+    pub(crate) fn new(number: u64, key: ServerKey, incarnation: Revision) -> Self {
+        Self {
+            number,
+            key,
+            incarnation,
+            in_flight: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            answered_at: AtomicU64::new(0),
+            keeps_connections: AtomicBool::new(true),
+            is_down: AtomicBool::new(false),
+            leaves_by: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// What tells it from every other incarnation of any server that this process has known.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn key(&self) -> &ServerKey {
+        &self.key
+    }
+
+    pub fn incarnation(&self) -> Revision {
+        self.incarnation
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// How many tries it answered.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// How many tries it failed.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it answered a request well within `recent` before `now`, on the callers' clock, and has failed none since.
+    pub fn has_answered_within(&self, recent: Duration, now: Duration) -> bool {
+        match self.answered_at.load(Ordering::Relaxed) {
+            0 => false,
+            at => Duration::from_millis(at - 1) + recent >= now,
+        }
+    }
+
+    /// Whether idle connections to it are worth keeping: not once it leaves or is down.
+    pub fn keeps_connections(&self) -> bool {
+        self.keeps_connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether the latest verdict on it is that it is down.
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn judge(&self, health: Health) {
+        self.is_down
+            .store(health == Health::Down, Ordering::Relaxed);
+    }
+
+    /// Whether it leaves, and the time that requests in flight were given is over.
+    pub fn is_overdue(&self, now: Duration) -> bool {
+        millis(now) >= self.leaves_by.load(Ordering::Relaxed)
+    }
+
+    /// It is, or stays, among those that may serve.
+    pub(crate) fn stay(&self, keeps_connections: bool) {
+        self.keeps_connections
+            .store(keeps_connections, Ordering::Relaxed);
+        self.leaves_by.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// It leaves. If it was leaving already, the time that was said first counts.
+    pub(crate) fn leave(&self, by: Duration) {
+        self.keeps_connections.store(false, Ordering::Relaxed);
+        self.leaves_by.fetch_min(millis(by), Ordering::Relaxed);
+    }
+
+    pub(crate) fn load(&self) -> ServerLoad {
+        ServerLoad {
+            incarnation: self.incarnation,
+            in_flight: self.in_flight(),
+        }
+    }
+}
+
+impl InFlight {
+    pub(crate) fn begin(server: Arc<Server>) -> Self {
+        server.live.in_flight.fetch_add(1, Ordering::AcqRel);
+        Self {
+            server,
+            outcome: Outcome::Abandoned,
+        }
+    }
+
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Notes how the try went; the flight goes on until this is dropped.
+    pub fn note(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX - 1)
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let live = &self.server.live;
+        match self.outcome {
+            Outcome::Answered { at } => {
+                live.answered.fetch_add(1, Ordering::Relaxed);
+                live.answered_at.store(millis(at) + 1, Ordering::Relaxed);
+            }
+            Outcome::ServerError => {
+                live.answered.fetch_add(1, Ordering::Relaxed);
+                live.answered_at.store(0, Ordering::Relaxed);
+            }
+            Outcome::Failed => {
+                live.failed.fetch_add(1, Ordering::Relaxed);
+                live.answered_at.store(0, Ordering::Relaxed);
+            }
+            Outcome::Abandoned => {}
+        }
+        live.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

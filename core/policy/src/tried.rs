@@ -1,0 +1,30 @@
+//! The servers that one request has been sent to, so that a retry goes to another.
+
+use crate::Live;
+
+/// As many tries as a pool may allow: ten retries after the first.
+const TRIES_MAX: usize = 11;
+
+/// A bounded set of servers, on the stack.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tried {
+    numbers: [u64; TRIES_MAX],
+    length: usize,
+}
+
+impl Tried {
+    /// Adds a server. Beyond the bound the oldest is forgotten.
+    pub fn add(&mut self, server: &Live) {
+        self.numbers[self.length % TRIES_MAX] = server.number();
+        self.length += 1;
+    }
+
+    pub fn contains(&self, server: &Live) -> bool {
+        let kept = self.length.min(TRIES_MAX);
+        self.numbers[..kept].contains(&server.number())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
