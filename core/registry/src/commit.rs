@@ -1,0 +1,102 @@
+//! A change on its way into the registry, and the registry's answer.
+
+use std::time::SystemTime;
+
+use model::{
+    Author, Change, Entry, Epoch, InstanceId, Position, Revision, RevisionId, ServerKey, Term,
+};
+use sha1_smol::Sha1;
+use uuid::Uuid;
+
+use crate::{Leadership, RegistryError};
+
+/// A set of changes that becomes one revision, whole or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// A commit that is sent again with the same id is not made twice. The revision's own id follows from
+    /// it and from the revision before.
+    pub id: RevisionId,
+    pub author: Author,
+    pub changes: Vec<Change>,
+    /// The epoch it was decided in. A leader always names it.
+    pub epoch: Option<Epoch>,
+    /// Who has to lead for the commit to be made, whoever its author is: a leader that another one has
+    /// followed meanwhile does nothing any more.
+    pub leadership: Option<Leadership>,
+    /// The desired revision that its author saw. Another one there is a conflict.
+    pub expected: Option<Revision>,
+    /// Why, for the history.
+    pub reason: String,
+    /// The client's `Idempotency-Key`: a second commit with it gets the first one's answer.
+    pub idempotency_key: Option<String>,
+}
+
+impl Commit {
+    /// A commit of a new id, with no expectations.
+    pub fn new(author: Author, changes: Vec<Change>) -> Self {
+        Self {
+            id: RevisionId::random(),
+            author,
+            changes,
+            epoch: None,
+            leadership: None,
+            expected: None,
+            reason: String::new(),
+            idempotency_key: None,
+        }
+    }
+}
+
+/// The id of the revision that a commit makes. It follows from all that came before, so that a commit which
+/// is sent again after a failover, and made on another branch of the history, is another revision there.
+pub(crate) fn successor(previous: RevisionId, commit: RevisionId) -> RevisionId {
+    let digest = Sha1::from(format!("{previous}{commit}")).digest().bytes();
+    let (id, _) = digest
+        .split_first_chunk()
+        .expect("20 bytes are more than 16");
+    RevisionId(Uuid::from_bytes(*id))
+}
+
+/// What a commit became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The revision it made; the present one where nothing was left to change.
+    pub position: Position,
+    pub desired: Revision,
+    /// Verdicts that were left out, since the server is gone or has another incarnation.
+    pub refused: Vec<ServerKey>,
+    /// Whether this is the answer to an earlier commit with the same idempotency key or id.
+    pub replayed: bool,
+}
+
+/// Why a commit was not made. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    #[error("the desired state has changed meanwhile: it is at revision {desired}")]
+    Conflict { desired: Revision },
+    #[error("not the leader: term {term} is held by {leader:?}")]
+    NotLeading {
+        term: Term,
+        leader: Option<InstanceId>,
+    },
+    #[error("the registry's history is another one: epoch {epoch}")]
+    OtherEpoch { epoch: Epoch },
+    #[error("{key}: {rule}")]
+    Invalid { key: String, rule: String },
+    #[error("the registry holds no fleet yet")]
+    Uninitialised,
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// One desired change as the history keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryEntry {
+    pub position: Position,
+    pub author: Author,
+    pub reason: String,
+    /// By the registry's clock.
+    pub time: SystemTime,
+    pub before: Vec<Entry>,
+    pub after: Vec<Entry>,
+}

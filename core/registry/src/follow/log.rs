@@ -1,0 +1,65 @@
+//! Says what changed in following, once per change.
+
+use model::{Origin, Position};
+
+use crate::View;
+
+pub(super) fn changes(before: &View, after: &View) {
+    connection(before, after);
+    history(before, after);
+    if before.holds != after.holds {
+        for hold in &after.holds {
+            let (pool, servers, position) = (&hold.pool, hold.size(), hold.position);
+            tracing::warn!(%pool, servers, %position, "held back what would take servers away");
+        }
+        if after.holds.is_empty() {
+            tracing::info!("nothing is held back any more");
+        }
+    }
+    if before.damage != after.damage {
+        for fault in &after.damage {
+            tracing::warn!("the registry is damaged: {fault}");
+        }
+        if after.damage.is_empty() {
+            tracing::info!("the registry is whole again");
+        }
+    }
+}
+
+fn connection(before: &View, after: &View) {
+    match (before.connected, after.connected) {
+        (false, true) => tracing::info!("subscribed to the registry's changes"),
+        (true, false) => tracing::warn!("lost the registry; going on with what is known"),
+        _ => {}
+    }
+    match (before.head_missing, after.head_missing) {
+        (false, true) if after.snapshot.is_some() => {
+            tracing::warn!("the registry has lost the fleet; going on with what is known");
+        }
+        (false, true) => {
+            tracing::info!("the registry holds no fleet yet; waiting for an orchestrator");
+        }
+        (true, false) => tracing::info!("the registry holds a fleet"),
+        _ => {}
+    }
+}
+
+fn history(before: &View, after: &View) {
+    let revision = |position: Position| position.revision;
+    if before.origin != after.origin {
+        let position = after
+            .registry_position
+            .or(after.snapshot.as_ref().map(|it| it.position));
+        let revision = position.map(revision);
+        match after.origin {
+            Origin::Nothing => {}
+            Origin::Disk => tracing::info!(?revision, "started from the state file"),
+            Origin::Registry => tracing::info!(?revision, "following the registry"),
+        }
+    }
+    if let (Some(old), Some(new)) = (before.registry_position, after.registry_position)
+        && (old.epoch != new.epoch || old.revision > new.revision)
+    {
+        tracing::warn!(from = %old, to = %new, "the registry's history is another one");
+    }
+}

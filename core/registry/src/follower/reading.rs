@@ -1,0 +1,133 @@
+//! What the follower makes of what it reads: heads, logs and snapshots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Delta, Origin, Position};
+
+use super::step::{Step, keep_last_good, place};
+use super::{Doubt, Follower, HEAD_CHECK_PERIOD, HEAD_SEARCH_PERIOD};
+use crate::guard::Cause;
+use crate::{Head, Snapshotted};
+
+impl Follower {
+    pub(super) fn head_read(&mut self, head: Option<&Head>, now: Duration) {
+        self.answered(now);
+        match head {
+            Some(head) if self.head_missing => {
+                self.doubt = self.doubt.max(Doubt::Log);
+                self.compare(head);
+            }
+            Some(head) => self.compare(head),
+            None => self.missing(now),
+        }
+    }
+
+    pub(super) fn log_read(&mut self, log: Option<Vec<Delta>>, now: Duration) {
+        self.answered(now);
+        let Some(deltas) = log else {
+            self.doubt = Doubt::Snapshot;
+            return;
+        };
+        let expected = self.expected.take();
+        self.confirmed();
+        for delta in deltas {
+            match place(self.position(), &delta) {
+                Step::Next => self.apply(delta),
+                Step::Older => {}
+                Step::Elsewhere => {
+                    self.doubt = Doubt::Snapshot;
+                    return;
+                }
+            }
+        }
+        self.drain_buffer();
+        if expected.is_some_and(|head| self.is_behind(head)) {
+            self.doubt = Doubt::Snapshot;
+        }
+    }
+
+    /// Whether the own position is neither a head's nor past its number.
+    fn is_behind(&self, head: Position) -> bool {
+        let own = self.position();
+        let past = |own: Position| own.epoch == head.epoch && own.revision > head.revision;
+        own != Some(head) && !own.is_some_and(past)
+    }
+
+    pub(super) fn snapshot_read(&mut self, snapshot: Option<Snapshotted>, now: Duration) {
+        self.answered(now);
+        self.expected = None;
+        match snapshot {
+            Some(snapshot) => {
+                self.adopt(snapshot);
+                self.drain_buffer();
+            }
+            None => self.missing(now),
+        }
+    }
+
+    fn answered(&mut self, now: Duration) {
+        self.under_way = None;
+        self.backoff.succeeded();
+        self.head_check_at = now + self.backoff.jitter(HEAD_CHECK_PERIOD);
+    }
+
+    /// The registry has no memory. What we have stays in force.
+    fn missing(&mut self, now: Duration) {
+        self.changed |= !self.head_missing;
+        self.head_missing = true;
+        self.buffer.clear();
+        self.head_check_at = now + self.backoff.jitter(HEAD_SEARCH_PERIOD);
+    }
+
+    /// The registry holds our position.
+    pub(super) fn confirmed(&mut self) {
+        self.changed |= self.head_missing || self.origin != Origin::Registry;
+        self.head_missing = false;
+        self.origin = Origin::Registry;
+    }
+
+    fn drain_buffer(&mut self) {
+        if std::mem::take(&mut self.overflowed) {
+            self.doubt = Doubt::Log;
+            self.buffer.clear();
+        }
+        while let Some(delta) = self.buffer.pop_front() {
+            self.take(delta);
+        }
+    }
+
+    /// Takes a snapshot for the truth, whatever was known before. An older revision means that the registry
+    /// lost writes: we asked after we knew ours.
+    fn adopt(&mut self, read: Snapshotted) {
+        let mut snapshot = read.snapshot;
+        if let Some(own) = &self.truth {
+            keep_last_good(&mut snapshot, own);
+            if own.position != snapshot.position {
+                self.abandon(snapshot.position);
+            }
+        }
+        let truth = match self.truth.take() {
+            Some(own) if *own == snapshot => own,
+            _ => Arc::new(snapshot),
+        };
+        if let Some(guard) = &mut self.guard {
+            guard.update(&truth, Cause::Snapshot(&read.damage));
+        }
+        self.truth = Some(truth);
+        self.damage = read.damage;
+        self.confirmed();
+        self.changed = true;
+    }
+
+    /// What was applied last may be lost, unless the history is another one altogether.
+    fn abandon(&mut self, adopted: Position) {
+        let recent: Vec<_> = self.recent.drain(..).collect();
+        let same = recent
+            .last()
+            .is_some_and(|last| last.epoch == adopted.epoch);
+        if same {
+            self.abandoned = Some(recent.into());
+        }
+    }
+}

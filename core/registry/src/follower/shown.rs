@@ -1,0 +1,62 @@
+//! What the follower shows.
+
+use std::sync::Arc;
+
+use model::{Delta, Fault, Hold, Origin, Position, Snapshot};
+
+use super::{Follower, Heard};
+use crate::guard::Guard;
+
+impl Follower {
+    /// Where the own copy of the registry stands.
+    pub fn position(&self) -> Option<Position> {
+        self.truth.as_ref().map(|truth| truth.position)
+    }
+
+    /// The own copy of the registry.
+    pub fn truth(&self) -> Option<&Arc<Snapshot>> {
+        self.truth.as_ref()
+    }
+
+    /// What to act on: the own copy, less what the guard holds back.
+    pub fn in_force(&self) -> Option<&Arc<Snapshot>> {
+        match &self.guard {
+            Some(guard) => guard.in_force(),
+            None => self.truth.as_ref(),
+        }
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether the registry has no memory.
+    pub fn is_head_missing(&self) -> bool {
+        self.head_missing
+    }
+
+    pub fn leader(&self) -> Option<Heard> {
+        self.leader
+    }
+
+    pub fn damage(&self) -> &[Fault] {
+        &self.damage
+    }
+
+    pub fn holds(&self) -> Vec<Hold> {
+        self.guard.as_ref().map(Guard::holds).unwrap_or_default()
+    }
+
+    pub fn abandoned(&self) -> Option<&Arc<[Delta]>> {
+        self.abandoned.as_ref()
+    }
+
+    /// Whether anything that the machine shows has changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+}

@@ -1,0 +1,56 @@
+//! Where a delta belongs, and what of a snapshot is better kept from before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Collection, Delta, Fault, Position, Snapshot, Stamped};
+
+/// A delta's place relative to a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Next,
+    /// Of a number that has been passed. Whether it was of this history is for the next heartbeat to say.
+    Older,
+    /// After a gap, on a fork, or of another epoch.
+    Elsewhere,
+}
+
+pub(super) fn place(own: Option<Position>, delta: &Delta) -> Step {
+    let Some(own) = own.filter(|own| own.epoch == delta.epoch) else {
+        return Step::Elsewhere;
+    };
+    if delta.revision < own.revision || delta.position() == own {
+        return Step::Older;
+    }
+    if delta.previous == own.id && delta.revision == own.revision.next() {
+        return Step::Next;
+    }
+    Step::Elsewhere
+}
+
+/// Puts the last good element in the place of each that could not be read.
+pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
+    for fault in &snapshot.faults {
+        match fault.collection {
+            Collection::Pools => keep(&mut snapshot.pools, &own.pools, fault),
+            Collection::Servers => keep(&mut snapshot.servers, &own.servers, fault),
+            Collection::Health => keep(&mut snapshot.health, &own.health, fault),
+            Collection::Holds => keep(&mut snapshot.holds, &own.holds, fault),
+        }
+    }
+}
+
+fn keep<K, V>(
+    elements: &mut BTreeMap<K, Arc<Stamped<V>>>,
+    own: &BTreeMap<K, Arc<Stamped<V>>>,
+    fault: &Fault,
+) where
+    K: Ord + Clone + TryFrom<String>,
+{
+    let Ok(key) = K::try_from(fault.key.clone()) else {
+        return;
+    };
+    if let Some(element) = own.get(&key) {
+        elements.entry(key).or_insert_with(|| Arc::clone(element));
+    }
+}

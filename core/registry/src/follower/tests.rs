@@ -1,0 +1,437 @@
+//! The follower, told by hand what arrives.
+
+use std::collections::BTreeMap;
+
+use model::{Author, Collection, Entry, Epoch, Fault, Revision, RevisionId, Server};
+use rand::SeedableRng;
+use serde_json::json;
+
+use super::*;
+
+/// A registry's history, revision by revision.
+#[derive(Clone)]
+struct History {
+    snapshot: Snapshot,
+    log: Vec<Delta>,
+}
+
+impl History {
+    fn new() -> Self {
+        let position = Position {
+            epoch: Epoch::random(),
+            revision: Revision(1),
+            id: RevisionId::random(),
+        };
+        Self {
+            snapshot: Snapshot::empty(position),
+            log: Vec::new(),
+        }
+    }
+
+    fn commit(&mut self, key: &str) -> Delta {
+        let from = self.snapshot.position;
+        let (pool, id) = key.split_once('/').expect("a key");
+        let address = "10.0.0.1:80".parse().expect("an address");
+        let server = Server::new(pool.parse().unwrap(), id.parse().unwrap(), address);
+        let revision = from.revision.next();
+        let delta = Delta {
+            epoch: from.epoch,
+            revision,
+            id: RevisionId::random(),
+            previous: from.id,
+            desired: revision,
+            author: Author::Operator {
+                name: "test".into(),
+            },
+            entries: vec![Entry {
+                collection: Collection::Servers,
+                key: key.into(),
+                value: Some(json!({"revision": revision, "created": revision,
+                    "incarnation": revision, "value": server})),
+            }],
+        };
+        self.snapshot.advance(&delta);
+        self.log.push(delta.clone());
+        delta
+    }
+
+    fn head(&self) -> Head {
+        Head {
+            position: self.snapshot.position,
+            desired: self.snapshot.desired,
+            term: Term(1),
+            leader: Some(InstanceId(uuid::Uuid::nil())),
+            digests: BTreeMap::new(),
+        }
+    }
+
+    fn read(&self) -> Input {
+        Input::Snapshot(Some(self.read_damaged(Vec::new())))
+    }
+
+    fn read_damaged(&self, damage: Vec<Fault>) -> Snapshotted {
+        Snapshotted {
+            head: self.head(),
+            snapshot: self.snapshot.clone(),
+            damage,
+        }
+    }
+}
+
+const NOW: Duration = Duration::from_secs(100);
+
+fn follower() -> Follower {
+    Follower::new(SmallRng::seed_from_u64(1))
+}
+
+fn delta(delta: &Delta) -> Input {
+    Input::Announced(Announcement::Delta(delta.clone()))
+}
+
+fn heartbeat(history: &History) -> Input {
+    Input::Announced(Announcement::Heartbeat(history.head()))
+}
+
+/// A follower at the history's end, with nothing to ask.
+fn following(history: &History) -> Follower {
+    let mut follower = follower();
+    assert_eq!(follower.request(NOW), Some(Request::Subscribe));
+    follower.handle(Input::Subscribed, NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), NOW);
+    assert_eq!(follower.request(NOW), None);
+    follower
+}
+
+fn assert_at(follower: &Follower, history: &History) {
+    assert_eq!(follower.truth().map(|it| &**it), Some(&history.snapshot));
+}
+
+#[test]
+fn nothing_is_read_before_the_subscription_is_confirmed() {
+    let mut follower = follower();
+    assert_eq!(follower.request(NOW), Some(Request::Subscribe));
+    assert_eq!(follower.request(NOW), None);
+    follower.handle(Input::Failed, NOW);
+    let again = follower.wake();
+    assert!(again > NOW && again < NOW + Duration::from_secs(1));
+    assert_eq!(follower.request(again), Some(Request::Subscribe));
+    follower.handle(Input::Subscribed, again);
+    assert_eq!(follower.request(again), Some(Request::ReadSnapshot));
+}
+
+#[test]
+fn deltas_that_come_during_the_snapshot_are_applied_after_it() {
+    let mut history = History::new();
+    let mut follower = follower();
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    follower.request(NOW);
+    let before = history.commit("default/s1");
+    let read = history.read();
+    let after = history.commit("default/s2");
+    follower.handle(delta(&before), NOW);
+    follower.handle(delta(&after), NOW);
+    assert_eq!(follower.position(), None, "nothing is in force yet");
+    follower.handle(read, NOW);
+    assert_at(&follower, &history);
+    assert_eq!(follower.request(NOW), None);
+}
+
+#[test]
+fn the_next_delta_is_applied_and_an_older_one_ignored() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let first = history.commit("default/s1");
+    let second = history.commit("default/s2");
+    for each in [&first, &second, &first, &second] {
+        follower.handle(delta(each), NOW);
+    }
+    assert_at(&follower, &history);
+    assert_eq!(follower.request(NOW), None);
+}
+
+#[test]
+fn a_gap_is_never_passed_but_filled_from_the_log() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let own = follower.position().unwrap();
+    history.commit("default/s1");
+    let second = history.commit("default/s2");
+    follower.handle(delta(&second), NOW);
+    assert_eq!(follower.position(), Some(own));
+    assert_eq!(follower.request(NOW), Some(Request::ReadLog(own)));
+    follower.handle(Input::Log(Some(history.log.clone())), NOW);
+    assert_at(&follower, &history);
+    assert_eq!(follower.request(NOW), None);
+}
+
+#[test]
+fn a_log_with_a_gap_in_it_is_not_trusted() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    history.commit("default/s1");
+    history.commit("default/s2");
+    follower.handle(heartbeat(&history), NOW);
+    assert!(matches!(follower.request(NOW), Some(Request::ReadLog(_))));
+    follower.handle(Input::Log(Some(history.log[1..].to_vec())), NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+}
+
+#[test]
+fn a_heartbeat_ahead_means_a_lost_hint_and_moves_nothing_by_itself() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let own = follower.position().unwrap();
+    history.commit("default/s1");
+    follower.handle(heartbeat(&history), NOW);
+    assert_eq!(follower.position(), Some(own));
+    assert_eq!(follower.leader().map(|heard| heard.at), Some(NOW));
+    assert_eq!(follower.request(NOW), Some(Request::ReadLog(own)));
+}
+
+#[test]
+fn a_fork_is_noticed_at_its_first_message_and_the_shorter_history_adopted() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut fork = history.clone();
+    history.commit("default/s2");
+    let lost = history.commit("default/s3");
+    let mut follower = following(&history);
+    let forked = fork.commit("default/s4");
+    follower.handle(delta(&forked), NOW);
+    // An older number alone says nothing; the heartbeat that follows each second does.
+    follower.handle(heartbeat(&fork), NOW);
+    let own = lost.position();
+    assert_eq!(follower.request(NOW), Some(Request::ReadLog(own)));
+    follower.handle(Input::Log(None), NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+    follower.handle(fork.read(), NOW);
+    assert_at(&follower, &fork);
+}
+
+#[test]
+fn a_fork_of_the_same_length_is_told_by_its_id() {
+    let mut history = History::new();
+    let mut fork = history.clone();
+    history.commit("default/s1");
+    let mut follower = following(&history);
+    let forked = fork.commit("default/s2");
+    follower.handle(delta(&forked), NOW);
+    assert!(matches!(follower.request(NOW), Some(Request::ReadLog(_))));
+}
+
+#[test]
+fn what_was_followed_before_a_fork_is_kept_for_replay() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let mut fork = history.clone();
+    let lost = history.commit("default/s1");
+    follower.handle(delta(&lost), NOW);
+    fork.commit("default/s2");
+    follower.handle(heartbeat(&fork), NOW);
+    follower.request(NOW);
+    follower.handle(Input::Log(None), NOW);
+    follower.request(NOW);
+    follower.handle(fork.read(), NOW);
+    assert_eq!(follower.abandoned().map(|it| it.to_vec()), Some(vec![lost]));
+}
+
+#[test]
+fn a_new_epoch_is_adopted_whatever_its_number() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut follower = following(&history);
+    let other = History::new();
+    follower.handle(heartbeat(&other), NOW);
+    follower.request(NOW);
+    follower.handle(Input::Log(None), NOW);
+    follower.request(NOW);
+    follower.handle(other.read(), NOW);
+    assert_at(&follower, &other);
+    assert!(
+        follower.abandoned().is_none(),
+        "there is nothing to replay in it"
+    );
+}
+
+#[test]
+fn a_registry_without_memory_leaves_what_is_known_in_force() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut follower = following(&history);
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadHead));
+    follower.handle(Input::Head(None), check);
+    assert!(follower.is_head_missing());
+    assert_at(&follower, &history);
+    let search = follower.wake();
+    assert!(search < check + HEAD_CHECK_PERIOD / 2);
+    assert_eq!(follower.request(search), Some(Request::ReadHead));
+    follower.handle(Input::Head(Some(history.head())), search);
+    assert!(matches!(
+        follower.request(search),
+        Some(Request::ReadLog(_))
+    ));
+    follower.handle(Input::Log(Some(Vec::new())), search);
+    assert!(!follower.is_head_missing(), "it was restored");
+}
+
+#[test]
+fn the_head_is_compared_on_a_timer_too() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let own = follower.position().unwrap();
+    history.commit("default/s1");
+    let check = follower.wake();
+    assert!(check > NOW && check <= NOW + HEAD_CHECK_PERIOD * 2);
+    assert_eq!(follower.request(check), Some(Request::ReadHead));
+    follower.handle(Input::Head(Some(history.head())), check);
+    assert_eq!(follower.position(), Some(own), "a head moves nothing");
+    assert_eq!(follower.request(check), Some(Request::ReadLog(own)));
+}
+
+#[test]
+fn a_lost_subscription_is_made_again_and_the_log_read_from_where_it_broke() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let own = follower.position().unwrap();
+    follower.handle(Input::Lost, NOW);
+    assert!(!follower.is_connected());
+    history.commit("default/s1");
+    let again = follower.wake();
+    assert_eq!(follower.request(again), Some(Request::Subscribe));
+    follower.handle(Input::Subscribed, again);
+    assert_eq!(follower.request(again), Some(Request::ReadLog(own)));
+    follower.handle(Input::Log(Some(history.log.clone())), again);
+    assert_at(&follower, &history);
+}
+
+#[test]
+fn a_log_that_cannot_be_read_leads_to_the_snapshot() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    history.commit("default/s1");
+    follower.handle(heartbeat(&history), NOW);
+    assert!(matches!(follower.request(NOW), Some(Request::ReadLog(_))));
+    follower.handle(Input::Failed, NOW);
+    for _ in 0..3 {
+        let again = follower.wake();
+        assert_eq!(follower.request(again), Some(Request::ReadSnapshot));
+        follower.handle(Input::Failed, again);
+    }
+    let again = follower.wake();
+    assert_eq!(follower.request(again), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), again);
+    assert_at(&follower, &history);
+    assert_eq!(follower.request(again), None);
+}
+
+#[test]
+fn a_log_that_ends_before_the_head_leads_to_the_snapshot() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    history.commit("default/s1");
+    let short = history.log.clone();
+    history.commit("default/s2");
+    follower.handle(heartbeat(&history), NOW);
+    assert!(matches!(follower.request(NOW), Some(Request::ReadLog(_))));
+    follower.handle(Input::Log(Some(short)), NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), NOW);
+    assert_at(&follower, &history);
+    assert_eq!(follower.request(NOW), None);
+}
+
+#[test]
+fn a_log_that_ends_after_the_head_that_raised_the_doubt_is_enough() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    history.commit("default/s1");
+    follower.handle(heartbeat(&history), NOW);
+    assert!(matches!(follower.request(NOW), Some(Request::ReadLog(_))));
+    history.commit("default/s2");
+    follower.handle(Input::Log(Some(history.log.clone())), NOW);
+    assert_at(&follower, &history);
+    assert_eq!(follower.request(NOW), None);
+}
+
+#[test]
+fn an_overflowing_buffer_costs_another_read_and_no_revision() {
+    let mut history = History::new();
+    let mut follower = follower();
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    follower.request(NOW);
+    let read = history.read();
+    for _ in 0..=BUFFER_LENGTH {
+        let next = history.commit("default/s1");
+        follower.handle(delta(&next), NOW);
+    }
+    follower.handle(read, NOW);
+    let own = follower.position().unwrap();
+    assert_eq!(follower.request(NOW), Some(Request::ReadLog(own)));
+    follower.handle(Input::Log(Some(history.log.clone())), NOW);
+    assert_at(&follower, &history);
+}
+
+#[test]
+fn damage_is_reported_until_a_snapshot_is_whole_again() {
+    let history = History::new();
+    let mut follower = follower();
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    follower.request(NOW);
+    let fault = Fault {
+        collection: Collection::Servers,
+        key: "*".into(),
+        reason: "evicted".into(),
+    };
+    let read = history.read_damaged(vec![fault.clone()]);
+    follower.handle(Input::Snapshot(Some(read)), NOW);
+    assert_eq!(follower.damage(), [fault]);
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), check);
+    assert!(follower.damage().is_empty());
+}
+
+#[test]
+fn the_last_good_element_stays_where_a_snapshot_holds_nonsense() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut follower = following(&history);
+    let mut broken = history.clone();
+    broken.commit("default/s2");
+    broken
+        .snapshot
+        .servers
+        .remove(&"default/s1".parse().unwrap());
+    broken.snapshot.faults.push(Fault {
+        collection: Collection::Servers,
+        key: "default/s1".into(),
+        reason: "is not JSON".into(),
+    });
+    follower.handle(heartbeat(&broken), NOW);
+    follower.request(NOW);
+    follower.handle(Input::Log(None), NOW);
+    follower.request(NOW);
+    follower.handle(broken.read(), NOW);
+    let truth = follower.truth().unwrap();
+    assert_eq!(truth.servers.len(), 2);
+    assert_eq!(truth.faults.len(), 1);
+}
+
+#[test]
+fn an_unchanged_snapshot_is_not_a_new_one() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut follower = following(&history);
+    let before = Arc::clone(follower.truth().unwrap());
+    follower.handle(heartbeat(&History::new()), NOW);
+    follower.request(NOW);
+    follower.handle(Input::Log(None), NOW);
+    follower.request(NOW);
+    follower.handle(history.read(), NOW);
+    assert!(Arc::ptr_eq(&before, follower.truth().unwrap()));
+}

@@ -1,0 +1,18 @@
+-- Takes the lease where nobody else holds it, and increments the term. Answers with the head, or with nothing.
+-- Who asks again, since the answer was lost, gets a term of its own: what it did in the former one is refused from then on.
+
+local head_key, lease_key = KEYS[1], KEYS[2]
+local instance, lifetime = ARGV[1], ARGV[2]
+
+local head = read_hash(head_key)
+local holder = redis.call('GET', lease_key)
+if not head.epoch or (holder and holder ~= instance) then
+  return {}
+end
+local missing = missing_right({ { 'SET', lease_key, instance, 'PX', lifetime }, { 'HSET', head_key, 'term', '0' } })
+if missing then
+  return missing
+end
+redis.call('SET', lease_key, instance, 'PX', lifetime)
+redis.call('HSET', head_key, 'term', number(tonumber(head.term) + 1), 'leader', instance)
+return redis.call('HGETALL', head_key)

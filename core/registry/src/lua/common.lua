@@ -1,0 +1,56 @@
+-- What several scripts share. It is put before each of them.
+--
+-- Elements' values are never written by cjson, which would turn [] into {} and round numbers: they are passed on as the text they
+-- came in. Keys and channels are all arguments; no script builds one.
+
+-- A whole number as text; tostring would write large ones with an exponent.
+local function number(value)
+  return string.format('%.0f', value)
+end
+
+-- The registry's time in milliseconds.
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- A hash as a table, and as the flat list that a reader gets.
+local function read_hash(key)
+  local fields, flat = {}, redis.call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    fields[flat[i]] = flat[i + 1]
+  end
+  return fields, flat
+end
+
+-- One element's share in its collection's digest: the first 48 bits of SHA-1 over key NUL text.
+local function share(key, text)
+  return tonumber(string.sub(redis.sha1hex(key .. '\0' .. text), 1, 12), 16)
+end
+
+local DIGEST_MODULUS = 2 ^ 48
+
+-- What other hands did to a key, of which a commit would be made in half or not at all, and what helps.
+local function damaged(key, fault)
+  return redis.error_reply('DAMAGED ' .. key .. ' ' .. fault .. ': other hands wrote it; rename or delete that key')
+end
+
+-- Whether a key that is there has another type than the command reads. Every user who writes may run XLEN and HLEN.
+local function wrong_type(command, keys)
+  for _, key in ipairs(keys) do
+    local answer = redis.pcall(command, key)
+    if type(answer) == 'table' and answer.err then
+      local is_type = string.find(answer.err, 'WRONGTYPE', 1, true)
+      return is_type and damaged(key, 'is no ' .. (command == 'XLEN' and 'stream' or 'hash')) or answer
+    end
+  end
+end
+
+-- A user who lacks a right learns it before anything is written, not halfway. Redis before 7 cannot be asked.
+local function missing_right(commands)
+  for _, command in ipairs(commands) do
+    if redis.acl_check_cmd and not redis.acl_check_cmd(unpack(command)) then
+      return redis.error_reply('NOPERM this user may not run ' .. command[1] .. ' on ' .. command[2])
+    end
+  end
+end

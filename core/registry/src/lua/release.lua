@@ -1,0 +1,14 @@
+-- Gives the lease back, if it is still held.
+
+local head_key, lease_key = KEYS[1], KEYS[2]
+local instance, term = ARGV[1], ARGV[2]
+
+local head = read_hash(head_key)
+if head.leader ~= instance or head.term ~= term then
+  return 0
+end
+if redis.call('GET', lease_key) == instance then
+  redis.call('DEL', lease_key)
+end
+redis.call('HDEL', head_key, 'leader')
+return 1

@@ -1,0 +1,12 @@
+-- Renews the lease and publishes the head as the heartbeat. Answers with the head, or with nothing where it is no longer held.
+
+local head_key, lease_key = KEYS[1], KEYS[2]
+local instance, term, lifetime, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local head, flat = read_hash(head_key)
+if redis.call('GET', lease_key) ~= instance or head.leader ~= instance or head.term ~= term then
+  return {}
+end
+redis.call('PEXPIRE', lease_key, lifetime)
+redis.call('PUBLISH', channel, '{"heartbeat":' .. cjson.encode(flat) .. '}')
+return flat

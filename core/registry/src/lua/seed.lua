@@ -1,0 +1,40 @@
+-- Makes the head with every element of a snapshot. Does nothing where a head exists. What a lost head left behind is cleared
+-- away, but for the history. `store/seed.rs` says the same.
+
+local head_key, log_key = KEYS[1], KEYS[6]
+local elements_of = { pools = KEYS[2], servers = KEYS[3], health = KEYS[4], holds = KEYS[5] }
+local channel, epoch, revision, id, desired, origin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+if redis.call('EXISTS', head_key) == 1 then
+  return 0
+end
+local missing = missing_right({
+  { 'DEL', log_key },
+  { 'HSET', head_key, 'revision', '0' },
+  { 'XADD', log_key, '*', 'delta', '' },
+  { 'PUBLISH', channel, '' },
+})
+if missing then
+  return missing
+end
+
+for i = 2, #KEYS do
+  redis.call('DEL', KEYS[i])
+end
+local counts, sums = {}, {}
+for collection in pairs(elements_of) do
+  counts[collection], sums[collection] = 0, 0
+end
+for i = 7, #ARGV, 3 do
+  local collection, key, text = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  redis.call('HSET', elements_of[collection], key, text)
+  counts[collection] = counts[collection] + 1
+  sums[collection] = (sums[collection] + share(key, text)) % DIGEST_MODULUS
+end
+redis.call('HSET', head_key, 'epoch', epoch, 'revision', revision, 'id', id, 'desired', desired, 'term', '0')
+for collection in pairs(elements_of) do
+  redis.call('HSET', head_key, collection .. ':count', number(counts[collection]), collection .. ':sum', number(sums[collection]))
+end
+redis.call('XADD', log_key, revision .. '-1', 'delta', origin)
+redis.call('PUBLISH', channel, '{"delta":' .. origin .. '}')
+return 1

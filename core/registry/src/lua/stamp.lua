@@ -1,0 +1,9 @@
+-- Stores what an instance or a server says of itself, stamped with the registry's time, and announces it where a channel is given.
+
+local field, value, channel = ARGV[1], ARGV[2], ARGV[3]
+
+redis.call('HSET', KEYS[1], field, '{"time":' .. number(now()) .. ',"value":' .. value .. '}')
+if channel ~= '' then
+  redis.call('PUBLISH', channel, field)
+end
+return 1

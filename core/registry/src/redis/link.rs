@@ -1,0 +1,236 @@
+//! The connection for commands: made when first needed, shared by all who ask, replaced when it fails.
+//!
+//! A failed connection is tried again after a growing, jittered delay, within the request that needs it, so
+//! that nobody who asks in a loop floods a Redis that is down. That it is down, or up again, is logged when it
+//! changes and not at each try.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
+    Pipeline, ProtocolVersion, RedisResult, ScriptInvocation,
+};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::errors::Endpoint;
+use crate::RegistryError;
+use crate::open::FORM;
+
+/// How long a connection may take to be made, and an answer to come.
+pub(super) const DEADLINE: Duration = Duration::from_secs(2);
+/// The first delay before another connection is tried. It doubles with each failure.
+const DELAY_FIRST: Duration = Duration::from_millis(50);
+/// The longest delay before another connection is tried.
+const DELAY_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Link {
+    client: Client,
+    endpoint: Endpoint,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connection: Option<MultiplexedConnection>,
+    /// Which of all connections it is.
+    generation: u64,
+    /// How many tries have failed since one succeeded.
+    failures: u32,
+    retry_at: Option<Instant>,
+    said: Option<Said>,
+}
+
+/// What was logged last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Reachable,
+    Unreachable,
+    WrongPassword,
+}
+
+/// What a connection can be asked.
+pub(super) enum Request<'a> {
+    Command(&'a Cmd),
+    Transaction(&'a Pipeline),
+    Script(&'a ScriptInvocation<'a>),
+}
+
+impl<'a> From<&'a Cmd> for Request<'a> {
+    fn from(command: &'a Cmd) -> Self {
+        Self::Command(command)
+    }
+}
+
+impl<'a> From<&'a Pipeline> for Request<'a> {
+    fn from(commands: &'a Pipeline) -> Self {
+        Self::Transaction(commands)
+    }
+}
+
+impl<'a> From<&'a ScriptInvocation<'a>> for Request<'a> {
+    fn from(script: &'a ScriptInvocation<'a>) -> Self {
+        Self::Script(script)
+    }
+}
+
+impl Request<'_> {
+    async fn send<T: FromRedisValue>(
+        &self,
+        mut connection: MultiplexedConnection,
+    ) -> RedisResult<T> {
+        match self {
+            Self::Command(command) => command.query_async(&mut connection).await,
+            Self::Transaction(commands) => commands.query_async(&mut connection).await,
+            Self::Script(script) => script.invoke_async(&mut connection).await,
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(url: &str) -> Result<Self, String> {
+        let info = connection_info(url)?;
+        let password = info.redis_settings().password();
+        let endpoint = Endpoint::new(info.addr().to_string(), password);
+        let client = Client::open(info).map_err(|_| "names no Redis")?;
+        Ok(Self {
+            client,
+            endpoint,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// A shared connection may have ended unnoticed since it was last used; then the request is sent once more,
+    /// on a new one. Every request here may be: what it does twice, it does once.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        request: impl Into<Request<'_>>,
+    ) -> Result<T, RegistryError> {
+        let request = request.into();
+        let (connection, generation) = self.connection().await?;
+        match request.send(connection).await {
+            Err(error) if error.is_connection_dropped() => {
+                let _ = self.settle::<T>(operation, generation, Err(error));
+                let (connection, generation) = self.connection().await?;
+                let result = request.send(connection).await;
+                self.settle(operation, generation, result)
+            }
+            result => self.settle(operation, generation, result),
+        }
+    }
+
+    /// Makes a connection of the caller's own.
+    pub(super) async fn connect(
+        &self,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, RegistryError> {
+        let retry_at = self.state.lock().retry_at;
+        if let Some(retry_at) = retry_at {
+            tokio::time::sleep_until(retry_at).await;
+        }
+        let config = config
+            .set_connection_timeout(Some(DEADLINE))
+            .set_response_timeout(Some(DEADLINE));
+        let connecting = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config);
+        match connecting.await {
+            Ok(connection) => {
+                self.state.lock().succeeded(&self.endpoint);
+                Ok(connection)
+            }
+            Err(error) => {
+                let error = self.endpoint.explain("connecting", &error);
+                self.state.lock().failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<(MultiplexedConnection, u64), RegistryError> {
+        if let Some(shared) = self.state.lock().shared() {
+            return Ok(shared);
+        }
+        let connection = self.connect(AsyncConnectionConfig::new()).await?;
+        Ok(self.state.lock().share(connection))
+    }
+
+    /// Turns a failure into an error, and leaves a connection that failed to nobody else.
+    fn settle<T>(
+        &self,
+        operation: &'static str,
+        generation: u64,
+        result: RedisResult<T>,
+    ) -> Result<T, RegistryError> {
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let broken = error.is_io_error() || error.is_unrecoverable_error();
+        let error = self.endpoint.explain(operation, &error);
+        let mut state = self.state.lock();
+        if broken && state.generation == generation && state.connection.take().is_some() {
+            state.failed(&error);
+        }
+        Err(error)
+    }
+}
+
+impl State {
+    fn shared(&self) -> Option<(MultiplexedConnection, u64)> {
+        let connection = self.connection.clone()?;
+        Some((connection, self.generation))
+    }
+
+    fn share(&mut self, connection: MultiplexedConnection) -> (MultiplexedConnection, u64) {
+        self.generation += 1;
+        self.connection = Some(connection.clone());
+        (connection, self.generation)
+    }
+
+    fn succeeded(&mut self, endpoint: &Endpoint) {
+        self.failures = 0;
+        self.retry_at = None;
+        if self.said.replace(Said::Reachable) != Some(Said::Reachable) {
+            info!(registry = endpoint.address(), "the registry is reachable");
+        }
+    }
+
+    fn failed(&mut self, error: &RegistryError) {
+        let delay = DELAY_FIRST.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        let jittered = delay.min(DELAY_MAX).mul_f64(rand::random());
+        self.retry_at = Some(Instant::now() + jittered);
+        let said = match error {
+            RegistryError::WrongPassword { .. } => Said::WrongPassword,
+            _ => Said::Unreachable,
+        };
+        if self.said.replace(said) != Some(said) {
+            warn!("{error}; trying on");
+        }
+    }
+}
+
+fn connection_info(url: &str) -> Result<ConnectionInfo, String> {
+    // What redis says of an address that it cannot take apart may repeat it, password and all.
+    let info = url
+        .into_connection_info()
+        .map_err(|_| format!("is not of the form {FORM}"))?;
+    let settings = info.redis_settings().clone();
+    let settings = settings.set_protocol(ProtocolVersion::RESP3);
+    // CLIENT SETINFO is a right that Redis 7.0 cannot grant by name, and nothing here needs it.
+    let settings = settings.set_skip_set_lib_name();
+    let tcp = TcpSettings::default().set_nodelay(true);
+    Ok(info.set_redis_settings(settings).set_tcp_settings(tcp))
+}

@@ -1,0 +1,85 @@
+//! What the leader and those who wait look at: reports, registrations and their channels.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{Instance, InstanceId, Registration, Report, ServerKey, Suspicion};
+use redis::Pipeline;
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use super::Redis;
+use super::subscription::Subscription;
+use super::wire::{self, Stamped};
+use crate::{Observing, RegistryError, Stream};
+
+/// A hash as bytes: other hands may have written what is not text.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+#[async_trait]
+impl Observing for Redis {
+    async fn instances(&self) -> Result<Vec<Instance>, RegistryError> {
+        let reading = self.stamped("reading the instances", &self.keys.instances);
+        let (reports, now) = reading.await?;
+        let instance = |(_, report): (InstanceId, Stamped<Report>)| Instance {
+            age: report.age(now),
+            report: report.value,
+        };
+        Ok(reports.into_iter().map(instance).collect())
+    }
+
+    async fn registrations(&self) -> Result<Vec<Registration>, RegistryError> {
+        let reading = self.stamped("reading the registrations", &self.keys.registrations);
+        let (renewals, now) = reading.await?;
+        let registration = |(key, renewed): (ServerKey, Stamped<u64>)| Registration {
+            key,
+            age: renewed.age(now),
+            lifetime: Duration::from_millis(renewed.value),
+        };
+        Ok(renewals.into_iter().map(registration).collect())
+    }
+
+    async fn reports(&self) -> Result<Box<dyn Stream<InstanceId>>, RegistryError> {
+        Subscription::boxed(&self.link, self.keys.reports.clone(), instance_id).await
+    }
+
+    async fn suspicions(&self) -> Result<Box<dyn Stream<Suspicion>>, RegistryError> {
+        Subscription::boxed(&self.link, self.keys.suspicions.clone(), wire::json).await
+    }
+}
+
+impl Redis {
+    /// A hash that the script `stamp` wrote, with the registry's time at which it was read.
+    async fn stamped<K, T>(
+        &self,
+        operation: &'static str,
+        hash: &str,
+    ) -> Result<(BTreeMap<K, Stamped<T>>, Duration), RegistryError>
+    where
+        K: Ord + std::str::FromStr,
+        T: DeserializeOwned,
+    {
+        let mut commands = Pipeline::new();
+        commands.atomic().cmd("TIME");
+        commands.hgetall(hash);
+        let (time, fields): ((u64, u32), Fields) = self.link.ask(operation, &commands).await?;
+        let read = |(field, value): (Vec<u8>, Vec<u8>)| {
+            let field = String::from_utf8_lossy(&field);
+            let Ok(key) = field.parse() else {
+                warn!(hash, %field, "not a name that this hash can hold");
+                return None;
+            };
+            let value = wire::json(&value)
+                .inspect_err(|reason| warn!(hash, %field, "holds nonsense: {reason}"));
+            Some((key, value.ok()?))
+        };
+        let elements = fields.into_iter().filter_map(read).collect();
+        Ok((elements, wire::time(time)))
+    }
+}
+
+fn instance_id(payload: &[u8]) -> Result<InstanceId, String> {
+    let text = str::from_utf8(payload).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
+}

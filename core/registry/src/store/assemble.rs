@@ -1,0 +1,92 @@
+//! A snapshot made of what a backend read: stored texts parsed, nonsense named, digests compared with the head.
+
+use std::collections::BTreeMap;
+
+use model::{Collection, Entry, Fault, Snapshot};
+
+use crate::{Digest, Head, Snapshotted};
+
+/// The key by which damage names a collection as a whole.
+pub(crate) const WHOLE_COLLECTION: &str = "*";
+
+/// Builds a snapshot, one collection after the other.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    head: Head,
+    snapshot: Snapshot,
+    found: BTreeMap<Collection, Digest>,
+}
+
+impl Assembly {
+    pub(crate) fn new(head: Head) -> Self {
+        let mut snapshot = Snapshot::empty(head.position);
+        snapshot.desired = head.desired;
+        Self {
+            head,
+            snapshot,
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one stored element.
+    pub(crate) fn take(&mut self, collection: Collection, key: &[u8], stored: &[u8]) {
+        self.found.entry(collection).or_default().add(key, stored);
+        let key = String::from_utf8_lossy(key).into_owned();
+        match serde_json::from_slice(stored) {
+            Ok(value) => self.snapshot.apply(&Entry {
+                collection,
+                key,
+                value: Some(value),
+            }),
+            Err(error) => self.snapshot.faults.push(Fault {
+                collection,
+                key,
+                reason: format!("is not JSON: {error}"),
+            }),
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Snapshotted {
+        self.snapshot
+            .faults
+            .sort_by(|a, b| (a.collection, &a.key).cmp(&(b.collection, &b.key)));
+        let damage = Collection::ALL
+            .into_iter()
+            .filter_map(|collection| self.damage(collection))
+            .collect();
+        Snapshotted {
+            head: self.head,
+            snapshot: self.snapshot,
+            damage,
+        }
+    }
+
+    fn damage(&self, collection: Collection) -> Option<Fault> {
+        let expected = self
+            .head
+            .digests
+            .get(&collection)
+            .copied()
+            .unwrap_or_default();
+        let found = self.found.get(&collection).copied().unwrap_or_default();
+        if found == expected {
+            return None;
+        }
+        let reason = if found.count == expected.count {
+            format!(
+                "not what was committed: {} elements, at least one of them by other hands",
+                found.count
+            )
+        } else {
+            format!(
+                "not what was committed: {} elements where there should be {}",
+                found.count, expected.count
+            )
+        };
+        Some(Fault {
+            collection,
+            key: WHOLE_COLLECTION.into(),
+            reason,
+        })
+    }
+}

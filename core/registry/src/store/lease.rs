@@ -1,0 +1,79 @@
+//! The leader's lease: who holds it until when, and what taking, renewing and giving it back do to the head.
+
+use std::time::Duration;
+
+use model::{InstanceId, Term};
+
+use super::Store;
+use crate::Head;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    holder: InstanceId,
+    until: Duration,
+}
+
+impl Store {
+    /// Takes the lease where nobody else holds it, and increments the term, for its holder too.
+    pub fn acquire(
+        &mut self,
+        instance: InstanceId,
+        lifetime: Duration,
+        now: Duration,
+    ) -> Option<Head> {
+        let holder = self.lease_holder(now);
+        if holder.is_some_and(|holder| holder != instance) {
+            return None;
+        }
+        let head = self.head.as_mut()?;
+        head.term = head.term.next();
+        head.leader = Some(instance);
+        let answer = head.clone();
+        self.hold_lease(instance, lifetime, now);
+        Some(answer)
+    }
+
+    /// Renews the lease; the answer is the heartbeat to publish. Nothing where it is no longer held.
+    pub fn renew(
+        &mut self,
+        instance: InstanceId,
+        term: Term,
+        lifetime: Duration,
+        now: Duration,
+    ) -> Option<Head> {
+        let held = self.lease_holder(now) == Some(instance);
+        let head = self.head.clone()?;
+        if !held || !leads(&head, instance, term) {
+            return None;
+        }
+        self.hold_lease(instance, lifetime, now);
+        Some(head)
+    }
+
+    /// Gives the lease back, if it is still held.
+    pub fn release(&mut self, instance: InstanceId, term: Term) {
+        let Some(head) = &mut self.head else { return };
+        if !leads(head, instance, term) {
+            return;
+        }
+        head.leader = None;
+        if self.lease.is_some_and(|lease| lease.holder == instance) {
+            self.lease = None;
+        }
+    }
+
+    fn lease_holder(&self, now: Duration) -> Option<InstanceId> {
+        let lease = self.lease.filter(|lease| now < lease.until)?;
+        Some(lease.holder)
+    }
+
+    fn hold_lease(&mut self, holder: InstanceId, lifetime: Duration, now: Duration) {
+        let until = now + lifetime;
+        self.lease = Some(Lease { holder, until });
+    }
+}
+
+/// Whether the head says that this instance leads in this term.
+pub(super) fn leads(head: &Head, instance: InstanceId, term: Term) -> bool {
+    head.leader == Some(instance) && head.term == term
+}

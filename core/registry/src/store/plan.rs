@@ -1,0 +1,209 @@
+//! A commit made ready for a backend: checked on its own, one write an element, in the order of the collections.
+//!
+//! What can be said without looking at the registry is said here, once for all backends; what depends on what
+//! the registry holds is for the store and for the commit script.
+
+use std::collections::HashSet;
+
+use model::{Change, Collection, Problem, first_grave, validate_pool, validate_server};
+
+use crate::{Commit, CommitError};
+
+/// One element to write or to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) collection: Collection,
+    pub(crate) key: String,
+    /// The value's JSON; nothing removes the element.
+    pub(crate) value: Option<String>,
+    /// What makes the element the same one as before: a server's address, a verdict's incarnation. Empty for
+    /// the others, which never become other ones.
+    pub(crate) identity: String,
+}
+
+impl Write {
+    pub(crate) fn removal(collection: Collection, key: String) -> Self {
+        Self {
+            collection,
+            key,
+            value: None,
+            identity: String::new(),
+        }
+    }
+
+    fn new(change: &Change) -> Self {
+        Self {
+            collection: change.collection(),
+            key: change.key(),
+            value: change.value().map(|value| value.to_string()),
+            identity: identity(change),
+        }
+    }
+}
+
+/// Makes a commit's writes. The last of several changes of one element counts, and a pool that goes takes the
+/// ruling on it with it.
+pub(crate) fn plan(commit: &Commit) -> Result<Vec<Write>, CommitError> {
+    let mut seen = HashSet::new();
+    let mut writes = Vec::with_capacity(commit.changes.len());
+    for change in commit.changes.iter().rev() {
+        check(change)?;
+        let write = Write::new(change);
+        if seen.insert((write.collection, write.key.clone())) {
+            writes.push(write);
+        }
+    }
+    let pools = |write: &&Write| write.collection == Collection::Pools && write.value.is_none();
+    let gone: Vec<_> = writes
+        .iter()
+        .filter(pools)
+        .map(|write| write.key.clone())
+        .collect();
+    for pool in gone {
+        if seen.insert((Collection::Holds, pool.clone())) {
+            writes.push(Write::removal(Collection::Holds, pool));
+        }
+    }
+    writes.reverse();
+    writes.sort_by_key(|write| order(write.collection));
+    Ok(writes)
+}
+
+/// Verdicts come after the servers that they are about.
+fn order(collection: Collection) -> u8 {
+    match collection {
+        Collection::Pools => 0,
+        Collection::Servers => 1,
+        Collection::Health => 2,
+        Collection::Holds => 3,
+    }
+}
+
+fn identity(change: &Change) -> String {
+    match change {
+        Change::Server(_, Some(server)) => server.address.to_string(),
+        Change::Verdict(_, Some(verdict)) => verdict.incarnation.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn check(change: &Change) -> Result<(), CommitError> {
+    let problem = match change {
+        Change::Pool(id, Some(pool)) if pool.id != *id => Some(misnamed(pool.id.as_str())),
+        Change::Pool(_, Some(pool)) => grave(validate_pool(pool)),
+        Change::Server(key, Some(server)) if server.key() != *key => {
+            Some(misnamed(&server.key().to_string()))
+        }
+        Change::Server(_, Some(server)) => grave(validate_server(server)),
+        _ => None,
+    };
+    match problem {
+        Some(rule) => Err(CommitError::Invalid {
+            key: change.key(),
+            rule,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn grave(found: Result<(), Vec<Problem>>) -> Option<String> {
+    first_grave(found).map(|problem| problem.to_string())
+}
+
+fn misnamed(name: &str) -> String {
+    format!("holds an element named {name:?}")
+}
+
+/// Whether a write belongs to the desired state, rather than to what was observed.
+pub(crate) fn is_desired(collection: Collection) -> bool {
+    collection != Collection::Health
+}
+
+/// The commit's idempotency key. An empty one is none.
+pub(crate) fn idempotency_key(commit: &Commit) -> Option<&str> {
+    let key = commit.idempotency_key.as_deref();
+    key.filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Author, Pool, PoolId, Server, ServerKey};
+
+    use super::*;
+
+    fn server(id: &str, address: &str) -> Server {
+        let id = id.parse().expect("an id");
+        Server::new(PoolId::standard(), id, address.parse().expect("an address"))
+    }
+
+    fn commit(changes: Vec<Change>) -> Commit {
+        let name = "test".into();
+        Commit::new(Author::Operator { name }, changes)
+    }
+
+    #[test]
+    fn the_last_of_several_changes_of_one_element_counts() {
+        let planned = plan(&commit(vec![
+            Change::put_server(server("a", "10.0.0.1:80")),
+            Change::put_server(server("b", "10.0.0.2:80")),
+            Change::put_server(server("a", "10.0.0.3:80")),
+        ]))
+        .expect("a plan");
+        let seen: Vec<_> = planned
+            .iter()
+            .map(|write| (write.key.as_str(), write.identity.as_str()))
+            .collect();
+        assert_eq!(
+            seen,
+            [("default/b", "10.0.0.2:80"), ("default/a", "10.0.0.3:80")]
+        );
+    }
+
+    #[test]
+    fn pools_come_before_their_servers_and_servers_keep_their_order() {
+        let planned = plan(&commit(vec![
+            Change::put_server(server("b", "10.0.0.2:80")),
+            Change::put_server(server("a", "10.0.0.1:80")),
+            Change::put_pool(Pool::new(PoolId::standard())),
+        ]))
+        .expect("a plan");
+        let keys: Vec<_> = planned.iter().map(|write| write.key.as_str()).collect();
+        assert_eq!(keys, ["default", "default/b", "default/a"]);
+    }
+
+    #[test]
+    fn a_pool_that_goes_takes_the_ruling_on_it_once() {
+        let pool = PoolId::standard();
+        for changes in [
+            vec![Change::Pool(pool.clone(), None)],
+            vec![
+                Change::Ruling(pool.clone(), None),
+                Change::Pool(pool.clone(), None),
+            ],
+        ] {
+            let planned = plan(&commit(changes)).expect("a plan");
+            let collections: Vec<_> = planned.iter().map(|write| write.collection).collect();
+            assert_eq!(collections, [Collection::Pools, Collection::Holds]);
+        }
+    }
+
+    #[test]
+    fn an_element_under_another_ones_name_is_invalid() {
+        let key: ServerKey = "default/other".parse().expect("a key");
+        let change = Change::Server(key, Some(server("a", "10.0.0.1:80")));
+        let error = plan(&commit(vec![change])).expect_err("misnamed");
+        let rule = r#"holds an element named "default/a""#.into();
+        let key = "default/other".into();
+        assert_eq!(error, CommitError::Invalid { key, rule });
+    }
+
+    #[test]
+    fn a_value_that_breaks_a_rule_is_invalid_and_a_newer_versions_field_is_not() {
+        let mut pool = Pool::new(PoolId::standard());
+        pool.unknown.0.insert("from_the_future".into(), 1.into());
+        plan(&commit(vec![Change::put_pool(pool.clone())])).expect("a plan");
+        pool.retry.retries = 11;
+        let error = plan(&commit(vec![Change::put_pool(pool)])).expect_err("too many");
+        assert!(error.to_string().contains("retry.retries"), "{error}");
+    }
+}

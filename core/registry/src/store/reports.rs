@@ -1,0 +1,68 @@
+//! What instances and servers say of themselves, stamped with the registry's time. None of it makes a revision.
+
+use std::time::Duration;
+
+use model::{Instance, InstanceId, Registration, Report, ServerKey};
+
+use super::{Store, whole_milliseconds};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Reported {
+    report: Report,
+    at: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Renewed {
+    lifetime: Duration,
+    at: Duration,
+}
+
+impl Store {
+    /// Keeps an instance's report in place of its last one.
+    pub fn report(&mut self, report: &Report, now: Duration) {
+        let at = whole_milliseconds(now);
+        let report = report.clone();
+        self.instances
+            .insert(report.instance, Reported { report, at });
+    }
+
+    /// Removes an instance's report; whether there was one.
+    pub fn forget(&mut self, instance: InstanceId) -> bool {
+        self.instances.remove(&instance).is_some()
+    }
+
+    /// Every report with its age, in the order of the instances' ids.
+    pub fn instances(&self, now: Duration) -> Vec<Instance> {
+        let now = whole_milliseconds(now);
+        let instance = |reported: &Reported| Instance {
+            report: reported.report.clone(),
+            age: now.saturating_sub(reported.at),
+        };
+        self.instances.values().map(instance).collect()
+    }
+
+    /// Renews a server's own lease.
+    pub fn renew_registration(&mut self, key: &ServerKey, lifetime: Duration, now: Duration) {
+        let renewed = Renewed {
+            lifetime: whole_milliseconds(lifetime),
+            at: whole_milliseconds(now),
+        };
+        self.registrations.insert(key.clone(), renewed);
+    }
+
+    pub fn remove_registration(&mut self, key: &ServerKey) {
+        self.registrations.remove(key);
+    }
+
+    /// Every registration with its age, in the order of the keys.
+    pub fn registrations(&self, now: Duration) -> Vec<Registration> {
+        let now = whole_milliseconds(now);
+        let registration = |(key, renewed): (&ServerKey, &Renewed)| Registration {
+            key: key.clone(),
+            age: now.saturating_sub(renewed.at),
+            lifetime: renewed.lifetime,
+        };
+        self.registrations.iter().map(registration).collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! Making the head: the beginning of a history, from nothing or from a copy that outlived the registry's memory.
+
+use model::{Author, Collection, Delta, RevisionId, Snapshot, Stamped, Term};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::element::Stamp;
+use super::{Answers, Store};
+use crate::{Digest, Head};
+
+/// A snapshot as the elements that a backend writes.
+#[derive(Debug)]
+pub(crate) struct Seed {
+    pub(crate) elements: Vec<SeedElement>,
+    /// The log's first entry. It lets a follower that starts here catch up, and changes nothing itself.
+    pub(crate) origin: Delta,
+}
+
+#[derive(Debug)]
+pub(crate) struct SeedElement {
+    pub(crate) collection: Collection,
+    pub(crate) key: String,
+    pub(crate) stored: String,
+}
+
+impl Seed {
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        let mut elements = Vec::new();
+        add(&mut elements, Collection::Pools, &snapshot.pools);
+        add(&mut elements, Collection::Servers, &snapshot.servers);
+        add(&mut elements, Collection::Health, &snapshot.health);
+        add(&mut elements, Collection::Holds, &snapshot.holds);
+        let position = snapshot.position;
+        let origin = Delta {
+            epoch: position.epoch,
+            revision: position.revision,
+            id: position.id,
+            previous: RevisionId(Uuid::nil()),
+            desired: snapshot.desired,
+            author: Author::Source {
+                name: "seed".into(),
+            },
+            entries: Vec::new(),
+        };
+        Self { elements, origin }
+    }
+}
+
+fn add<'a, K: ToString + 'a, T: Serialize + 'a>(
+    elements: &mut Vec<SeedElement>,
+    collection: Collection,
+    stamped: impl IntoIterator<Item = (&'a K, &'a std::sync::Arc<Stamped<T>>)>,
+) {
+    for (key, element) in stamped {
+        let stamp = Stamp {
+            revision: element.revision,
+            created: element.created,
+            ordinal: element.ordinal,
+            incarnation: element.incarnation,
+        };
+        // By way of a JSON value, as a commit's values are, so that both write the same text.
+        let value = serde_json::to_value(&element.value);
+        let value = value.expect("model types hold nothing that JSON cannot");
+        elements.push(SeedElement {
+            collection,
+            key: key.to_string(),
+            stored: stamp.wrap(&value.to_string()),
+        });
+    }
+}
+
+impl Store {
+    /// Makes the head with every element of the snapshot; the answer is what to announce. Does nothing where
+    /// a head exists. What a lost head left behind is cleared away, but for the history.
+    pub fn seed(&mut self, snapshot: &Snapshot) -> Option<Delta> {
+        if self.head.is_some() {
+            return None;
+        }
+        let Seed { elements, origin } = Seed::new(snapshot);
+        let mut head = Head {
+            position: snapshot.position,
+            desired: snapshot.desired,
+            term: Term(0),
+            leader: None,
+            digests: Collection::ALL
+                .map(|collection| (collection, Digest::default()))
+                .into(),
+        };
+        self.elements.clear();
+        for element in elements {
+            let digest = head.digests.entry(element.collection).or_default();
+            digest.add(element.key.as_bytes(), element.stored.as_bytes());
+            self.elements
+                .entry(element.collection)
+                .or_default()
+                .insert(element.key, element.stored);
+        }
+        self.head = Some(head);
+        self.lease = None;
+        self.answers = Answers::default();
+        self.log = [origin.clone()].into();
+        Some(origin)
+    }
+}

@@ -1,0 +1,245 @@
+//! A real redis-server for a test: on a free port, in a directory of its own, ended with the test.
+//!
+//! Only tests use this, through the feature `testing`. Everything here panics where it fails, as tests do.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use model::FleetName;
+use tempfile::TempDir;
+
+/// How many ports are tried: another process may take one between its choice and its use.
+const TRIES: usize = 20;
+/// Not one of the ports that connections are given: a client that tries to reach a server that is down would
+/// otherwise, once in a while, reach itself.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// How long a server may take to be ready, or to end.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The users of a fleet's Redis, as every deployment has them.
+const USERS_TEMPLATE: &str = include_str!("../../../deploy/redis/users.acl.template");
+
+/// A running redis-server. It ends when this is dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    process: Option<Child>,
+    port: u16,
+    directory: TempDir,
+    arguments: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts a server that anybody may use.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with more arguments: `["--requirepass", "secret"]`.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(directory(), arguments)
+    }
+
+    /// Starts a server that anybody may use on a port that is known to be free.
+    pub fn start_at(port: u16) -> Self {
+        let mut server = Self {
+            process: None,
+            port,
+            directory: directory(),
+            arguments: Vec::new(),
+        };
+        server.restart();
+        server
+    }
+
+    /// Starts a server with a fleet's users: `balancer`, `orchestrator` and `admin`, and nobody else. Each
+    /// one's password is `password_of` it.
+    pub fn with_users(fleet: &FleetName) -> Self {
+        let directory = directory();
+        let users = directory.path().join("users.acl");
+        std::fs::write(&users, render(USERS_TEMPLATE, fleet)).expect("a file for the users");
+        let users = users.to_str().expect("a temporary path is text").to_owned();
+        Self::start_in(directory, &["--aclfile", &users])
+    }
+
+    fn start_in(directory: TempDir, arguments: &[&str]) -> Self {
+        let mut server = Self {
+            process: None,
+            port: 0,
+            directory,
+            arguments: arguments.iter().map(|text| (*text).into()).collect(),
+        };
+        for _ in 0..TRIES {
+            server.port = free_port();
+            server.process = server.spawn();
+            if server.process.is_some() {
+                return server;
+            }
+        }
+        panic!("redis-server did not start on any of {TRIES} free ports");
+    }
+
+    /// Where it listens: host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The URL, for a server that anybody may use.
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address())
+    }
+
+    /// The URL for one of a fleet's users.
+    pub fn url_of(&self, user: &str) -> String {
+        let password = password_of(user);
+        format!("redis://{user}:{password}@{}", self.address())
+    }
+
+    /// Sends a command, as a person with a Redis client would, and gives its answer as text.
+    pub fn command(&self, words: &[&str]) -> String {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let connection = client.get_connection_with_timeout(DEADLINE);
+        let mut connection = connection.expect("the server is running");
+        let (name, arguments) = words.split_first().expect("a command has a name");
+        let answer = redis::cmd(name).arg(arguments).query(&mut connection);
+        let answer: redis::Value = answer.expect("the server takes the command");
+        format!("{answer:?}")
+    }
+
+    /// Ends the server as a crash would. What it had on disk stays.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            end(process);
+        }
+    }
+
+    /// Starts a killed server again, on its old port, with what it had on disk.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.process = self.spawn();
+        assert!(self.process.is_some(), "port {} is taken", self.port);
+    }
+
+    /// Ends the server, takes what it had on disk away, and starts it again on its old port.
+    pub fn restart_empty(&mut self) {
+        self.kill();
+        let data = self.directory.path().join("appendonlydir");
+        std::fs::remove_dir_all(data).expect("the server had data");
+        self.restart();
+    }
+
+    /// Holds the server still, as a machine that hangs: connections stay, and nothing answers.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("the server is running");
+        let process = process.id().to_string();
+        let status = Command::new("kill").args([signal, &process]).status();
+        assert!(
+            status.expect("kill is installed").success(),
+            "kill {signal}"
+        );
+    }
+
+    /// Starts the process and waits until it is ready. Nothing where the port is taken.
+    fn spawn(&self) -> Option<Child> {
+        let mut process = Command::new("redis-server")
+            .args(["--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1", "--save", ""])
+            .args(["--appendonly", "yes", "--appendfsync", "no"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("redis-server is installed");
+        let output = process.stdout.take().expect("the output is piped");
+        let Err(said) = wait_until_ready(output) else {
+            return Some(process);
+        };
+        end(process);
+        let taken = said.contains("Address already in use");
+        assert!(taken, "redis-server did not start: {said}");
+        None
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The password of one of a test server's users.
+pub fn password_of(user: &str) -> String {
+    format!("the-{user}-password")
+}
+
+fn directory() -> TempDir {
+    TempDir::new().expect("a temporary directory")
+}
+
+fn free_port() -> u16 {
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut tries = std::iter::repeat_with(|| rand::random_range(PORTS)).take(1000);
+    tries.find(free).expect("a free port")
+}
+
+fn end(mut process: Child) {
+    process.kill().expect("a child can be killed");
+    process.wait().expect("a child can be waited for");
+}
+
+/// Reads the server's log until it is ready; what it said where it is not. A thread reads on until the server
+/// ends, since a full pipe would block it.
+fn wait_until_ready(output: impl Read + Send + 'static) -> Result<(), String> {
+    let (sender, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut said = String::new();
+        let mut ready = false;
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if !ready && line.contains("Ready to accept connections") {
+                ready = true;
+                // Nobody waits any more once the deadline has passed.
+                let _ = sender.send(Ok(()));
+            } else if !ready {
+                said.push_str(&line);
+                said.push('\n');
+            }
+        }
+        let _ = sender.send(Err(said));
+    });
+    let answer = answer.recv_timeout(DEADLINE);
+    answer.unwrap_or_else(|_| Err(format!("it was not ready within {DEADLINE:?}")))
+}
+
+/// Makes the template an ACL file, as `deploy/redis/start` does: comments removed, a user's lines joined, the
+/// fleet and the passwords filled in.
+fn render(template: &str, fleet: &FleetName) -> String {
+    let mut users = String::new();
+    for line in template.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim_end();
+        if line.starts_with(char::is_whitespace) {
+            users.push(' ');
+        } else if !line.is_empty() {
+            users.push('\n');
+        }
+        users.push_str(line.trim_start());
+    }
+    let mut users = users.trim_start().replace("@FLEET@", fleet.as_str());
+    for user in ["balancer", "orchestrator", "admin"] {
+        let placeholder = format!("@{}_PASSWORD@", user.to_uppercase());
+        users = users.replace(&placeholder, &format!(">{}", password_of(user)));
+    }
+    users.push('\n');
+    users
+}

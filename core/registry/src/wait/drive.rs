@@ -1,0 +1,78 @@
+//! Drives a wait over a real registry and the clock.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use model::InstanceId;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Goal, Outcome, Waiter};
+use crate::{Registry, RegistryError, Stream};
+
+/// How often the instances are listed again where no report announces itself.
+const RELIST_PERIOD: Duration = Duration::from_millis(250);
+
+/// Waits until every balancer has reached the goal, or until the deadline, and says who has not.
+///
+/// # Errors
+/// Where the registry did not answer at the deadline.
+pub async fn wait_for(
+    registry: &dyn Registry,
+    goal: &Goal,
+    deadline: Instant,
+) -> Result<Outcome, RegistryError> {
+    let mut waiter = Waiter::new(goal.clone());
+    let mut reports = None;
+    let mut last = Err(RegistryError::Unanswered {
+        operation: "a question how a change stands",
+    });
+    while let Ok(outcome) = timeout_at(deadline, look(registry, &mut waiter, &mut reports)).await {
+        last = outcome;
+        if last == Ok(Outcome::Done) {
+            break;
+        }
+        if last.is_err() {
+            reports = None;
+        }
+        let pause = timeout_at(Instant::now() + RELIST_PERIOD, next_report(&mut reports));
+        if timeout_at(deadline, pause).await.is_err() {
+            break;
+        }
+    }
+    last
+}
+
+type Reports = Option<Box<dyn Stream<InstanceId>>>;
+
+/// Subscribes before it lists, so that no report falls between the two, and reads the log after it.
+async fn look(
+    registry: &dyn Registry,
+    waiter: &mut Waiter,
+    reports: &mut Reports,
+) -> Result<Outcome, RegistryError> {
+    if reports.is_none() {
+        *reports = Some(registry.reports().await?);
+    }
+    let instances = registry.instances().await?;
+    if waiter.needs_log(&instances) {
+        let log = registry.log_after(waiter.goal.position()).await?;
+        waiter.learn(log.as_deref());
+    }
+    Ok(waiter.outcome(&instances))
+}
+
+/// Ends with the next report, and takes those that are already there along. Where the stream ends, only
+/// the timer is left.
+async fn next_report(reports: &mut Reports) {
+    if let Some(stream) = reports {
+        let mut received = stream.next().await;
+        while received.is_ok() {
+            match stream.next().now_or_never() {
+                Some(next) => received = next,
+                None => return,
+            }
+        }
+    }
+    *reports = None;
+    std::future::pending::<()>().await;
+}

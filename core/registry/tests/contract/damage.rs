@@ -1,0 +1,112 @@
+//! Promises about what other hands did to the registry: it is named, and the rest goes on.
+
+use model::{Collection, Revision};
+
+use crate::contract;
+use crate::fixture::{Fixture, put, remove, server_key};
+
+contract! {
+    nonsense_written_by_hand_is_named_and_the_rest_is_read,
+    a_missing_element_is_damage_to_its_collection_alone,
+    an_element_changed_by_hand_is_damage_although_it_reads_well,
+    an_element_that_nonsense_replaced_can_be_written_again,
+    an_element_added_by_hand_is_damage,
+}
+
+async fn filled(fixture: &Fixture) {
+    fixture.seed().await;
+    fixture.commit(vec![put("a", 1), put("b", 2)]).await;
+}
+
+async fn nonsense_written_by_hand_is_named_and_the_rest_is_read(fixture: &Fixture) {
+    filled(fixture).await;
+    fixture.tamper(Collection::Servers, "default/a", Some("nonsense {"));
+    fixture.tamper(Collection::Servers, "no key", Some("[]"));
+    fixture.tamper(Collection::Health, "default/b", Some("\"up\""));
+    let read = fixture.snapshot().await;
+    let faults: Vec<_> = read
+        .snapshot
+        .faults
+        .iter()
+        .map(|fault| (fault.collection, fault.key.as_str()))
+        .collect();
+    assert_eq!(
+        faults,
+        [
+            (Collection::Servers, "default/a"),
+            (Collection::Servers, "no key"),
+            (Collection::Health, "default/b"),
+        ]
+    );
+    assert!(read.snapshot.servers.contains_key(&server_key("b")));
+}
+
+async fn a_missing_element_is_damage_to_its_collection_alone(fixture: &Fixture) {
+    filled(fixture).await;
+    assert_eq!(fixture.snapshot().await.damage, []);
+    fixture.tamper(Collection::Servers, "default/a", None);
+    let damage = fixture.snapshot().await.damage;
+    let [damage] = damage.as_slice() else {
+        panic!("one collection is damaged: {damage:?}");
+    };
+    assert_eq!(damage.collection, Collection::Servers);
+    assert!(
+        damage.reason.contains("1 elements where there should be 2"),
+        "{damage}"
+    );
+}
+
+async fn an_element_changed_by_hand_is_damage_although_it_reads_well(fixture: &Fixture) {
+    filled(fixture).await;
+    let by_hand = r#"{"revision":2,"created":2,"ordinal":0,"incarnation":2,"value":{"pool":"default","id":"a","address":"10.6.6.6:1"}}"#;
+    fixture.tamper(Collection::Servers, "default/a", Some(by_hand));
+    let read = fixture.snapshot().await;
+    assert_eq!(read.snapshot.faults, []);
+    assert_eq!(read.damage.len(), 1);
+    assert_eq!(read.damage[0].collection, Collection::Servers);
+    assert!(
+        read.damage[0].reason.contains("other hands"),
+        "{:?}",
+        read.damage
+    );
+}
+
+async fn an_element_that_nonsense_replaced_can_be_written_again(fixture: &Fixture) {
+    filled(fixture).await;
+    fixture.tamper(Collection::Servers, "default/a", Some("nonsense"));
+    let committed = fixture.commit(vec![put("a", 1)]).await;
+    assert_eq!(committed.position.revision, Revision(3));
+    let read = fixture.snapshot().await;
+    assert_eq!(read.snapshot.faults, []);
+    let stamped = &read.snapshot.servers[&server_key("a")];
+    assert_eq!(
+        (stamped.created, stamped.incarnation),
+        (Revision(3), Revision(3))
+    );
+    let history = fixture.registry.history(1).await.expect("history");
+    assert_eq!(history[0].before[0].value, None);
+    fixture.tamper(Collection::Servers, "default/a", Some("nonsense"));
+    fixture.commit(vec![remove("a")]).await;
+    assert!(
+        !fixture
+            .snapshot()
+            .await
+            .snapshot
+            .servers
+            .contains_key(&server_key("a"))
+    );
+}
+
+async fn an_element_added_by_hand_is_damage(fixture: &Fixture) {
+    filled(fixture).await;
+    let by_hand = r#"{"revision":2,"created":2,"ordinal":0,"incarnation":2,"value":{"pool":"default","id":"x","address":"10.6.6.6:1"}}"#;
+    fixture.tamper(Collection::Servers, "default/x", Some(by_hand));
+    let damage = fixture.snapshot().await.damage;
+    assert_eq!(damage.len(), 1);
+    assert!(
+        damage[0]
+            .reason
+            .contains("3 elements where there should be 2"),
+        "{damage:?}"
+    );
+}

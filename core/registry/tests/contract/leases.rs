@@ -1,0 +1,195 @@
+//! Promises about the lease: one holder, a new term each time, and nothing for who lost it.
+
+use std::time::Duration;
+
+use model::{Epoch, InstanceId, Term};
+use registry::{Announcement, Commit, CommitError, Head, Leadership};
+
+use crate::contract;
+use crate::fixture::{Fixture, LONG, eventually, next, operator, put, remove};
+
+contract! {
+    there_is_no_lease_without_a_head,
+    only_one_holds_the_lease,
+    who_holds_the_lease_may_take_it_again_in_a_new_term,
+    whoever_writes_for_a_leader_that_was_followed_by_another_is_refused,
+    each_taking_of_the_lease_is_a_new_term,
+    a_lease_that_is_not_renewed_runs_out,
+    a_renewed_lease_lasts,
+    who_lost_the_lease_cannot_renew_it,
+    a_lease_given_back_is_free_at_once,
+    a_lease_is_given_back_only_by_who_holds_it,
+    a_heartbeat_carries_the_present_head,
+}
+
+async fn there_is_no_lease_without_a_head(fixture: &Fixture) {
+    let taken = fixture.registry.acquire(InstanceId::random(), LONG).await;
+    assert_eq!(taken, Ok(None));
+    fixture.seed().await;
+    assert_eq!(fixture.lead(InstanceId::random()).await.term, Term(1));
+}
+
+async fn only_one_holds_the_lease(fixture: &Fixture) {
+    fixture.seed().await;
+    let (one, other) = (InstanceId::random(), InstanceId::random());
+    let (a, b) = tokio::join!(
+        fixture.registry.acquire(one, LONG),
+        fixture.registry.acquire(other, LONG)
+    );
+    let taken = [a.expect("an answer"), b.expect("an answer")];
+    assert_eq!(taken.iter().flatten().count(), 1);
+}
+
+/// As it does whose connection broke before the answer came.
+async fn who_holds_the_lease_may_take_it_again_in_a_new_term(fixture: &Fixture) {
+    fixture.seed().await;
+    let leader = InstanceId::random();
+    let former = fixture.lead(leader).await.term;
+    let head = fixture.lead(leader).await;
+    assert_eq!((head.term, head.leader), (former.next(), Some(leader)));
+    let renewed = fixture.registry.renew(leader, former, LONG).await;
+    assert_eq!(renewed, Ok(None), "the former term is over");
+    let renewed = fixture.registry.renew(leader, head.term, LONG).await;
+    assert_eq!(renewed, Ok(Some(head)));
+}
+
+async fn whoever_writes_for_a_leader_that_was_followed_by_another_is_refused(fixture: &Fixture) {
+    let epoch = fixture.seed().await.epoch;
+    fixture.commit(vec![put("a", 1)]).await;
+    let leadership = |head: &Head| Leadership {
+        instance: head.leader.expect("a leader"),
+        epoch,
+        term: head.term,
+    };
+    let former = leadership(&fixture.lead(InstanceId::random()).await);
+    let given_back = fixture.registry.release(former.instance, former.term).await;
+    given_back.expect("an answer");
+    let present = leadership(&fixture.lead(InstanceId::random()).await);
+    let before = fixture.snapshot().await;
+    let commit = |leadership| Commit {
+        leadership: Some(leadership),
+        expected: Some(before.head.desired),
+        ..Commit::new(operator(), vec![remove("a")])
+    };
+    let late = fixture.registry.commit(commit(former)).await;
+    let (term, leader) = (present.term, Some(present.instance));
+    assert_eq!(late, Err(CommitError::NotLeading { term, leader }));
+    let elsewhere = Leadership {
+        epoch: Epoch::random(),
+        ..present
+    };
+    let elsewhere = fixture.registry.commit(commit(elsewhere)).await;
+    assert_eq!(elsewhere, Err(CommitError::OtherEpoch { epoch }));
+    assert_eq!(fixture.snapshot().await, before);
+    let made = fixture.registry.commit(commit(present)).await;
+    assert!(!made.expect("a commit").replayed);
+}
+
+async fn each_taking_of_the_lease_is_a_new_term(fixture: &Fixture) {
+    fixture.seed().await;
+    for term in 1..=3 {
+        let instance = InstanceId::random();
+        let head = fixture.lead(instance).await;
+        assert_eq!((head.term, head.leader), (Term(term), Some(instance)));
+        assert_eq!(fixture.head().await, head);
+        let given_back = fixture.registry.release(instance, head.term).await;
+        given_back.expect("an answer");
+    }
+}
+
+async fn a_lease_that_is_not_renewed_runs_out(fixture: &Fixture) {
+    fixture.seed().await;
+    let (first, second) = (InstanceId::random(), InstanceId::random());
+    let short = Duration::from_millis(50);
+    let head = fixture.registry.acquire(first, short).await;
+    head.expect("an answer").expect("the lease is free");
+    let head = eventually("the lease runs out", async || {
+        fixture
+            .registry
+            .acquire(second, LONG)
+            .await
+            .expect("an answer")
+    })
+    .await;
+    assert_eq!((head.term, head.leader), (Term(2), Some(second)));
+}
+
+async fn a_renewed_lease_lasts(fixture: &Fixture) {
+    fixture.seed().await;
+    let leader = InstanceId::random();
+    let short = Duration::from_millis(200);
+    let head = fixture.registry.acquire(leader, short).await;
+    let term = head.expect("an answer").expect("the lease is free").term;
+    let renewed = fixture.registry.renew(leader, term, LONG).await;
+    assert!(renewed.expect("an answer").is_some());
+    tokio::time::sleep(2 * short).await;
+    let taken = fixture.registry.acquire(InstanceId::random(), LONG).await;
+    assert_eq!(taken, Ok(None), "it was renewed for longer");
+}
+
+async fn who_lost_the_lease_cannot_renew_it(fixture: &Fixture) {
+    fixture.seed().await;
+    let first = InstanceId::random();
+    let short = Duration::from_millis(50);
+    let head = fixture.registry.acquire(first, short).await;
+    let term = head.expect("an answer").expect("the lease is free").term;
+    eventually("the lease runs out", async || {
+        let renewed = fixture
+            .registry
+            .renew(first, term, Duration::from_millis(1));
+        renewed.await.expect("an answer").is_none().then_some(())
+    })
+    .await;
+    let second = fixture.lead(InstanceId::random()).await;
+    let (late, other_term) = tokio::join!(
+        fixture.registry.renew(first, term, LONG),
+        fixture
+            .registry
+            .renew(second.leader.expect("a leader"), term, LONG),
+    );
+    assert_eq!((late, other_term), (Ok(None), Ok(None)));
+}
+
+async fn a_lease_given_back_is_free_at_once(fixture: &Fixture) {
+    fixture.seed().await;
+    let leader = InstanceId::random();
+    let term = fixture.lead(leader).await.term;
+    fixture
+        .registry
+        .release(leader, term)
+        .await
+        .expect("an answer");
+    assert_eq!(fixture.head().await.leader, None);
+    assert_eq!(fixture.registry.renew(leader, term, LONG).await, Ok(None));
+    fixture.lead(InstanceId::random()).await;
+}
+
+async fn a_lease_is_given_back_only_by_who_holds_it(fixture: &Fixture) {
+    fixture.seed().await;
+    let leader = InstanceId::random();
+    let head = fixture.lead(leader).await;
+    let (stranger, other_term) = tokio::join!(
+        fixture.registry.release(InstanceId::random(), head.term),
+        fixture.registry.release(leader, Term(9)),
+    );
+    assert_eq!((stranger, other_term), (Ok(()), Ok(())));
+    assert_eq!(fixture.head().await, head);
+    let taken = fixture.registry.acquire(InstanceId::random(), LONG).await;
+    assert_eq!(taken, Ok(None));
+}
+
+async fn a_heartbeat_carries_the_present_head(fixture: &Fixture) {
+    fixture.seed().await;
+    let leader = InstanceId::random();
+    let term = fixture.lead(leader).await.term;
+    fixture.commit(vec![put("a", 1)]).await;
+    let mut changes = fixture
+        .registry
+        .announcements()
+        .await
+        .expect("a subscription");
+    let renewed = fixture.registry.renew(leader, term, LONG).await;
+    let head = renewed.expect("an answer").expect("the lease is held");
+    assert_eq!(head, fixture.head().await);
+    assert_eq!(next(&mut changes).await, Announcement::Heartbeat(head));
+}

@@ -1,0 +1,40 @@
+//! The registry's contract: what every backend promises, tried on all of them.
+//!
+//! Each promise is a function over a `Fixture`; `contract!` makes of it one test on memory and one on a real
+//! Redis. What only a Redis can do (rights, connections that fail, settings) is tried on Redis alone, and
+//! `equivalence` holds the scripts to the store over random operations.
+
+mod announcements;
+mod commits;
+mod connections;
+mod damage;
+mod equivalence;
+mod fixture;
+mod history;
+mod leases;
+mod mistyped;
+mod reports;
+mod rights;
+mod seeding;
+mod verdicts;
+mod waits;
+
+/// Makes a test on each backend of each promise.
+macro_rules! contract {
+    ($($promise:ident,)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(&crate::fixture::Fixture::in_memory()).await;
+            })*
+        }
+
+        mod redis {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(&crate::fixture::Fixture::in_redis()).await;
+            })*
+        }
+    };
+}
+use contract;

@@ -1,0 +1,69 @@
+//! Waits and following over a Redis that other hands have been at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{FleetName, InstanceId};
+use registry::testing::RedisServer;
+use registry::{Commit, FollowOptions, Goal, Outcome, View, follow, wait_for};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::fixture::{DEADLINE, connect, first_snapshot, operator, put, report};
+
+/// Some hand's entry, whose number is far beyond every revision's.
+const BY_HAND: [&str; 5] = ["XADD", "roundhouse:{main}:log", "*", "by", "hand"];
+
+#[tokio::test]
+async fn a_wait_is_not_done_because_redis_has_lost_its_memory() {
+    let redis = RedisServer::start();
+    let registry = connect(&redis.url());
+    assert!(registry.seed(&first_snapshot()).await.expect("an answer"));
+    let behind = report(InstanceId::random());
+    registry.report(&behind, true).await.expect("a report");
+    let commit = Commit::new(operator(), vec![put("a", 1)]);
+    let committed = registry.commit(commit).await.expect("a commit");
+    let goal = Goal::Applied(committed.position);
+    let soon = || Instant::now() + Duration::from_millis(500);
+    let before = wait_for(&*registry, &goal, soon()).await;
+    assert!(matches!(before, Ok(Outcome::Waiting(_))), "{before:?}");
+    redis.command(&["FLUSHALL"]);
+    let after = wait_for(&*registry, &goal, soon()).await;
+    assert!(matches!(after, Ok(Outcome::Unknown(_))), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_log_with_nonsense_in_it_is_no_log() {
+    let redis = RedisServer::start();
+    let registry = connect(&redis.url());
+    let first = first_snapshot();
+    assert!(registry.seed(&first).await.expect("an answer"));
+    assert_eq!(registry.log_after(first.position).await, Ok(Some(vec![])));
+    redis.command(&BY_HAND);
+    assert_eq!(registry.log_after(first.position).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_follower_comes_to_the_truth_past_a_log_with_nonsense_in_it() {
+    let redis = RedisServer::start();
+    let registry = connect(&redis.url());
+    assert!(registry.seed(&first_snapshot()).await.expect("an answer"));
+    let (views, mut shown) = watch::channel(Arc::<View>::default());
+    let stop = CancellationToken::new();
+    let options = FollowOptions::new(FleetName::standard());
+    let following = tokio::spawn(follow(registry.clone(), options, views, stop.clone()));
+    let at = |view: &View| view.registry_position;
+    let followed = timeout(DEADLINE, shown.wait_for(|view| at(view).is_some())).await;
+    assert!(followed.expect("in time").is_ok());
+    // A revision that the follower was told nothing of, and that the log holds among nonsense.
+    let unheard = connect(&redis.url());
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let commit = Commit::new(operator(), vec![put("a", 1)]);
+    let committed = unheard.commit(commit).await.expect("a commit");
+    redis.command(&BY_HAND);
+    let caught_up = shown.wait_for(|view| at(view) == Some(committed.position));
+    assert!(timeout(DEADLINE, caught_up).await.expect("in time").is_ok());
+    stop.cancel();
+    following.await.expect("a task");
+}

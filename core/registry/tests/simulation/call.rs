@@ -1,0 +1,112 @@
+//! What is said between processes and the registry, and to whom an answer goes.
+
+use std::sync::Arc;
+
+use model::{Delta, Instance, Position, Report, RevisionId, Snapshot};
+use registry::follower::{Input, Request};
+use registry::{Announcement, Commit, CommitError, Committed, Head, LeaseRequest};
+
+/// One life of one node: what was meant for an earlier one is not for this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) node: usize,
+    pub(crate) life: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Node(Address),
+    Operation(usize),
+}
+
+/// A request on its way to the registry.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) from: Caller,
+    /// The registry's life that the connection belongs to; nothing where the call arrives whatever happened.
+    pub(crate) life: Option<u32>,
+    /// Whether the answer will be lost.
+    pub(crate) unanswered: bool,
+    pub(crate) question: Question,
+}
+
+#[derive(Debug)]
+pub(crate) enum Question {
+    Follow(Request),
+    Lease(LeaseRequest),
+    Commit(Commit),
+    Report(Report),
+    Instances,
+    Log(Position),
+    /// The head and the log after a position, for a replay.
+    Fork(Position),
+    Seed(Box<Snapshot>),
+}
+
+/// What kind of question an answer, or its absence, belongs to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Follow(Option<Input>),
+    /// A confirmed subscription.
+    Subscribed(u64),
+    Lease(Option<Option<Head>>),
+    Commit(RevisionId, Option<Result<Committed, CommitError>>),
+    Report(bool),
+    Instances(Option<Vec<Instance>>),
+    Log(Option<Option<Vec<Delta>>>),
+    Fork(Option<Option<(Head, Vec<Delta>)>>),
+    Seed,
+}
+
+impl Question {
+    /// What the caller makes of no answer.
+    pub(crate) fn failure(&self) -> Answer {
+        match self {
+            Self::Follow(_) => Answer::Follow(None),
+            Self::Lease(_) => Answer::Lease(None),
+            Self::Commit(commit) => Answer::Commit(commit.id, None),
+            Self::Report(_) => Answer::Report(false),
+            Self::Instances => Answer::Instances(None),
+            Self::Log(_) => Answer::Log(None),
+            Self::Fork(_) => Answer::Fork(None),
+            Self::Seed(_) => Answer::Seed,
+        }
+    }
+}
+
+/// What happens at a moment.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Arrive(Box<Call>),
+    Answer(Caller, Box<Answer>),
+    Announce(Address, u64, Arc<Announcement>),
+    /// The end of a subscription is noticed.
+    Lost(Address, u64),
+    Wake(Address),
+    /// The workers of a balancer let go of their older tables.
+    Swap(Address),
+    /// The time for a report.
+    Report(Address),
+    /// A client's request begins.
+    Begin(Address),
+    /// And ends.
+    Finish(Address, balancer_load::Load),
+    /// An orchestrator looks whether the registry has its memory.
+    Recover(Address),
+    Start(usize),
+    Fault,
+    Operate(usize),
+    /// An operator looks at the instances again.
+    Look(usize),
+    /// The faults are over.
+    Peace,
+    /// Whether all is as it should be.
+    Check,
+}
+
+pub(crate) mod balancer_load {
+    use model::{Revision, ServerKey};
+
+    /// What a request in flight counts on.
+    pub(crate) type Load = (ServerKey, Revision);
+}

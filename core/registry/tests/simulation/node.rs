@@ -1,0 +1,312 @@
+//! A process that follows the registry: what balancers and orchestrators have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{InstanceId, Origin, Position, Report, Role, Snapshot};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use registry::Announcement;
+use registry::follower::{Follower, Input, Request};
+use uuid::Uuid;
+
+use crate::balancer::Balancer;
+use crate::call::{Address, Answer, Caller, Event, Question};
+use crate::orchestrator::Orchestrator;
+use crate::world::World;
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) life: u32,
+    pub(crate) alive: bool,
+    pub(crate) follower: Follower,
+    connection: Option<u64>,
+    pub(crate) stopped_until: Duration,
+    pub(crate) cut_until: Duration,
+    /// The next wake that is scheduled.
+    wake_at: Duration,
+    /// An instance registers before it reads anything.
+    registered: bool,
+    guarded: bool,
+    pub(crate) disk: Option<(Snapshot, Option<Snapshot>)>,
+    pub(crate) part: Part,
+}
+
+#[derive(Debug)]
+pub(crate) enum Part {
+    Balancer(Balancer),
+    Orchestrator(Orchestrator),
+}
+
+/// A process has one instance id for each of its lives.
+pub(crate) fn instance_of(address: Address) -> InstanceId {
+    let node = u64::try_from(address.node).expect("few nodes");
+    InstanceId(Uuid::from_u64_pair(node + 1, address.life.into()))
+}
+
+impl Node {
+    pub(crate) fn new(guarded: bool, part: Part) -> Self {
+        Self {
+            life: 0,
+            alive: false,
+            follower: Follower::new(SmallRng::seed_from_u64(0)),
+            connection: None,
+            stopped_until: Duration::ZERO,
+            cut_until: Duration::ZERO,
+            wake_at: Duration::MAX,
+            registered: false,
+            guarded,
+            disk: None,
+            part,
+        }
+    }
+
+    /// What is wrong with it in peace.
+    pub(crate) fn problem(&self, truth: &Snapshot) -> Option<String> {
+        if !self.alive {
+            return None;
+        }
+        let own = self.follower.truth();
+        if own.is_none_or(|own| **own != *truth) {
+            let position = self.follower.position();
+            return Some(format!("{position:?} is not the truth, {}", truth.position));
+        }
+        let follower = &self.follower;
+        let in_force = follower.in_force().expect("it has a state");
+        if follower.holds().is_empty() && **in_force != *truth {
+            return Some("what is in force differs, and nothing is held".into());
+        }
+        let settled = follower.is_connected() && !follower.is_head_missing();
+        (!settled).then(|| "it has not noticed that all is well".into())
+    }
+}
+
+impl World {
+    pub(crate) fn address(&self, node: usize) -> Address {
+        let life = self.nodes[node].life;
+        Address { node, life }
+    }
+
+    pub(crate) fn is_current(&self, address: Address) -> bool {
+        let node = &self.nodes[address.node];
+        node.alive && node.life == address.life
+    }
+
+    pub(crate) fn start(&mut self, index: usize) {
+        let random = SmallRng::seed_from_u64(self.below(usize::MAX) as u64);
+        let lease_random = SmallRng::seed_from_u64(self.below(usize::MAX) as u64);
+        let node = &mut self.nodes[index];
+        node.life += 1;
+        node.alive = true;
+        node.registered = false;
+        node.connection = None;
+        node.wake_at = Duration::MAX;
+        node.follower = Follower::new(random);
+        if node.guarded {
+            node.follower = node.follower.clone().guarded(None);
+        }
+        let from_disk = node.disk.is_some();
+        if let Some((truth, in_force)) = node.disk.clone() {
+            node.follower = node.follower.clone().booted(truth, in_force);
+        }
+        let address = self.address(index);
+        let now = self.now;
+        match &mut self.nodes[index].part {
+            Part::Balancer(balancer) => balancer.restart(from_disk),
+            Part::Orchestrator(own) => own.restart(instance_of(address), lease_random, now),
+        }
+        self.swap(address);
+        self.report_time(address);
+        self.after_start(address);
+    }
+
+    fn after_start(&mut self, address: Address) {
+        match self.nodes[address.node].part {
+            Part::Balancer(_) => self.after(Duration::from_millis(20), Event::Begin(address)),
+            Part::Orchestrator(_) => self.look_for_memory(address),
+        }
+    }
+
+    pub(crate) fn announced(&mut self, to: Address, connection: u64, message: &Arc<Announcement>) {
+        if self.is_current(to) && self.nodes[to.node].connection == Some(connection) {
+            self.feed(to, Input::Announced(Announcement::clone(message)));
+        }
+    }
+
+    pub(crate) fn lost(&mut self, to: Address, connection: u64) {
+        if self.is_current(to) && self.nodes[to.node].connection == Some(connection) {
+            self.nodes[to.node].connection = None;
+            self.feed(to, Input::Lost);
+        }
+    }
+
+    pub(crate) fn wake(&mut self, to: Address) {
+        if !self.is_current(to) || self.now < self.nodes[to.node].wake_at {
+            return;
+        }
+        self.nodes[to.node].wake_at = Duration::MAX;
+        self.feed(to, Input::Tick);
+    }
+
+    pub(crate) fn node_answered(&mut self, to: Address, answer: Answer) {
+        if !self.is_current(to) {
+            return;
+        }
+        match answer {
+            Answer::Follow(input) => self.feed(to, input.unwrap_or(Input::Failed)),
+            Answer::Subscribed(connection) => {
+                self.nodes[to.node].connection = Some(connection);
+                self.feed(to, Input::Subscribed);
+            }
+            Answer::Report(stored) => self.reported(to, stored),
+            Answer::Seed => {}
+            other => self.orchestrator_answered(to, other),
+        }
+    }
+
+    /// Tells a follower what happened, checks what it makes of it, and sends what it asks for.
+    fn feed(&mut self, to: Address, input: Input) {
+        let now = self.now;
+        let node = &mut self.nodes[to.node];
+        let before = node.follower.position();
+        let jumps = matches!(input, Input::Snapshot(_));
+        let moves = jumps
+            || matches!(
+                input,
+                Input::Log(_) | Input::Announced(Announcement::Delta(_))
+            );
+        node.follower.handle(input, now);
+        let after = node.follower.position();
+        assert!(
+            before.is_none() || after.is_some(),
+            "a follower threw its state away"
+        );
+        if let (true, Some(after)) = (before != after, after) {
+            assert!(moves, "a position moved by nothing that may move it");
+            if jumps {
+                self.check_jump(before, after);
+            } else {
+                self.ledger.check_step(before, after);
+            }
+            let truth = self.nodes[to.node].follower.truth();
+            self.ledger.check_state(truth.expect("it has a position"));
+        }
+        if self.nodes[to.node].follower.take_changed() {
+            self.changed(to);
+        }
+        self.pump(to);
+    }
+
+    /// A snapshot takes a follower back along its own history only where the registry itself went back.
+    fn check_jump(&self, from: Option<Position>, to: Position) {
+        let Some(from) = from.filter(|from| *from != to) else {
+            return;
+        };
+        let kept = self.redis.store.log_after(from).is_some() && !self.ledger.was_remade(from);
+        assert!(
+            !kept || !self.ledger.follows(from, to),
+            "{from} was given up for {to}, which came before it"
+        );
+    }
+
+    fn changed(&mut self, to: Address) {
+        match &mut self.nodes[to.node].part {
+            Part::Balancer(balancer) if !balancer.swapping => {
+                balancer.swapping = true;
+                let work = self.milliseconds(0..20);
+                self.after(work, Event::Swap(to));
+            }
+            Part::Balancer(_) => {}
+            Part::Orchestrator(_) => self.save(to),
+        }
+    }
+
+    /// Sends what is due, and sees to it that somebody looks again in time.
+    pub(crate) fn pump(&mut self, to: Address) {
+        let now = self.now;
+        let node = &mut self.nodes[to.node];
+        if node.registered
+            && let Some(request) = node.follower.request(now)
+        {
+            if request == Request::Subscribe {
+                node.connection = None;
+            }
+            self.send(Caller::Node(to), Question::Follow(request));
+        }
+        self.pump_lease(to);
+        let node = &self.nodes[to.node];
+        let mut wake = if node.registered {
+            node.follower.wake()
+        } else {
+            Duration::MAX
+        };
+        if let Part::Orchestrator(own) = &node.part {
+            wake = wake.min(own.wake());
+        }
+        let wake = wake.max(now + Duration::from_micros(100));
+        if wake < node.wake_at {
+            self.nodes[to.node].wake_at = wake;
+            self.at(wake, Event::Wake(to));
+        }
+    }
+
+    /// Writes the state file: what is followed, and what is in force where that differs.
+    pub(crate) fn save(&mut self, to: Address) {
+        let node = &mut self.nodes[to.node];
+        if node.follower.origin() != Origin::Registry {
+            return;
+        }
+        if let (Some(truth), Some(in_force)) = (node.follower.truth(), node.follower.in_force()) {
+            let held = !Arc::ptr_eq(truth, in_force);
+            let in_force = held.then(|| Snapshot::clone(in_force));
+            node.disk = Some((Snapshot::clone(truth), in_force));
+        }
+    }
+
+    pub(crate) fn report_time(&mut self, to: Address) {
+        if !self.is_current(to) {
+            return;
+        }
+        self.send_report(to);
+        if self.nodes[to.node].registered {
+            let period = self.milliseconds(900..1_100);
+            self.after(period, Event::Report(to));
+        }
+    }
+
+    pub(crate) fn send_report(&mut self, to: Address) {
+        // Who a failover forgot counts as one that came later, and must say all that it knows.
+        let silent = self.redis.lost_at.is_none() && self.chance(0.3);
+        let node = &self.nodes[to.node];
+        let (role, applied, leaving) = match &node.part {
+            Part::Balancer(own) if silent && own.is_mute() => {
+                (Role::Balancer, own.applied(), [].into())
+            }
+            Part::Balancer(own) => (Role::Balancer, own.applied(), own.leaving()),
+            Part::Orchestrator(_) => (Role::Orchestrator, node.follower.position(), [].into()),
+        };
+        let report = Report {
+            instance: instance_of(to),
+            role,
+            advertise: format!("node {}", to.node),
+            region: String::new(),
+            zone: String::new(),
+            applied,
+            origin: node.follower.origin(),
+            leaving,
+            nacks: Vec::new(),
+            holds: node.follower.holds(),
+        };
+        self.send(Caller::Node(to), Question::Report(report));
+    }
+
+    fn reported(&mut self, to: Address, stored: bool) {
+        if self.nodes[to.node].registered {
+            return;
+        }
+        let period = self.milliseconds(100..500);
+        self.nodes[to.node].registered = stored;
+        self.after(period, Event::Report(to));
+        self.pump(to);
+    }
+}

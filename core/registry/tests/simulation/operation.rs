@@ -1,0 +1,253 @@
+//! A simulated operator or source: one change, made until it is answered, and perhaps a wait for its effect.
+
+use std::time::Duration;
+
+use model::{
+    Author, Change, Instance, InstanceId, Position, Revision, RevisionId, Server, ServerKey,
+    ServerState,
+};
+use registry::{Commit, CommitError, Committed, Goal, Outcome, Waiter};
+
+use crate::call::{Address, Answer, Caller, Event, Question};
+use crate::node::{Part, instance_of};
+use crate::world::World;
+
+/// How long an operator waits.
+const WAIT_LIMIT: Duration = Duration::from_secs(5);
+
+const TRIES: u32 = 4;
+
+#[derive(Debug, Default)]
+pub(crate) struct Operation {
+    commit: Option<Commit>,
+    tries: u32,
+    /// The incarnation of the server that the change takes away, for a wait until it is drained.
+    leaving: Option<(ServerKey, Revision)>,
+    goal: Option<Goal>,
+    waiter: Option<Waiter>,
+    instances: Vec<Instance>,
+    /// Whom the registry knew when the change was answered. It may lose its memory after that.
+    known: Vec<InstanceId>,
+    deadline: Duration,
+    over: bool,
+}
+
+impl Operation {
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
+impl World {
+    pub(crate) fn operate(&mut self, index: usize) {
+        if self.operations[index].commit.is_none() {
+            let (commit, leaving) = self.draft();
+            let own = &mut self.operations[index];
+            own.commit = commit;
+            own.leaving = leaving;
+        }
+        let own = &mut self.operations[index];
+        own.tries += 1;
+        match own.commit.clone() {
+            Some(commit) if own.tries <= TRIES => {
+                self.send(Caller::Operation(index), Question::Commit(commit));
+            }
+            _ => own.over = true,
+        }
+    }
+
+    /// Thinks of a change, by what the registry holds.
+    fn draft(&mut self) -> (Option<Commit>, Option<(ServerKey, Revision)>) {
+        let Some(read) = self.redis.store.snapshot() else {
+            return (None, None);
+        };
+        let snapshot = read.snapshot;
+        let Some(pool) = snapshot.pools.keys().next().cloned() else {
+            return (None, None);
+        };
+        let id = format!("s{}", self.below(5)).parse().expect("an id");
+        let key = ServerKey::new(pool.clone(), id);
+        let known = snapshot.servers.get(&key);
+        let (changes, leaving) = match (known, self.below(10)) {
+            (None, _) => {
+                let address = "10.0.0.1:80".parse().expect("an address");
+                let server = Server::new(pool, key.server, address);
+                (vec![Change::put_server(server)], None)
+            }
+            (Some(server), 0..4) => (
+                vec![Change::Server(key.clone(), None)],
+                Some((key, server.incarnation)),
+            ),
+            (Some(server), 4..7) => {
+                let mut draining = server.value.clone();
+                draining.state = ServerState::Draining;
+                (
+                    vec![Change::put_server(draining)],
+                    Some((key, server.incarnation)),
+                )
+            }
+            (Some(server), 7..9) => {
+                let mut other = server.value.clone();
+                other.state = ServerState::Active;
+                other.weight = 1 + u16::try_from(self.below(9)).expect("small");
+                (vec![Change::put_server(other)], None)
+            }
+            (Some(server), _) => {
+                let all = snapshot.servers.keys();
+                let removals = all.map(|key| Change::Server(key.clone(), None));
+                (removals.collect(), Some((key, server.incarnation)))
+            }
+        };
+        let name = "someone".into();
+        let author = if self.chance(0.6) {
+            Author::Operator { name }
+        } else {
+            Author::Source { name }
+        };
+        let conditional = leaving.is_some() || self.chance(0.5);
+        let commit = Commit {
+            id: RevisionId(self.uuid()),
+            expected: conditional.then_some(snapshot.desired),
+            ..Commit::new(author, changes)
+        };
+        (Some(commit), leaving)
+    }
+
+    pub(crate) fn operation_answered(&mut self, index: usize, answer: Answer) {
+        match answer {
+            Answer::Commit(_, result) => self.operation_committed(index, result),
+            Answer::Instances(instances) => self.operation_listed(index, instances),
+            Answer::Log(log) => {
+                let own = &mut self.operations[index];
+                let Some(log) = log else {
+                    return self.look_later(index);
+                };
+                let waiter = own.waiter.as_mut().expect("it waits");
+                waiter.learn(log.as_deref());
+                self.judge(index);
+            }
+            _ => unreachable!("an operation asks for nothing else"),
+        }
+    }
+
+    fn operation_committed(
+        &mut self,
+        index: usize,
+        result: Option<Result<Committed, CommitError>>,
+    ) {
+        match result {
+            None => {
+                let pause = self.milliseconds(10..500);
+                self.after(pause, Event::Operate(index));
+            }
+            Some(Err(_)) => self.operations[index].over = true,
+            Some(Ok(committed)) => {
+                let wait = self.chance(0.7);
+                let drained = self.chance(0.6);
+                let now = self.now;
+                let known = self.redis.store.instances(now).into_iter();
+                let own = &mut self.operations[index];
+                own.known = known.map(|it| it.report.instance).collect();
+                if !wait {
+                    own.over = true;
+                    return;
+                }
+                let goal = match own.leaving.clone() {
+                    Some((key, incarnation)) if drained => {
+                        Goal::Drained(committed.position, key, incarnation)
+                    }
+                    _ => Goal::Applied(committed.position),
+                };
+                own.waiter = Some(Waiter::new(goal.clone()));
+                own.goal = Some(goal);
+                own.deadline = now + WAIT_LIMIT;
+                self.look(index);
+            }
+        }
+    }
+
+    pub(crate) fn look(&mut self, index: usize) {
+        self.send(Caller::Operation(index), Question::Instances);
+    }
+
+    fn look_later(&mut self, index: usize) {
+        if self.now >= self.operations[index].deadline {
+            self.operations[index].over = true;
+            return;
+        }
+        let pause = self.milliseconds(50..250);
+        self.after(pause, Event::Look(index));
+    }
+
+    fn operation_listed(&mut self, index: usize, instances: Option<Vec<Instance>>) {
+        let own = &mut self.operations[index];
+        let Some(instances) = instances else {
+            return self.look_later(index);
+        };
+        own.instances = instances;
+        let waiter = own.waiter.as_ref().expect("it waits");
+        if waiter.needs_log(&own.instances) {
+            let (Goal::Applied(position) | Goal::Drained(position, ..)) =
+                own.goal.clone().expect("it waits");
+            self.send(Caller::Operation(index), Question::Log(position));
+        } else {
+            self.judge(index);
+        }
+    }
+
+    fn judge(&mut self, index: usize) {
+        let own = &mut self.operations[index];
+        let waiter = own.waiter.as_mut().expect("it waits");
+        if waiter.outcome(&own.instances) != Outcome::Done {
+            return self.look_later(index);
+        }
+        own.over = true;
+        let listed = own.instances.iter().map(|it| it.report.instance);
+        let bound: Vec<_> = listed.chain(own.known.iter().copied()).collect();
+        let goal = own.goal.clone().expect("it waits");
+        for node in 0..self.nodes.len() {
+            let address = self.address(node);
+            if self.is_current(address) && bound.contains(&instance_of(address)) {
+                self.check_answer(address, &goal, index);
+            }
+        }
+    }
+
+    /// A wait was answered: this balancer must really be where the answer says it is.
+    fn check_answer(&self, at: Address, goal: &Goal, index: usize) {
+        let Part::Balancer(balancer) = &self.nodes[at.node].part else {
+            return;
+        };
+        let (Goal::Applied(position) | Goal::Drained(position, ..)) = goal;
+        let follows = |own: &Position| self.ledger.follows(*own, *position);
+        assert!(
+            balancer.positions.iter().any(follows),
+            "a wait for {position} was answered before {at:?} had it: {:?}",
+            balancer.positions
+        );
+        let Some(own) = balancer.applied().filter(follows) else {
+            // It has followed the registry into another history since, and is bound by that one.
+            return;
+        };
+        let Some((key, incarnation)) = &self.operations[index].leaving else {
+            return;
+        };
+        let server = self.ledger.state(own).servers.get(key);
+        if server.is_some_and(|server| server.value.state == ServerState::Active) {
+            // Somebody has brought it back since.
+            return;
+        }
+        assert!(
+            !balancer.takes(key, *incarnation),
+            "a wait was answered while {at:?} still uses {key}"
+        );
+        if matches!(goal, Goal::Drained(..)) {
+            let load = (key.clone(), *incarnation);
+            let in_flight = balancer.in_flight.get(&load).copied().unwrap_or(0);
+            assert_eq!(
+                in_flight, 0,
+                "a wait was answered before {at:?} had drained {key}"
+            );
+        }
+    }
+}
