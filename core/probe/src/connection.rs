@@ -1,0 +1,120 @@
+//! One HTTP/1.1 connection to a server, on which checks are exchanged one after another.
+//!
+//! It is driven by whoever exchanges on it and rests in between, so no task has to be kept for it.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use model::HealthCheck;
+use tokio::net::TcpStream;
+
+use crate::Failure;
+
+/// What is read of an answer's head, and of its body, at most.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+type Driver = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    driver: Driver,
+    /// Whether it is over: closed, or within an answer that was not read to its end.
+    spent: bool,
+}
+
+impl Connection {
+    pub(crate) async fn handshake(stream: TcpStream) -> Result<Self, Failure> {
+        // A refusal only means that small packets may wait for each other.
+        let _ = stream.set_nodelay(true);
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Failure::exchanging(&error))?;
+        Ok(Self {
+            sender,
+            driver,
+            spent: false,
+        })
+    }
+
+    /// Sends the check and reads the answer to its end, or as far as is bearable; answers its status.
+    pub(crate) async fn exchange(
+        &mut self,
+        address: SocketAddr,
+        check: &HealthCheck,
+    ) -> Result<u16, Failure> {
+        let request = request(address, check)?;
+        let exchange = ask(&mut self.sender, request);
+        tokio::pin!(exchange);
+        let result = tokio::select! {
+            biased;
+            result = &mut exchange => result,
+            _ = &mut self.driver => {
+                // What was received by then decides.
+                self.spent = true;
+                exchange.await
+            }
+        };
+        let (status, ended) = result.map_err(|error| Failure::exchanging(&error))?;
+        self.spent |= !ended;
+        Ok(status)
+    }
+
+    /// The connection, if another check may be sent on it as far as can be seen now.
+    pub(crate) async fn into_reusable(mut self) -> Option<Self> {
+        if self.spent {
+            return None;
+        }
+        let look =
+            |context: &mut Context<'_>| Poll::Ready(Pin::new(&mut self.driver).poll(context));
+        let closed = poll_fn(look).await.is_ready();
+        (!closed).then_some(self)
+    }
+}
+
+async fn ask(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    request: Request<Empty<Bytes>>,
+) -> Result<(u16, bool), hyper::Error> {
+    sender.ready().await?;
+    let response = sender.send_request(request).await?;
+    let status = response.status().as_u16();
+    Ok((status, drain(response).await?))
+}
+
+/// Reads and discards the body; answers whether its end was reached.
+async fn drain(response: Response<Incoming>) -> Result<bool, hyper::Error> {
+    let mut body = response.into_body();
+    let mut left = BODY_BYTES_MAX;
+    while let Some(frame) = body.frame().await {
+        let length = frame?.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn request(address: SocketAddr, check: &HealthCheck) -> Result<Request<Empty<Bytes>>, Failure> {
+    let host = check.host.clone().unwrap_or_else(|| address.to_string());
+    Request::builder()
+        .method(Method::GET)
+        .uri(check.path.as_str())
+        .header(HOST, host)
+        .header(USER_AGENT, HeaderValue::from_static("roundhouse-probe"))
+        .body(Empty::new())
+        .map_err(|error| Failure::Request(error.to_string()))
+}

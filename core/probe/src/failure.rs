@@ -1,0 +1,84 @@
+//! Why a probe failed, in a few words that become a verdict's reason.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use model::format_duration;
+
+/// How a server failed its health check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("status {0}")]
+    Status(u16),
+    #[error("timed out after {}", format_duration(*after))]
+    TimedOut { after: Duration },
+    #[error("connection refused")]
+    Refused,
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("connection reset")]
+    Reset,
+    #[error("connection closed before the answer's end")]
+    Closed,
+    #[error("not a valid HTTP answer: {0}")]
+    NotHttp(String),
+    #[error("connection failed: {0}")]
+    Connection(String),
+    #[error("the check cannot be sent: {0}")]
+    Request(String),
+}
+
+impl Failure {
+    /// The kind of failure, for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::TimedOut { .. } => "timeout",
+            Self::Refused | Self::Connect(_) => "connect",
+            Self::Reset | Self::Closed | Self::Connection(_) => "connection",
+            Self::NotHttp(_) => "protocol",
+            Self::Request(_) => "request",
+        }
+    }
+
+    pub(crate) fn connecting(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::ConnectionReset => Self::Reset,
+            kind => Self::Connect(kind.to_string()),
+        }
+    }
+
+    pub(crate) fn exchanging(error: &hyper::Error) -> Self {
+        if error.is_parse() {
+            return Self::NotHttp(error.to_string());
+        }
+        if let Some(error) = io_cause(error) {
+            return Self::lost(error);
+        }
+        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            return Self::Closed;
+        }
+        Self::Connection(error.to_string())
+    }
+
+    fn lost(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            kind => Self::Connection(kind.to_string()),
+        }
+    }
+}
+
+fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}

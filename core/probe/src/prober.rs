@@ -1,0 +1,84 @@
+//! Who probes one server: its address, and the connection kept from one probe to the next.
+
+use std::net::SocketAddr;
+
+use model::{CheckKind, HealthCheck};
+use tokio::net::TcpStream;
+
+use crate::Failure;
+use crate::connection::Connection;
+
+/// Probes one address, over one kept connection where the server allows it.
+#[derive(Debug)]
+pub struct Prober {
+    address: SocketAddr,
+    kept: Option<Connection>,
+}
+
+impl Prober {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            kept: None,
+        }
+    }
+
+    /// Makes one probe, within the check's timeout. A probe that is dropped midway drops its connection.
+    ///
+    /// # Errors
+    /// How the server failed.
+    pub async fn probe(&mut self, check: &HealthCheck) -> Result<(), Failure> {
+        let probe = async {
+            match check.kind {
+                CheckKind::Http => self.probe_http(check).await,
+                CheckKind::Tcp => self.connect().await.map(drop),
+                CheckKind::None => Ok(()),
+            }
+        };
+        match tokio::time::timeout(check.timeout, probe).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::TimedOut {
+                after: check.timeout,
+            }),
+        }
+    }
+
+    /// A server may close a kept connection at any time, also while the request is on its way; so what
+    /// fails there says nothing about the server, and is asked again on a fresh connection, once.
+    async fn probe_http(&mut self, check: &HealthCheck) -> Result<(), Failure> {
+        let kept = match self.kept.take() {
+            Some(connection) => self.exchange(connection, check).await.ok(),
+            None => None,
+        };
+        let status = match kept {
+            Some(status) => status,
+            None => {
+                let connection = Connection::handshake(self.connect().await?).await?;
+                self.exchange(connection, check).await?
+            }
+        };
+        if check.status.iter().any(|range| range.contains(status)) {
+            return Ok(());
+        }
+        Err(Failure::Status(status))
+    }
+
+    async fn exchange(
+        &mut self,
+        mut connection: Connection,
+        check: &HealthCheck,
+    ) -> Result<u16, Failure> {
+        let status = connection.exchange(self.address, check).await?;
+        self.kept = connection.into_reusable().await;
+        Ok(status)
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Failure> {
+        TcpStream::connect(self.address)
+            .await
+            .map_err(|error| Failure::connecting(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests;
