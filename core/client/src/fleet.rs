@@ -1,0 +1,101 @@
+//! What the fleet as a whole is doing: `/v1/status`, `/v1/balancers`.
+
+use model::{Epoch, Hold, InstanceId, Nack, Origin, Revision, ServerKey, Term};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::transport::Call;
+use crate::{Client, Error};
+
+/// The fleet at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub epoch: Epoch,
+    /// Where the admin API's own view stands.
+    pub revision: Revision,
+    /// The last desired change in it.
+    pub desired: Revision,
+    pub leader: Option<InstanceId>,
+    pub term: Option<Term>,
+    /// Whether changes arrive from the registry.
+    pub connected: bool,
+    pub pools: usize,
+    pub servers: ServerCounts,
+    /// Nothing where the registry could not be asked.
+    pub balancers: Option<Vec<InstanceSummary>>,
+    pub orchestrators: Option<Vec<InstanceSummary>>,
+    pub alarms: Vec<Alarm>,
+    /// Whatever else the API says.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// How many servers are how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerCounts {
+    pub total: usize,
+    pub up: usize,
+    pub down: usize,
+    pub unknown: usize,
+    pub draining: usize,
+    pub disabled: usize,
+}
+
+/// An instance in the status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSummary {
+    pub id: InstanceId,
+    pub advertise: String,
+    pub revision: Option<Revision>,
+    /// How many revisions it is behind; nothing where that cannot be said.
+    pub lag: Option<u64>,
+    pub lost: bool,
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// Something that somebody should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    pub kind: String,
+    pub subject: String,
+    pub detail: String,
+}
+
+/// A balancer, by its last report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BalancerView {
+    pub id: InstanceId,
+    pub advertise: String,
+    pub zone: String,
+    pub revision: Option<Revision>,
+    pub lag: Option<u64>,
+    pub origin: Origin,
+    /// Of the report: a duration.
+    pub age: String,
+    pub lost: bool,
+    /// Servers that take no new request, and what is still in flight to them.
+    pub leaving: Vec<Leaving>,
+    pub nacks: Vec<Nack>,
+    pub holds: Vec<Hold>,
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// A server that one balancer is letting go of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    pub server: ServerKey,
+    pub incarnation: Revision,
+    pub in_flight: u64,
+}
+
+impl Client {
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.transport.read(Call::get("/status")).await
+    }
+
+    pub async fn balancers(&self) -> Result<Vec<BalancerView>, Error> {
+        self.transport.read(Call::get("/balancers")).await
+    }
+}

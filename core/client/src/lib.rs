@@ -1,0 +1,29 @@
+//! The admin API's client: for the command line, for servers that register themselves, and for tests.
+//!
+//! It speaks in the model's types and in what the API answers besides; it knows nothing of the registry.
+//! Plain HTTP: the API listens on loopback, or behind whatever ends TLS for it.
+
+mod address;
+mod change;
+mod client;
+mod error;
+mod events;
+mod fleet;
+mod holds;
+mod pools;
+mod registrations;
+mod servers;
+mod token;
+mod transport;
+
+pub use address::{AdminUrl, InvalidUrl};
+pub use change::{Changed, Demand, Laggard, Outcome, Present, Unfinished, Until, Wait};
+pub use client::Client;
+pub use error::{Error, Refusal};
+pub use events::{Event, Events};
+pub use fleet::{Alarm, BalancerView, InstanceSummary, Leaving, ServerCounts, Status};
+pub use holds::{Confirmed, HoldView, Holder};
+pub use pools::PoolView;
+pub use registrations::{NewRegistration, Renewal};
+pub use servers::{NewServer, Removed, ServerPatch, ServerView};
+pub use token::{Token, TokenError};
