@@ -1,0 +1,41 @@
+//! What a running role says of itself on standard output: its name, where clients reach it, where its
+//! state can be watched.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+/// One line: role, address, ops address.
+pub fn row(role: &str, address: Option<SocketAddr>, ops: Option<SocketAddr>) -> String {
+    let address = address.map(|address| format!("http://{address}"));
+    let ops = ops.map(|address| format!("ops http://{address}"));
+    let line = format!(
+        "{role:<15}{:<31}{}",
+        address.unwrap_or_default(),
+        ops.unwrap_or_default()
+    );
+    line.trim_end().to_owned()
+}
+
+/// Says where a role that has started can be reached.
+pub fn announce(role: &str, address: Option<SocketAddr>, ops: Option<SocketAddr>) {
+    // Whoever started it may not be listening.
+    let _ = writeln!(std::io::stdout(), "{}", row(role, address, ops));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_there_is_and_ends_with_it() {
+        let at = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(
+            row("balancer", at("127.0.0.1:8000"), at("127.0.0.1:8100")),
+            "balancer       http://127.0.0.1:8000          ops http://127.0.0.1:8100"
+        );
+        assert_eq!(
+            row("server 1", at("127.0.0.1:3001"), None),
+            "server 1       http://127.0.0.1:3001"
+        );
+    }
+}

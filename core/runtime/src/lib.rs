@@ -1,0 +1,30 @@
+//! What every process needs and no balancing: its flags, its log, its metrics, its supervised tasks.
+//!
+//! A role's `main` is `parse`, then `run`. Nothing here is global but the log.
+
+mod announce;
+mod backoff;
+mod bind;
+mod complaint;
+mod config;
+mod host;
+mod metrics;
+mod ops;
+mod run;
+mod serve;
+mod signals;
+mod supervisor;
+mod telemetry;
+
+pub use announce::{announce, row};
+pub use backoff::Backoff;
+pub use bind::{BindError, bind};
+pub use complaint::{complain, misused};
+pub use config::parse;
+pub use host::{host_name, reachable};
+pub use metrics::Metrics;
+pub use ops::{ops_router, serve_ops};
+pub use run::run;
+pub use serve::{Broken, Connection, Limits, serve};
+pub use supervisor::{Failure, Supervisor, Unfinished};
+pub use telemetry::{LogFormat, LogOptions, init_telemetry};
