@@ -1,0 +1,70 @@
+//! A thread's clock: read once a tick, so that a deadline costs no system call.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::codec::HttpDate;
+
+/// A moment, in milliseconds since the balancer started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Millis(pub(crate) u64);
+
+impl Millis {
+    pub(crate) const ZERO: Self = Self(0);
+    /// Later than everything.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// As a time since the balancer started.
+    pub(crate) fn since_start(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+pub(crate) struct Clock {
+    started: Instant,
+    now: Cell<Millis>,
+    /// The second that `date` shows, and its text.
+    date: Cell<(u64, HttpDate)>,
+}
+
+impl Clock {
+    /// All threads count from when the balancer started.
+    pub(crate) fn new(started: Instant) -> Self {
+        let clock = Self {
+            started,
+            now: Cell::new(Millis::ZERO),
+            date: Cell::new((0, HttpDate::at(SystemTime::now()))),
+        };
+        clock.advance();
+        clock
+    }
+
+    /// The time of the last tick.
+    pub(crate) fn now(&self) -> Millis {
+        self.now.get()
+    }
+
+    /// The text of the present second.
+    pub(crate) fn date(&self) -> HttpDate {
+        self.date.get().1
+    }
+
+    /// Reads the system's clocks.
+    pub(crate) fn advance(&self) -> Millis {
+        let now = Millis::ZERO.after(self.started.elapsed());
+        self.now.set(now);
+        let wall = SystemTime::now();
+        let second = wall
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        if self.date.get().0 != second {
+            self.date.set((second, HttpDate::at(wall)));
+        }
+        now
+    }
+}

@@ -1,0 +1,175 @@
+//! A request's head as the server gets it: one Host, one framing, nothing hop-by-hop, and who sent
+//! it.
+
+use super::framing::Framing;
+use super::method::Version;
+use super::name::Name;
+use super::request::RequestHead;
+
+/// What the balancer knows about a request besides its bytes. The texts go into fields as they are:
+/// they must be free of control characters.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// The client's IP address as text, without brackets or port.
+    pub client: &'a str,
+    /// `http` or `https`: how the client came.
+    pub scheme: &'a str,
+    /// Whether the client is a proxy whose own forwarding fields are believed: they are then kept
+    /// and added to, else replaced.
+    pub trusted: bool,
+    /// The request's id; `None` leaves the client's own in place.
+    pub request_id: Option<&'a str>,
+    /// The Host for an HTTP/1.0 request that names none: the server's address.
+    pub fallback_host: &'a str,
+    /// Whether to send the request's upgrade on; without it the request is an ordinary one.
+    pub upgrade: bool,
+}
+
+/// Writes the head to send to a server behind what `out` holds. The body follows as
+/// [`super::Carry::Wire`].
+pub fn rewrite_request(
+    buf: &[u8],
+    head: &RequestHead,
+    forwarding: &Forwarding<'_>,
+    out: &mut Vec<u8>,
+) {
+    let writer = Writer {
+        buf,
+        head,
+        forwarding,
+        host: head
+            .authority(buf)
+            .unwrap_or(forwarding.fallback_host.as_bytes()),
+    };
+    writer.request_line(out);
+    field(out, b"Host: ", writer.host);
+    head.fields
+        .copy_kept(buf, out, |meaning| writer.keeps(meaning));
+    head.framing.write(out);
+    writer.forwarding_fields(out);
+    writer.connection_fields(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes one field line; `start` is the name with its colon and space.
+pub(super) fn field(out: &mut Vec<u8>, start: &[u8], value: &[u8]) {
+    out.extend_from_slice(start);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+struct Writer<'a> {
+    buf: &'a [u8],
+    head: &'a RequestHead,
+    forwarding: &'a Forwarding<'a>,
+    host: &'a [u8],
+}
+
+impl Writer<'_> {
+    fn request_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head.method_name(self.buf));
+        out.push(b' ');
+        self.head.target.write(self.buf, self.head.method, out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+    }
+
+    /// Which of the client's own lines stay. What is neither kept here nor written anew ends here.
+    fn keeps(&self, meaning: Name) -> bool {
+        match meaning {
+            Name::Other | Name::Via | Name::Date => true,
+            Name::Trailer => self.head.framing == Framing::Chunked,
+            Name::Expect => self.head.expect_continue,
+            Name::MaxForwards => self.head.max_forwards.is_none(),
+            Name::RequestId => self.forwarding.request_id.is_none(),
+            _ => false,
+        }
+    }
+
+    fn forwarding_fields(&self, out: &mut Vec<u8>) {
+        self.forwarded_for(out);
+        self.kept_or(
+            out,
+            b"X-Forwarded-Proto: ",
+            Name::ForwardedProto,
+            self.forwarding.scheme.as_bytes(),
+        );
+        self.kept_or(out, b"X-Forwarded-Host: ", Name::ForwardedHost, self.host);
+        self.forwarded(out);
+        match self.head.version {
+            Version::Http10 => out.extend_from_slice(b"Via: 1.0 roundhouse\r\n"),
+            Version::Http11 => out.extend_from_slice(b"Via: 1.1 roundhouse\r\n"),
+        }
+        if let Some(id) = self.forwarding.request_id {
+            field(out, b"X-Request-Id: ", id.as_bytes());
+        }
+        if let Some(left) = self.head.max_forwards {
+            let mut number = itoa::Buffer::new();
+            let left = number.format(left.saturating_sub(1));
+            field(out, b"Max-Forwards: ", left.as_bytes());
+        }
+    }
+
+    /// The values of a forwarding field that are believed.
+    fn believed(&self, meaning: Name) -> impl Iterator<Item = &[u8]> {
+        let trusted = self.forwarding.trusted;
+        self.head
+            .fields
+            .meaning(self.buf, meaning)
+            .filter(move |value| trusted && !value.is_empty())
+    }
+
+    fn forwarded_for(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        for value in self.believed(Name::ForwardedFor) {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+        field(out, b"", self.forwarding.client.as_bytes());
+    }
+
+    /// A field that the first proxy sets and the others keep.
+    fn kept_or(&self, out: &mut Vec<u8>, start: &[u8], meaning: Name, own: &[u8]) {
+        let value = self.believed(meaning).next().unwrap_or(own);
+        field(out, start, value);
+    }
+
+    /// RFC 7239's field is only continued where a trusted proxy began it, so that its last element
+    /// is never another hop's.
+    fn forwarded(&self, out: &mut Vec<u8>) {
+        let mut values = self.believed(Name::Forwarded).peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        out.extend_from_slice(b"Forwarded: ");
+        for value in values {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+        let client = self.forwarding.client;
+        let (open, close) = if client.contains(':') {
+            ("\"[", "]\"")
+        } else {
+            ("", "")
+        };
+        for part in [
+            "for=",
+            open,
+            client,
+            close,
+            ";proto=",
+            self.forwarding.scheme,
+        ] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(self.host);
+        out.extend_from_slice(b"\"\r\n");
+    }
+
+    fn connection_fields(&self, out: &mut Vec<u8>) {
+        if let Some(protocol) = self.head.upgrade.filter(|_| self.forwarding.upgrade) {
+            let protocol = protocol.of(self.buf);
+            field(out, b"Connection: upgrade\r\nUpgrade: ", protocol);
+        }
+    }
+}

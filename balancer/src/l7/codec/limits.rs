@@ -1,0 +1,48 @@
+//! The bounds that a message must keep. They are configuration; their defaults are what well-known
+//! proxies allow.
+
+/// The longest head that spans can describe.
+const LONGEST_HEAD: usize = u16::MAX as usize;
+
+/// The most fields that a head may have, whatever the configuration says.
+pub(super) const MOST_FIELDS: usize = 100;
+
+/// What a message may be at most. Heads are bounded by [`Limits::new`]'s clamping, so that 16-bit
+/// spans always suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub(super) request_line: usize,
+    pub(super) head: usize,
+    pub(super) fields: usize,
+    pub(super) body: u64,
+}
+
+impl Limits {
+    /// Bytes of the request line, bytes of the whole head, number of fields (100 at most), bytes of
+    /// a request's body.
+    pub fn new(request_line: usize, head: usize, fields: usize, body: u64) -> Self {
+        let head = head.min(LONGEST_HEAD);
+        Self {
+            request_line: request_line.min(head),
+            head,
+            fields: fields.min(MOST_FIELDS),
+            body: body.min(i64::MAX as u64),
+        }
+    }
+
+    /// The longest head in bytes: a connection's buffer must be able to hold it.
+    pub fn head(&self) -> usize {
+        self.head
+    }
+
+    /// The same for servers, which are trusted with longer heads: 60 KiB, and no bound on the body.
+    pub fn for_responses() -> Self {
+        Self::new(8 << 10, 60 << 10, MOST_FIELDS, u64::MAX)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(8 << 10, 32 << 10, MOST_FIELDS, u64::MAX)
+    }
+}

@@ -1,0 +1,150 @@
+//! The field names that mean something to the balancer, told apart once per field while a head is
+//! read.
+
+/// A field name's meaning. Whoever handles fields matches on this instead of comparing text again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "a field's name says what it is")]
+pub enum Name {
+    Host,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    KeepAlive,
+    ProxyConnection,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+    ProxyAuthenticationInfo,
+    Proxy,
+    Http2Settings,
+    Forwarded,
+    ForwardedFor,
+    ForwardedHost,
+    ForwardedProto,
+    MaxForwards,
+    RequestId,
+    Via,
+    Date,
+    /// One of the above written with `_` for `-`, which some servers read as the same: never sent
+    /// on.
+    Imitation,
+    /// `Content_Length`, `Transfer_Encoding`: worse, since they are about framing.
+    FramingImitation,
+    /// Named by `Connection`, so it ends here.
+    Nominated,
+    /// Any other.
+    Other,
+}
+
+impl Name {
+    /// What `name` means, in any case of letters.
+    pub fn of(name: &[u8]) -> Self {
+        let Some((candidate, meaning)) = candidate(name) else {
+            return Self::Other;
+        };
+        if name.eq_ignore_ascii_case(candidate) {
+            return meaning;
+        }
+        if !imitates(name, candidate) {
+            return Self::Other;
+        }
+        match meaning {
+            Self::ContentLength | Self::TransferEncoding => Self::FramingImitation,
+            _ => Self::Imitation,
+        }
+    }
+}
+
+/// Whether the names are the same once `_` is read as `-`.
+fn imitates(name: &[u8], candidate: &[u8]) -> bool {
+    let plain = |byte: &u8| {
+        if *byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
+    name.iter().map(plain).eq(candidate.iter().copied())
+}
+
+/// The only known name of this length and first letter.
+fn candidate(name: &[u8]) -> Option<(&'static [u8], Name)> {
+    let first = name.first()?.to_ascii_lowercase();
+    Some(match (name.len(), first) {
+        (2, b't') => (b"te", Name::Te),
+        (3, b'v') => (b"via", Name::Via),
+        (4, b'h') => (b"host", Name::Host),
+        (4, b'd') => (b"date", Name::Date),
+        (5, b'p') => (b"proxy", Name::Proxy),
+        (6, b'e') => (b"expect", Name::Expect),
+        (7, b't') => (b"trailer", Name::Trailer),
+        (7, b'u') => (b"upgrade", Name::Upgrade),
+        (9, b'f') => (b"forwarded", Name::Forwarded),
+        (10, b'c') => (b"connection", Name::Connection),
+        (10, b'k') => (b"keep-alive", Name::KeepAlive),
+        (12, b'm') => (b"max-forwards", Name::MaxForwards),
+        (12, b'x') => (b"x-request-id", Name::RequestId),
+        (14, b'c') => (b"content-length", Name::ContentLength),
+        (14, b'h') => (b"http2-settings", Name::Http2Settings),
+        (15, b'x') => (b"x-forwarded-for", Name::ForwardedFor),
+        (16, b'p') => (b"proxy-connection", Name::ProxyConnection),
+        (16, b'x') => (b"x-forwarded-host", Name::ForwardedHost),
+        (17, b't') => (b"transfer-encoding", Name::TransferEncoding),
+        (17, b'x') => (b"x-forwarded-proto", Name::ForwardedProto),
+        (18, b'p') => (b"proxy-authenticate", Name::ProxyAuthenticate),
+        (19, b'p') => (b"proxy-authorization", Name::ProxyAuthorization),
+        (25, b'p') => (b"proxy-authentication-info", Name::ProxyAuthenticationInfo),
+        _ => return None,
+    })
+}
+
+/// Whether `text` is a token: what names, methods and options are made of (RFC 9110, 5.6.2).
+pub(super) fn is_token(text: &[u8]) -> bool {
+    let is_token_byte =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_token_byte)
+}
+
+/// Whether `byte` may stand in a field's value.
+pub(super) fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case_of_letters() {
+        assert_eq!(Name::of(b"HOST"), Name::Host);
+        assert_eq!(Name::of(b"content-Length"), Name::ContentLength);
+        assert_eq!(
+            Name::of(b"Proxy-Authentication-Info"),
+            Name::ProxyAuthenticationInfo
+        );
+        assert_eq!(Name::of(b"X-Forwarded-Proto"), Name::ForwardedProto);
+        assert_eq!(Name::of(b"X-Forwarded-Host"), Name::ForwardedHost);
+    }
+
+    #[test]
+    fn every_known_name_is_found_by_its_own_text() {
+        let names = "te via host date proxy expect trailer upgrade forwarded connection keep-alive \
+            max-forwards x-request-id content-length http2-settings x-forwarded-for proxy-connection \
+            x-forwarded-host transfer-encoding x-forwarded-proto proxy-authenticate proxy-authorization \
+            proxy-authentication-info";
+        for name in names.split_whitespace() {
+            assert_ne!(Name::of(name.as_bytes()), Name::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_underscore_for_a_hyphen_is_an_imitation() {
+        assert_eq!(Name::of(b"Content_Length"), Name::FramingImitation);
+        assert_eq!(Name::of(b"transfer_encoding"), Name::FramingImitation);
+        assert_eq!(Name::of(b"X_Forwarded-For"), Name::Imitation);
+        assert_eq!(Name::of(b"user_agent"), Name::Other);
+    }
+}

@@ -1,0 +1,9 @@
+//! The codec as a whole: what comes in on one side against what goes out on the other.
+
+mod checker;
+mod hyper_reading;
+mod properties;
+mod protocol_cases;
+mod proxy;
+mod requests;
+mod responses;

@@ -1,0 +1,172 @@
+//! What a request on its way carries from stage to stage: its plan, its deadline, how far it was sent, and the tries it has left.
+
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use policy::{Failure, InFlight, Pool, Tried, Tries, Try};
+use tokio::net::TcpStream;
+
+use super::codec::{BadBody, BodyDecoder, Carry, Forwarding, rewrite_request};
+use super::pump::{Broken, Source};
+use super::space::Space;
+use super::talk::Talk;
+use crate::clock::Millis;
+
+/// One request on its way.
+pub(super) struct Exchange<'a> {
+    pub(super) talk: &'a Talk,
+    pub(super) space: &'a mut Space,
+    pub(super) plan: Plan,
+    pub(super) started: Instant,
+    /// When the first byte of an answer must have come; never, while the request is still arriving.
+    pub(super) deadline: Millis,
+    pub(super) upload: Upload,
+    /// The length of the answer's head in the server's buffer.
+    pub(super) head_length: usize,
+    tries: Tries,
+    tried: Tried,
+}
+
+/// What the request's pool says of how to go about it, as it stood when the request came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// The pool's number.
+    pub(super) pool: u64,
+    pub(super) connect: Duration,
+    pub(super) per_try: Duration,
+    pub(super) response: Duration,
+    pub(super) idle: Duration,
+    /// A server that takes longer for the first byte of an answer would fail a health check.
+    pub(super) suspicious: Duration,
+    /// How much of a body is kept for sending it again.
+    pub(super) replay_bytes: usize,
+}
+
+/// How far the request has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    Going,
+    /// There is no more of it to send.
+    Done,
+    /// The server takes no more of it.
+    Refused,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(talk: &'a Talk, space: &'a mut Space, pool: &Pool) -> Self {
+        let settings = &pool.settings().value;
+        Self {
+            talk,
+            space,
+            plan: Plan::new(pool),
+            started: Instant::now(),
+            deadline: Millis::NEVER,
+            upload: Upload::Going,
+            head_length: 0,
+            tries: Tries::new(&settings.retry),
+            tried: Tried::default(),
+        }
+    }
+
+    /// Writes the head as the server gets it, and checks what is there of the body, before anything is sent.
+    pub(super) fn prepare(&mut self, head_length: usize, pool: &Pool) -> Result<(), BadBody> {
+        let settings = &self.talk.worker.settings;
+        let Space {
+            client,
+            request,
+            upload,
+            ..
+        } = &mut *self.space;
+        let forwarding = Forwarding {
+            client: &self.talk.client,
+            scheme: "http",
+            trusted: false,
+            request_id: None,
+            fallback_host: pool.id().as_str(),
+            upgrade: true,
+        };
+        upload.begin();
+        rewrite_request(client.filled(), request, &forwarding, upload.out());
+        client.consume(head_length);
+        let decoder = BodyDecoder::new(request.framing, Carry::Wire, &settings.request_limits);
+        upload.record_body(decoder, self.plan.replay_bytes, client)?;
+        if upload.is_read() {
+            self.deadline = self.talk.after(self.plan.response);
+        }
+        Ok(())
+    }
+
+    /// Takes the server whose turn it is, of those that were not tried.
+    pub(super) fn pick(&mut self) -> Option<InFlight> {
+        let flight = self.talk.worker.pick(&self.tried)?;
+        self.tried.add(flight.server().live());
+        Some(flight)
+    }
+
+    /// Takes one more try after one that failed so, where that is allowed.
+    pub(super) fn take_another_try(&mut self, failure: Failure) -> bool {
+        let again = self.may_fail_again(failure);
+        self.tries.take(failure, again)
+    }
+
+    /// Sends more of the request. Ready when there is no more to send, or it broke off; `upload` says so too.
+    pub(super) fn poll_upload(
+        &mut self,
+        context: &mut Context<'_>,
+        server: &TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        let talk = self.talk;
+        let space = &mut *self.space;
+        let mut source = Source {
+            stream: &talk.stream,
+            buffer: &mut space.client,
+            buffers: &talk.spaces.buffers,
+        };
+        let result = ready!(space.upload.poll(context, &mut source, server));
+        self.upload = match result {
+            Err(Broken::Sink) => Upload::Refused,
+            Ok(()) | Err(Broken::Source | Broken::Body(_)) => Upload::Done,
+        };
+        Poll::Ready(result)
+    }
+
+    /// Whether the request can be sent once more without harm.
+    pub(super) fn may_repeat(&self) -> bool {
+        let again = self.may_fail_again(Failure::Reset);
+        again.idempotent && again.replayable
+    }
+
+    /// Whether the request would be sent to another server if this one failed so.
+    pub(super) fn may_try_another(&self, failure: Failure) -> bool {
+        self.tries.allows(failure, self.may_fail_again(failure))
+            && self.talk.worker.has_another(&self.tried)
+    }
+
+    fn may_fail_again(&self, failure: Failure) -> Try {
+        let upload = &self.space.upload;
+        Try {
+            idempotent: self.space.request.is_idempotent(),
+            // Where no connection came about, nothing of the body is gone.
+            replayable: match failure {
+                Failure::Connect => upload.is_whole(),
+                _ => upload.is_repeatable(),
+            },
+        }
+    }
+}
+
+impl Plan {
+    fn new(pool: &Pool) -> Self {
+        let settings = &pool.settings().value;
+        let timeouts = &settings.timeouts;
+        Self {
+            pool: pool.number(),
+            connect: timeouts.connect,
+            per_try: timeouts.per_try,
+            response: timeouts.response,
+            idle: timeouts.idle,
+            suspicious: settings.health.timeout,
+            replay_bytes: settings.retry.replay_bytes,
+        }
+    }
+}

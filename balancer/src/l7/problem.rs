@@ -1,0 +1,91 @@
+//! What the balancer answers by itself where no server's answer can be had: one place from failures to HTTP.
+
+use policy::Failure;
+
+use super::codec::{BadBody, BadResponse, Refusal};
+
+/// Why the client gets no server's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The request's head is not taken.
+    Refused(Refusal),
+    /// The request's body is not taken.
+    BadBody(BadBody),
+    /// The request's head did not come in time.
+    SlowHead,
+    /// The request's body stopped coming.
+    SlowBody,
+    /// There is no pool yet.
+    NoPool,
+    /// The pool has nothing that may be picked.
+    NoServer,
+    /// The last try failed this way.
+    Failed(Failure),
+    /// The last try's answer is not HTTP.
+    BadResponse(BadResponse),
+    /// The server left the fleet, and did not answer within the time it was given.
+    Drained,
+    /// The beginning of the last try's body is malformed.
+    BadResponseBody(BadBody),
+    /// The server closed in the middle of its head.
+    HeadCutShort,
+}
+
+impl Problem {
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Self::Refused(refusal) => refusal.status(),
+            Self::BadBody(body) => body.status(),
+            Self::SlowHead | Self::SlowBody => 408,
+            Self::NoPool | Self::NoServer | Self::Drained => 503,
+            Self::Failed(Failure::Timeout) => 504,
+            Self::Failed(_)
+            | Self::BadResponse(_)
+            | Self::BadResponseBody(_)
+            | Self::HeadCutShort => 502,
+        }
+    }
+
+    /// For `Roundhouse-Reason` and the metrics.
+    pub(super) fn token(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.token(),
+            Self::BadBody(body) => body.token(),
+            Self::SlowHead => "request-head-timeout",
+            Self::SlowBody => "request-body-timeout",
+            Self::NoPool => "no-pool",
+            Self::NoServer => "no-server-available",
+            Self::Failed(Failure::Connect) => "server-connect-failed",
+            Self::Failed(Failure::Reset) => "server-connection-lost",
+            Self::Failed(Failure::Timeout) => "server-timeout",
+            Self::Failed(Failure::BadResponse) => "bad-response",
+            Self::BadResponse(response) => response.token(),
+            Self::Drained => "server-drained",
+            Self::BadResponseBody(_) => "bad-response-body",
+            Self::HeadCutShort => "response-head-cut-short",
+        }
+    }
+
+    /// For people.
+    pub(super) fn text(self) -> String {
+        let text = match self {
+            Self::Refused(refusal) => return refusal.to_string(),
+            Self::BadBody(body) => return body.to_string(),
+            Self::BadResponse(response) => return response.to_string(),
+            Self::BadResponseBody(body) => return format!("the server's answer: {body}"),
+            Self::SlowHead => "the request's head did not come in time",
+            Self::SlowBody => "the request's body stopped coming",
+            Self::NoPool => "this balancer has no pool to send requests to yet",
+            Self::NoServer => "no server of the pool is available",
+            Self::Failed(Failure::Connect) => "no connection to the server",
+            Self::Failed(Failure::Reset) => "the server closed the connection without an answer",
+            Self::Failed(Failure::Timeout) => "the server did not answer in time",
+            Self::Failed(Failure::BadResponse) => "the server's answer is not HTTP",
+            Self::Drained => "the server has left, and the time to finish is over",
+            Self::HeadCutShort => {
+                "the server closed the connection in the middle of its answer's head"
+            }
+        };
+        text.to_owned()
+    }
+}

@@ -1,0 +1,279 @@
+//! The way back: the head of the answer rewritten, its body streamed, what is left of the request streamed beside it; or a tunnel.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use policy::{InFlight, Live, Outcome};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::answer::refuse;
+use super::codec::{BadBody, Carry, Framing, Relay, Returned, Returning, rewrite_response};
+use super::deadline::Deadline;
+use super::order::{Exchange, Upload};
+use super::problem::Problem;
+use super::pump::{Broken, Source};
+use super::talk::{After, Gone, end_writing};
+use crate::settings::{HALF_CLOSED_FOR, LOOK_EACH};
+
+/// How the way back ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The whole answer was written.
+    Complete,
+    /// The client has gone, or takes nothing any more.
+    ClientGone,
+    /// The server broke off in the middle.
+    CutShort,
+}
+
+/// Streams the answer of which the head is in `space.response`, and everything that belongs to it.
+pub(super) async fn relay(
+    mut exchange: Exchange<'_>,
+    server: TcpStream,
+    mut flight: InFlight,
+) -> After {
+    flight.note(outcome(&exchange));
+    let status = exchange.space.response.status;
+    let returned = match begin(&mut exchange) {
+        Ok(returned) => returned,
+        Err(bad) => {
+            flight.note(Outcome::Failed);
+            return refuse(exchange, Problem::BadResponseBody(bad)).await;
+        }
+    };
+    let tunnel = returned.relay == Relay::Tunnel;
+    let ends_itself = ends_itself(&exchange, returned);
+    if !ends_itself {
+        close_by_reset(&exchange.talk.stream, true);
+    }
+    let mut streaming = Streaming {
+        exchange: &mut exchange,
+        server: &server,
+        live: flight.server().live(),
+        tunnel,
+        downloading: true,
+        half_closed: false,
+        deadline: Deadline::new(),
+    };
+    streaming.start_waiting();
+    let end = poll_fn(|context| streaming.poll(context)).await;
+    let talk = exchange.talk;
+    let counters = &talk.worker.counters;
+    counters.answered(exchange.plan.pool, status, exchange.started.elapsed());
+    if end == End::CutShort {
+        counters.cut_short();
+    }
+    if end == End::Complete && !ends_itself {
+        close_by_reset(&talk.stream, false);
+    }
+    if end == End::Complete && is_reusable(&exchange) && !tunnel {
+        let live = flight.server().live();
+        talk.worker.idle.keep(live, server, talk.worker.clock.now());
+    }
+    drop(flight);
+    after(&exchange, returned, end)
+}
+
+/// Writes the head as the client gets it, and what is there of the body behind it.
+fn begin(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
+    let talk = exchange.talk;
+    let settings = &talk.worker.settings;
+    let space = &mut *exchange.space;
+    let returning = Returning {
+        version: space.request.version,
+        keep_alive: space.request.keep_alive
+            && space.upload.is_read()
+            && !talk.worker.is_stopping(),
+        date: &talk.worker.clock.date(),
+    };
+    space.upload.stop_recording();
+    space.download.begin();
+    let out = space.download.out();
+    let returned = rewrite_response(space.server.filled(), &space.response, &returning, out);
+    space.server.consume(exchange.head_length);
+    let framing = space.response.framing;
+    let limits = &settings.response_limits;
+    let download = &mut space.download;
+    download.relay_body(framing, returned.relay, limits, &mut space.server)?;
+    if returned.relay == Relay::Tunnel {
+        space.upload.tunnel(limits);
+        exchange.upload = Upload::Going;
+    }
+    Ok(returned)
+}
+
+fn outcome(exchange: &Exchange<'_>) -> Outcome {
+    if exchange.space.response.status >= 500 {
+        return Outcome::ServerError;
+    }
+    Outcome::Answered {
+        at: exchange.talk.worker.clock.now().since_start(),
+    }
+}
+
+/// Whether the server's connection has nothing under way.
+fn is_reusable(exchange: &Exchange<'_>) -> bool {
+    let space = &*exchange.space;
+    exchange.upload == Upload::Done
+        && space.response.keep_alive
+        && space.response.framing != Framing::UntilClose
+        && space.server.is_empty()
+}
+
+fn after(exchange: &Exchange<'_>, returned: Returned, end: End) -> After {
+    let request = &exchange.space.request;
+    match end {
+        End::Complete if returned.relay == Relay::Tunnel => After::Close,
+        End::Complete if returned.keep_alive && exchange.upload == Upload::Done => After::KeepAlive,
+        End::Complete if request.keep_alive || exchange.upload != Upload::Done => After::Linger,
+        End::Complete | End::ClientGone | End::CutShort => After::Close,
+    }
+}
+
+/// Whether the client can tell where the body ends without looking at the connection.
+fn ends_itself(exchange: &Exchange<'_>, returned: Returned) -> bool {
+    match returned.relay {
+        Relay::Plain(Carry::Content) => {
+            matches!(exchange.space.response.framing, Framing::Length(_))
+        }
+        _ => true,
+    }
+}
+
+/// Without an end of its own, half a body would look like a whole one. So until all of it was written the connection closes by a
+/// reset, whoever closes it: this thread, too, when it ends in the middle.
+fn close_by_reset(client: &TcpStream, resets: bool) {
+    // Where it fails, the client sees an ordinary close.
+    let _ = SockRef::from(client).set_linger(resets.then_some(Duration::ZERO));
+}
+
+struct Streaming<'a, 'b> {
+    exchange: &'a mut Exchange<'b>,
+    server: &'a TcpStream,
+    live: &'a Live,
+    tunnel: bool,
+    downloading: bool,
+    half_closed: bool,
+    /// When bytes must have moved in either direction.
+    deadline: Deadline,
+}
+
+impl Streaming<'_, '_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        if self.downloading
+            && let Poll::Ready(end) = self.poll_download(context)
+        {
+            return Poll::Ready(end);
+        }
+        if self.exchange.upload == Upload::Going {
+            if let Poll::Ready(end) = self.poll_upload(context) {
+                return Poll::Ready(end);
+            }
+        } else if !self.tunnel {
+            let talk = self.exchange.talk;
+            let buffer = &mut self.exchange.space.client;
+            if let Poll::Ready(Gone) = talk.poll_watch(context, buffer, &mut self.half_closed) {
+                return Poll::Ready(End::ClientGone);
+            }
+        }
+        self.wait_anew_if_moved();
+        self.poll_timer(context)
+    }
+
+    fn poll_download(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let talk = self.exchange.talk;
+        let space = &mut *self.exchange.space;
+        let mut source = Source {
+            stream: self.server,
+            buffer: &mut space.server,
+            buffers: &talk.spaces.buffers,
+        };
+        let Poll::Ready(result) = space.download.poll(context, &mut source, &talk.stream) else {
+            return Poll::Pending;
+        };
+        match result {
+            Ok(()) if self.tunnel => {
+                self.downloading = false;
+                self.close_half(&talk.stream)
+            }
+            Ok(()) => Poll::Ready(End::Complete),
+            Err(Broken::Sink) => Poll::Ready(End::ClientGone),
+            Err(Broken::Source | Broken::Body(_)) => Poll::Ready(End::CutShort),
+        }
+    }
+
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let Poll::Ready(result) = self.exchange.poll_upload(context, self.server) else {
+            return Poll::Pending;
+        };
+        match result {
+            Ok(()) if self.tunnel => self.close_half(self.server),
+            Err(Broken::Sink) if self.tunnel => Poll::Ready(End::Complete),
+            // The rest of the answer may still come.
+            Ok(()) | Err(Broken::Sink) => Poll::Pending,
+            Err(Broken::Source | Broken::Body(_)) => Poll::Ready(End::ClientGone),
+        }
+    }
+
+    /// One direction of a tunnel has ended; the tunnel ends with the other.
+    fn close_half(&self, sink: &TcpStream) -> Poll<End> {
+        let ended = !self.downloading && self.exchange.upload != Upload::Going;
+        if ended || end_writing(sink).is_err() {
+            return Poll::Ready(End::Complete);
+        }
+        Poll::Pending
+    }
+
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let talk = self.exchange.talk;
+        let now = talk.worker.clock.now();
+        // Asked each time, since the timer never expires while bytes move.
+        if self.live.is_overdue(now.since_start()) {
+            return Poll::Ready(End::CutShort);
+        }
+        while talk.timer.poll_expired(context).is_ready() {
+            if now >= self.deadline.until() {
+                return Poll::Ready(self.stalled());
+            }
+            self.arm();
+        }
+        Poll::Pending
+    }
+
+    /// What it means that nothing moved for too long.
+    fn stalled(&self) -> End {
+        let waits_for_server = self.exchange.space.download.is_flushed();
+        match (self.tunnel, self.half_closed, waits_for_server) {
+            (true, ..) => End::Complete,
+            (false, false, true) => End::CutShort,
+            (false, ..) => End::ClientGone,
+        }
+    }
+
+    fn start_waiting(&mut self) {
+        let wait = if self.half_closed && !self.tunnel {
+            HALF_CLOSED_FOR
+        } else {
+            self.exchange.plan.idle
+        };
+        self.deadline.set(self.exchange.talk.after(wait));
+        self.arm();
+    }
+
+    fn wait_anew_if_moved(&mut self) {
+        let space = &*self.exchange.space;
+        // A client that has just closed its side counts as movement too.
+        let moved = space.download.written() + space.upload.written() + u64::from(self.half_closed);
+        if self.deadline.has_moved(moved) {
+            self.start_waiting();
+        }
+    }
+
+    fn arm(&self) {
+        let talk = self.exchange.talk;
+        talk.timer
+            .set(self.deadline.until().min(talk.after(LOOK_EACH)));
+    }
+}

@@ -1,0 +1,70 @@
+//! What one exchange works in: buffers, heads and both directions. Kept per thread; a connection that waits for a request has none.
+
+use std::cell::RefCell;
+
+use super::codec::{RequestHead, ResponseHead};
+use super::pump::Pump;
+use crate::buffers::{Buffer, Buffers};
+
+/// Spaces kept for use again, per thread.
+const KEPT_MAX: usize = 256;
+
+/// One exchange's memory.
+pub(crate) struct Space {
+    /// Bytes from the client.
+    pub(super) client: Buffer,
+    /// Bytes from the server.
+    pub(super) server: Buffer,
+    pub(super) request: RequestHead,
+    pub(super) response: ResponseHead,
+    pub(super) upload: Pump,
+    pub(super) download: Pump,
+}
+
+/// The spaces of one thread that nobody uses.
+pub(crate) struct Spaces {
+    #[expect(
+        clippy::vec_box,
+        reason = "a space is large, and moves with every request"
+    )]
+    spaces: RefCell<Vec<Box<Space>>>,
+    pub(super) buffers: Buffers,
+}
+
+impl Space {
+    fn new() -> Self {
+        Self {
+            client: Buffer::new(),
+            server: Buffer::new(),
+            request: RequestHead::new(),
+            response: ResponseHead::new(),
+            upload: Pump::new(),
+            download: Pump::new(),
+        }
+    }
+}
+
+impl Spaces {
+    pub(crate) fn new() -> Self {
+        Self {
+            spaces: RefCell::default(),
+            buffers: Buffers::new(),
+        }
+    }
+
+    pub(super) fn take(&self) -> Box<Space> {
+        let kept = self.spaces.borrow_mut().pop();
+        kept.unwrap_or_else(|| Box::new(Space::new()))
+    }
+
+    pub(super) fn give(&self, mut space: Box<Space>) {
+        space.client.clear();
+        space.server.clear();
+        space.client.shrink(&self.buffers);
+        space.server.shrink(&self.buffers);
+        let mut spaces = self.spaces.borrow_mut();
+        if spaces.len() < KEPT_MAX {
+            spaces.push(space);
+        }
+    }
+}

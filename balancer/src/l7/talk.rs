@@ -1,0 +1,75 @@
+//! One client's connection, as every stage of its requests sees it.
+
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::space::Spaces;
+use super::wire;
+use crate::buffers::Buffer;
+use crate::clock::Millis;
+use crate::timers::Timer;
+use crate::worker::Worker;
+
+/// What goes on with a client's connection after an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request may come.
+    KeepAlive,
+    /// Nothing more comes or goes.
+    Close,
+    /// The client may still be sending: what it sends is read for a while, so that closing does not destroy the answer.
+    Linger,
+}
+
+/// A client's connection.
+pub(super) struct Talk {
+    pub(super) worker: Rc<Worker>,
+    /// The memory of this thread's exchanges.
+    pub(super) spaces: Rc<Spaces>,
+    pub(super) stream: TcpStream,
+    /// Of whatever the connection waits for.
+    pub(super) timer: Timer,
+    /// The client's IP address as text.
+    pub(super) client: String,
+}
+
+/// The client went away, or is taken to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gone;
+
+impl Talk {
+    /// The moment so long from now; never early for the clock's coarseness.
+    pub(super) fn after(&self, duration: Duration) -> Millis {
+        self.worker.clock.now().after(duration)
+    }
+
+    /// Watches a client that waits for its answer: reads ahead what it sends, and notices where it closes its side. That need
+    /// not mean that it went, so whether it still takes the answer is found out by writing, or by time.
+    pub(super) fn poll_watch(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut Buffer,
+        half_closed: &mut bool,
+    ) -> Poll<Gone> {
+        while !*half_closed && !buffer.is_full() {
+            match wire::poll_read(&self.stream, context, buffer.room()) {
+                Poll::Ready(Ok(0)) => *half_closed = true,
+                Poll::Ready(Ok(count)) => buffer.fill(count),
+                Poll::Ready(Err(_)) => return Poll::Ready(Gone),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Says that nothing more will be written.
+pub(super) fn end_writing(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).shutdown(Shutdown::Write)
+}

@@ -1,0 +1,323 @@
+//! The time between a request and its answer: the request is sent, interim answers are relayed, the client is watched, and time passes.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use policy::{Failure, InFlight};
+use tokio::net::TcpStream;
+
+use super::codec::{
+    Asked, BadBody, BadResponse, InterimCap, Parse, Returning, Version, parse_response,
+    rewrite_response,
+};
+use super::deadline::Deadline;
+use super::miss::Miss;
+use super::order::{Exchange, Upload};
+use super::pump::Broken;
+use super::space::Space;
+use super::talk::{Gone, Talk};
+use super::wire;
+use crate::clock::Millis;
+use crate::settings::{HALF_CLOSED_FOR, LOOK_EACH, LOOK_SOON};
+
+/// Sends the request and awaits the head of the answer, which is then in `space.response`.
+pub(super) async fn send_and_await(
+    exchange: &mut Exchange<'_>,
+    server: &TcpStream,
+    flight: &InFlight,
+    reused: bool,
+) -> Result<(), Miss> {
+    let asked = Asked::by(&exchange.space.request, true);
+    exchange.upload = Upload::Going;
+    exchange.space.upload.rewind();
+    exchange.space.download.begin();
+    exchange.space.server.clear();
+    exchange.space.response.reset();
+    let mut waiting = Waiting {
+        exchange,
+        server,
+        flight,
+        asked,
+        reused,
+        interim: InterimCap::default(),
+        answered: false,
+        half_closed: false,
+        gone_at: Millis::NEVER,
+        suspects_at: Millis::NEVER,
+        deadline: Deadline::new(),
+    };
+    waiting.start_waiting();
+    poll_fn(|context| waiting.poll(context)).await
+}
+
+struct Waiting<'a, 'b> {
+    exchange: &'a mut Exchange<'b>,
+    server: &'a TcpStream,
+    flight: &'a InFlight,
+    asked: Asked,
+    reused: bool,
+    interim: InterimCap,
+    /// Some byte of an answer came.
+    answered: bool,
+    /// The client has closed its side.
+    half_closed: bool,
+    /// When it is taken to have gone.
+    gone_at: Millis,
+    /// When the server is said to be slow; never, once it was said.
+    suspects_at: Millis,
+    /// When the server must have answered, or while the request is being sent, when some of it must have moved.
+    deadline: Deadline,
+}
+
+impl Waiting<'_, '_> {
+    fn talk(&self) -> &Talk {
+        self.exchange.talk
+    }
+
+    /// Whether the request is still being sent.
+    fn uploading(&self) -> bool {
+        self.exchange.upload == Upload::Going
+    }
+
+    fn space(&mut self) -> &mut Space {
+        self.exchange.space
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
+        if self.uploading()
+            && let Poll::Ready(result) = self.poll_upload(context)
+        {
+            result?;
+        }
+        if let Poll::Ready(result) = self.poll_answer(context) {
+            return Poll::Ready(result);
+        }
+        if !self.uploading() {
+            self.poll_client(context)?;
+        }
+        self.poll_timer(context)
+    }
+
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
+        let Poll::Ready(result) = self.exchange.poll_upload(context, self.server) else {
+            let moved = self.exchange.space.upload.written();
+            if self.deadline.has_moved(moved) {
+                self.start_waiting();
+            }
+            return Poll::Pending;
+        };
+        self.start_waiting();
+        Poll::Ready(match result {
+            // One that takes no more perhaps says why.
+            Ok(()) | Err(Broken::Sink) => Ok(()),
+            Err(Broken::Source | Broken::Body(BadBody::Truncated)) => Err(Miss::ClientGone),
+            Err(Broken::Body(bad)) => Err(Miss::BadBody(bad)),
+        })
+    }
+
+    /// Parses what came, relays what is interim, and reads on.
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
+        loop {
+            if self.poll_interim(context)?.is_pending() {
+                return Poll::Pending;
+            }
+            if self.parse()? {
+                return Poll::Ready(Ok(()));
+            }
+            if self.space().download.is_flushed() {
+                match self.poll_read(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(result) => result?,
+                }
+            }
+        }
+    }
+
+    /// Whether the head is final. An interim one is staged for the client.
+    fn parse(&mut self) -> Result<bool, Miss> {
+        let talk = self.exchange.talk;
+        let space = &mut *self.exchange.space;
+        if space.server.is_empty() {
+            return Ok(false);
+        }
+        let limits = &talk.worker.settings.response_limits;
+        let parsed = parse_response(
+            space.server.filled(),
+            self.asked,
+            limits,
+            &mut space.response,
+        );
+        let Parse::Complete { head_length } = parsed.map_err(Miss::BadResponse)? else {
+            return Ok(false);
+        };
+        self.exchange.head_length = head_length;
+        if !space.response.is_interim() {
+            return Ok(true);
+        }
+        self.interim.take().map_err(Miss::BadResponse)?;
+        if space.request.version == Version::Http11 {
+            let returning = Returning {
+                version: space.request.version,
+                keep_alive: true,
+                date: &talk.worker.clock.date(),
+            };
+            let out = space.download.out();
+            rewrite_response(space.server.filled(), &space.response, &returning, out);
+        }
+        space.server.consume(head_length);
+        space.response.reset();
+        // What follows the interim head may be there already.
+        if space.request.version == Version::Http11 {
+            return Ok(false);
+        }
+        self.parse()
+    }
+
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
+        let talk = self.exchange.talk;
+        let space = &mut *self.exchange.space;
+        let flushed = space
+            .download
+            .poll_flush(context, &space.server, &talk.stream);
+        flushed.map_err(|_| Miss::ClientGone)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
+        let buffers = &self.exchange.talk.spaces.buffers;
+        let buffer = &mut self.exchange.space.server;
+        if buffer.is_full() && !buffer.grow(buffers) {
+            return Poll::Ready(Err(Miss::BadResponse(BadResponse::TooLong)));
+        }
+        match wire::poll_read(self.server, context, buffer.room()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(count)) if count > 0 => {
+                buffer.fill(count);
+                self.answered = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(_) => Poll::Ready(Err(self.broken_off())),
+        }
+    }
+
+    /// What it means that the server's side ended before the head did.
+    fn broken_off(&self) -> Miss {
+        let unsent = self.exchange.space.upload.written() == 0;
+        match (self.answered, self.reused) {
+            (true, _) => Miss::HeadCutShort,
+            (false, true) if unsent || self.exchange.may_repeat() => Miss::Stale,
+            (false, _) if unsent => Miss::Server(Failure::Connect),
+            (false, _) => Miss::Server(Failure::Reset),
+        }
+    }
+
+    fn poll_client(&mut self, context: &mut Context<'_>) -> Result<(), Miss> {
+        let talk = self.exchange.talk;
+        let was_closed = self.half_closed;
+        let buffer = &mut self.exchange.space.client;
+        if let Poll::Ready(Gone) = talk.poll_watch(context, buffer, &mut self.half_closed) {
+            return Err(Miss::ClientGone);
+        }
+        if self.half_closed && !was_closed {
+            self.gone_at = talk.after(HALF_CLOSED_FOR);
+            self.arm();
+        }
+        Ok(())
+    }
+
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
+        // Asked each time, since the timer never expires while bytes move.
+        if let Some(miss) = self.overdue() {
+            return Poll::Ready(Err(miss));
+        }
+        while self.talk().timer.poll_expired(context).is_ready() {
+            if let Some(miss) = self.expired() {
+                return Poll::Ready(Err(miss));
+            }
+            self.arm();
+        }
+        Poll::Pending
+    }
+
+    /// What it means that time has passed. Nothing where there is time left, and where this server is waited for further because
+    /// there is no other.
+    fn expired(&mut self) -> Option<Miss> {
+        let now = self.talk().worker.clock.now();
+        if now >= self.gone_at {
+            return Some(Miss::ClientGone);
+        }
+        if now >= self.suspects_at {
+            self.suspects_at = Millis::NEVER;
+            let suspecting = &self.talk().worker.suspecting;
+            suspecting.suspect(self.flight.server(), Failure::Timeout);
+        }
+        // No need to wait longer for one that was found to be down meanwhile.
+        if self.flight.server().live().is_down() && self.may_go_elsewhere() {
+            return Some(Miss::Server(Failure::Timeout));
+        }
+        if now < self.deadline.until() {
+            return None;
+        }
+        if self.uploading() {
+            let waits_for_client = self.exchange.space.upload.is_flushed();
+            return Some(if waits_for_client && !self.awaits_permission() {
+                Miss::SlowBody
+            } else {
+                Miss::OutOfTime
+            });
+        }
+        if now >= self.exchange.deadline {
+            return Some(Miss::OutOfTime);
+        }
+        self.deadline.set(self.exchange.deadline);
+        self.may_go_elsewhere()
+            .then_some(Miss::Server(Failure::Timeout))
+    }
+
+    /// What it means that the server has left, where the time for what it has in flight is over.
+    fn overdue(&self) -> Option<Miss> {
+        let now = self.talk().worker.clock.now();
+        let overdue = self.flight.server().live().is_overdue(now.since_start());
+        overdue.then_some(if self.answered {
+            Miss::HeadCutShort
+        } else {
+            Miss::Drained
+        })
+    }
+
+    /// Whether the client sends no body before the server has told it to go on, and the server has said nothing.
+    fn awaits_permission(&self) -> bool {
+        let space = &*self.exchange.space;
+        space.request.expect_continue && !self.answered && !space.upload.has_body()
+    }
+
+    fn may_go_elsewhere(&self) -> bool {
+        !self.uploading() && !self.answered && self.exchange.may_try_another(Failure::Timeout)
+    }
+
+    /// Begins to wait for what is due now.
+    fn start_waiting(&mut self) {
+        if !self.uploading() && self.exchange.deadline == Millis::NEVER {
+            self.exchange.deadline = self.talk().after(self.exchange.plan.response);
+        }
+        let wait = if self.uploading() {
+            self.exchange.plan.idle
+        } else {
+            self.exchange.plan.per_try
+        };
+        let until = self.talk().after(wait).min(self.exchange.deadline);
+        self.deadline.set(until);
+        if !self.uploading() && !self.answered {
+            self.suspects_at = self.talk().after(self.exchange.plan.suspicious);
+        }
+        self.arm();
+    }
+
+    fn arm(&self) {
+        let waits_long = !self.uploading() && self.suspects_at == Millis::NEVER;
+        let look = if waits_long { LOOK_SOON } else { LOOK_EACH };
+        let next = self.talk().after(look).min(self.deadline.until());
+        self.talk()
+            .timer
+            .set(next.min(self.gone_at).min(self.suspects_at));
+    }
+}

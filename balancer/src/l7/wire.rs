@@ -1,0 +1,60 @@
+//! Reading and writing sockets without waiting: what both directions of an exchange are made of.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+fn would_block<T>(result: &io::Result<T>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Reads what is there; zero at the end of the stream. `into` is not empty.
+pub(super) fn poll_read(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    into: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(context))?;
+        let result = stream.try_read(into);
+        if !would_block(&result) {
+            if result.as_ref().is_ok_and(|count| *count < into.len()) {
+                note_empty(stream);
+            }
+            return Poll::Ready(result);
+        }
+    }
+}
+
+/// Notes that a read took all there was, so that the next one waits for news instead of asking the kernel in vain. Nothing can have been
+/// heard since: news comes to this thread only, between two turns of its loop.
+fn note_empty(stream: &TcpStream) {
+    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    // It fails as it is told to.
+    let _ = stream.try_io(Interest::READABLE, nothing);
+}
+
+/// Writes as much as goes of three parts in a row, of which at least one is not empty.
+pub(super) fn poll_write(
+    stream: &TcpStream,
+    context: &mut Context<'_>,
+    parts: [&[u8]; 3],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(context))?;
+        let result = match parts {
+            [one, [], []] | [[], one, []] | [[], [], one] => stream.try_write(one),
+            _ => stream.try_write_vectored(&parts.map(IoSlice::new)),
+        };
+        if !would_block(&result) {
+            return Poll::Ready(match result {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                other => other,
+            });
+        }
+    }
+}

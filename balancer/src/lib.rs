@@ -1,0 +1,26 @@
+//! The data plane: takes clients in, and sends each request to a server of its pool.
+//!
+//! `listen` and `l7` lead to `upstream`, all on a `worker`, one per core; they read one immutable table, which `sync` alone
+//! writes and `adoption` hands over. No request ever waits for the registry. `clock`, `timers`, `buffers` and `suspecting` are the
+//! ground that all of it stands on.
+
+mod adoption;
+mod args;
+mod balancer;
+mod buffers;
+mod clock;
+mod l7;
+mod listen;
+mod metrics;
+mod run;
+mod settings;
+mod suspecting;
+mod sync;
+mod timers;
+mod upstream;
+mod worker;
+
+pub use args::Args;
+pub use balancer::{Balancer, StartError};
+pub use l7::codec;
+pub use run::run;

@@ -1,0 +1,140 @@
+//! Takes clients in until the balancer stops, and then those who have begun to come already.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use socket2::{SockFilter, SockRef};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::{Answer, Version, write_answer};
+use crate::l7::{Spaces, serve};
+use crate::worker::Worker;
+
+/// How long accepting rests when the system gives no more sockets.
+const REST: Duration = Duration::from_millis(100);
+
+/// How long those are awaited who had begun to connect when the balancer stops: what is left of a handshake takes one round trip.
+const LAST_HANDSHAKES_WITHIN: Duration = Duration::from_millis(250);
+
+/// Accepts until `stop`, and then whoever has begun to come: closing a listener resets connections that it has not accepted.
+///
+/// From `stop` on no new connection begins, as far as the kernel lets us say so: whoever tries hears nothing, tries again after a
+/// second as TCP does, and is refused by then, or served by whoever has the port next. Where the kernel takes no filter, a
+/// connection that is made in the very moment of closing is reset.
+pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, stop: CancellationToken) {
+    // This thread's, for all of its connections.
+    let spaces = Rc::new(Spaces::new());
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = accept_always(&worker, &spaces, &listener) => {}
+    }
+    worker.stop();
+    if begin_no_more(&listener).is_ok() {
+        let last = accept_always(&worker, &spaces, &listener);
+        // It ends by time alone.
+        let _ = tokio::time::timeout(LAST_HANDSHAKES_WITHIN, last).await;
+    }
+    while let Some((stream, peer)) = queued(&listener) {
+        take_in(&worker, &spaces, stream, peer);
+    }
+}
+
+async fn accept_always(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &TcpListener) {
+    let mut exhausted = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                exhausted = false;
+                take_in(worker, spaces, stream, peer);
+            }
+            Err(error) if is_exhaustion(&error) => {
+                if !exhausted {
+                    tracing::warn!(%error, "cannot accept clients");
+                    exhausted = true;
+                }
+                tokio::time::sleep(REST).await;
+            }
+            // Of a single connection that is gone already.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Lets no new connection begin, while those that have begun go on: a filter of the listener's packets, which drops each SYN.
+/// Connections that are accepted inherit it, and never get one.
+fn begin_no_more(listener: &TcpListener) -> io::Result<()> {
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    const WHOLE: u32 = u32::MAX;
+    SockRef::from(listener).attach_filter(&[
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, FLAGS_AT),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, SYN | ACK),
+        SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), 0, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0),
+        step(libc::BPF_RET | libc::BPF_K, WHOLE),
+    ])
+}
+
+/// An instruction that goes on to the next.
+fn step(instruction: u32, operand: u32) -> SockFilter {
+    SockFilter::new(code(instruction), 0, 0, operand)
+}
+
+fn code(instruction: u32) -> u16 {
+    u16::try_from(instruction).expect("instructions have sixteen bits")
+}
+
+/// The next connection that waits already. The kernel is asked itself, since the runtime may not have heard of it yet.
+fn queued(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let (socket, peer) = SockRef::from(listener).accept().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    let stream = TcpStream::from_std(socket.into()).ok()?;
+    Some((stream, peer.as_socket()?))
+}
+
+fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, peer: SocketAddr) {
+    match worker.admit() {
+        Some(presence) => {
+            tokio::task::spawn_local(serve(
+                Rc::clone(worker),
+                Rc::clone(spaces),
+                stream,
+                peer,
+                presence,
+            ));
+        }
+        None => turn_away(worker, &stream),
+    }
+}
+
+/// There are as many connections as may be.
+fn turn_away(worker: &Worker, stream: &TcpStream) {
+    const TOKEN: &str = "too-many-connections";
+    worker.counters.refused(TOKEN);
+    let mut out = Vec::new();
+    let answer = Answer {
+        status: 503,
+        token: TOKEN,
+        text: "this balancer has as many connections as it takes",
+        version: Version::Http11,
+        keep_alive: false,
+        head_only: false,
+        date: &worker.clock.date(),
+    };
+    write_answer(&answer, &mut out);
+    // A new socket takes a few hundred bytes; where it does not, closing says enough.
+    let _ = stream.try_write(&out);
+}
+
+/// Whether the system, not the connection, is at its limit.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}

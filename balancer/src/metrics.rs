@@ -1,0 +1,7 @@
+//! What a balancer counts: plainly per thread, summed when somebody asks.
+
+mod counters;
+mod scrape;
+
+pub(crate) use counters::Counters;
+pub(crate) use scrape::Scrape;

@@ -1,0 +1,124 @@
+//! One thread's counters. That thread alone writes; whoever scrapes reads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::PoolId;
+use parking_lot::Mutex;
+use policy::{Failure, Table};
+
+/// The upper bounds of the latency buckets, in microseconds.
+pub(super) const BUCKETS: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+
+/// One thread's counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) accepted: AtomicU64,
+    pub(super) closed: AtomicU64,
+    pub(super) tries: AtomicU64,
+    pub(super) cut_short: AtomicU64,
+    /// By what failed, in the order of `Failure::ALL`.
+    pub(super) retries: [AtomicU64; Failure::ALL.len()],
+    pub(super) refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
+    pub(super) pools: Mutex<Vec<PoolCounters>>,
+}
+
+/// What is counted of a pool's requests.
+#[derive(Debug, Clone)]
+pub(super) struct PoolCounters {
+    pub(super) number: u64,
+    pub(super) id: PoolId,
+    /// Answers by the first digit of their status.
+    pub(super) classes: [u64; 6],
+    /// By bucket, not summed up; the last one takes what is longer than every bound.
+    pub(super) latency: [u64; BUCKETS.len() + 1],
+    pub(super) latency_sum: Duration,
+}
+
+impl Counters {
+    pub(crate) fn connection_opened(&self) {
+        count(&self.accepted);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        count(&self.closed);
+    }
+
+    pub(crate) fn tried(&self) {
+        count(&self.tries);
+    }
+
+    pub(crate) fn cut_short(&self) {
+        count(&self.cut_short);
+    }
+
+    pub(crate) fn retried(&self, failure: Failure) {
+        let index = Failure::ALL.iter().position(|one| *one == failure);
+        count(&self.retries[index.expect("every failure is listed")]);
+    }
+
+    pub(crate) fn refused(&self, token: &'static str) {
+        *self.refusals.lock().entry(token).or_default() += 1;
+    }
+
+    /// A request of a pool was answered, by a server or by the balancer.
+    pub(crate) fn answered(&self, pool: u64, status: u16, latency: Duration) {
+        let mut pools = self.pools.lock();
+        let Ok(index) = pools.binary_search_by_key(&pool, |pool| pool.number) else {
+            return;
+        };
+        let pool = &mut pools[index];
+        pool.classes[usize::from(status / 100).min(5)] += 1;
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        pool.latency[BUCKETS.partition_point(|bound| *bound < micros)] += 1;
+        pool.latency_sum += latency;
+    }
+
+    /// The pools that requests are counted for from now on.
+    pub(crate) fn know(&self, table: &Table) {
+        let mut pools = self.pools.lock();
+        pools.retain(|known| {
+            table
+                .pool(&known.id)
+                .is_some_and(|pool| pool.number() == known.number)
+        });
+        for pool in table.pools() {
+            if let Err(index) = pools.binary_search_by_key(&pool.number(), |known| known.number) {
+                pools.insert(index, PoolCounters::new(pool.number(), pool.id().clone()));
+            }
+        }
+    }
+}
+
+impl PoolCounters {
+    pub(super) fn new(number: u64, id: PoolId) -> Self {
+        Self {
+            number,
+            id,
+            classes: [0; 6],
+            latency: [0; BUCKETS.len() + 1],
+            latency_sum: Duration::ZERO,
+        }
+    }
+
+    /// Adds another thread's.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (sum, one) in self.classes.iter_mut().zip(other.classes) {
+            *sum += one;
+        }
+        for (sum, one) in self.latency.iter_mut().zip(other.latency) {
+            *sum += one;
+        }
+        self.latency_sum += other.latency_sum;
+    }
+}
+
+/// An addition that needs no lock on the bus, since one thread alone writes.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}

@@ -1,0 +1,229 @@
+//! The sum of all threads' counters, and the table's own numbers, in Prometheus' words.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::PoolId;
+use policy::Failure;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use tokio::sync::watch;
+
+use super::counters::{BUCKETS, Counters, PoolCounters};
+use crate::adoption::{Adopted, Published};
+
+/// What is read at each scrape.
+#[derive(Debug)]
+pub(crate) struct Scrape {
+    pub(crate) threads: Vec<Arc<Counters>>,
+    pub(crate) tables: watch::Receiver<Published>,
+    pub(crate) adopted: Arc<Adopted>,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        self.encode_pools(encoder)?;
+        self.encode_connections(encoder)?;
+        self.encode_failures(encoder)?;
+        self.encode_servers(encoder)?;
+        self.encode_table(encoder)
+    }
+}
+
+impl Scrape {
+    fn sum(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        let value = |thread: &Arc<Counters>| counter(thread).load(Ordering::Relaxed);
+        self.threads.iter().map(value).sum()
+    }
+
+    fn pools(&self) -> BTreeMap<PoolId, PoolCounters> {
+        let mut pools: BTreeMap<PoolId, PoolCounters> = BTreeMap::new();
+        for thread in &self.threads {
+            for one in thread.pools.lock().iter() {
+                pools
+                    .entry(one.id.clone())
+                    .or_insert_with(|| PoolCounters::new(one.number, one.id.clone()))
+                    .add(one);
+            }
+        }
+        pools
+    }
+
+    fn encode_pools(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let pools = self.pools();
+        let answers = pools.iter().flat_map(|(id, pool)| {
+            let classes = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"].into_iter();
+            let labels = move |class| [("pool", id.as_str()), ("class", class)];
+            classes
+                .zip(pool.classes)
+                .map(move |(class, value)| (labels(class), value))
+        });
+        let help = "Requests answered, by pool and class of the status";
+        counters(encoder, "requests", help, answers)?;
+        let help = "Time from a request's head to the end of its answer";
+        let mut metric =
+            encoder.encode_descriptor("request_seconds", help, None, MetricType::Histogram)?;
+        for (id, pool) in &pools {
+            let bounds = BUCKETS
+                .iter()
+                .map(|micros| *micros as f64 / 1e6)
+                .chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(pool.latency).collect();
+            let sum = pool.latency_sum.as_secs_f64();
+            let count = pool.latency.iter().sum();
+            metric
+                .encode_family(&[("pool", id.as_str())])?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let accepted = self.sum(|thread| &thread.accepted);
+        let open = accepted.saturating_sub(self.sum(|thread| &thread.closed));
+        counter(
+            encoder,
+            "connections",
+            "Client connections accepted",
+            accepted,
+        )?;
+        gauge(
+            encoder,
+            "connections_open",
+            "Client connections that are open",
+            open,
+        )
+    }
+
+    fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let tries = self.sum(|thread| &thread.tries);
+        counter(
+            encoder,
+            "tries",
+            "Requests sent to servers, retries included",
+            tries,
+        )?;
+        let retries = Failure::ALL.iter().enumerate().map(|(index, cause)| {
+            let value = self.sum(|thread| &thread.retries[index]);
+            ([("cause", cause.as_str())], value)
+        });
+        counters(
+            encoder,
+            "retries",
+            "Tries made again, by what failed",
+            retries,
+        )?;
+        let cut_short = self.sum(|thread| &thread.cut_short);
+        let help = "Answers that the server broke off in the middle";
+        counter(encoder, "responses_cut_short", help, cut_short)?;
+        let mut refusals: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for thread in &self.threads {
+            for (token, value) in thread.refusals.lock().iter() {
+                *refusals.entry(token).or_default() += value;
+            }
+        }
+        let refusals = refusals
+            .into_iter()
+            .map(|(token, value)| ([("reason", token)], value));
+        let help = "Requests that the balancer answered by itself, by reason";
+        counters(encoder, "refusals", help, refusals)
+    }
+
+    fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let table = Arc::clone(&self.tables.borrow().table);
+        let family = |value: fn(&policy::Live) -> u64| {
+            table.servers().map(move |server| {
+                let key = server.key();
+                let labels = [("pool", key.pool.as_str()), ("server", key.server.as_str())];
+                (labels, value(server.live()))
+            })
+        };
+        let help = "Requests in flight to a server, tunnels included";
+        gauges(
+            encoder,
+            "server_in_flight",
+            help,
+            family(policy::Live::in_flight),
+        )?;
+        let help = "Tries that a server answered";
+        counters(
+            encoder,
+            "server_answers",
+            help,
+            family(policy::Live::answered),
+        )?;
+        let help = "Tries that a server failed";
+        counters(
+            encoder,
+            "server_failures",
+            help,
+            family(policy::Live::failed),
+        )
+    }
+
+    fn encode_table(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let published = self.tables.borrow().clone();
+        let generation = published.generation;
+        counter(
+            encoder,
+            "tables",
+            "Tables published to the worker threads",
+            generation,
+        )?;
+        let adopted = self.adopted.by_all().min(generation);
+        let help = "Tables that every worker thread has taken over";
+        counter(encoder, "tables_adopted", help, adopted)?;
+        let position = published.table.position();
+        let revision = position.map_or(0, |position| position.revision.0);
+        gauge(
+            encoder,
+            "table_revision",
+            "The revision of the latest table",
+            revision,
+        )
+    }
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Gauge)?
+        .encode_gauge(&value)
+}
+
+fn counters<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        metric
+            .encode_family(&labels)?
+            .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+    }
+    Ok(())
+}
+
+fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        metric.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Between the registry and the workers: the only writer of tables, and the only one that speaks to the registry.
+//!
+//! Each state that the follower shows is compiled here, off the request path, and published. It counts as applied once every worker has
+//! taken it over. What the balancer reports, suspects and says at its end is here too; no request ever waits for any of it.
+
+mod identity;
+mod reporting;
+mod stand_in;
+mod standing;
+mod suspicions;
+mod tables;
+mod witness;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use registry::Registry;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use identity::Identity;
+pub(crate) use stand_in::Findings;
+pub(crate) use standing::Standing;
+
+use crate::adoption::{Adopted, Published};
+
+/// What the tasks of this module share.
+#[derive(Debug, Clone)]
+pub(crate) struct Membership {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) tables: watch::Sender<Published>,
+    pub(crate) adopted: Arc<Adopted>,
+    pub(crate) standing: watch::Sender<Standing>,
+    /// What all clocks of this balancer count from.
+    pub(crate) started: Instant,
+    /// Fires when no worker serves any more.
+    pub(crate) served: CancellationToken,
+}

@@ -1,0 +1,118 @@
+//! What this balancer says of itself: each second, and at once when someone may be waiting for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{Position, Report, Role, ServerKey, ServerLoad};
+use rand::RngExt;
+use registry::REPORT_PERIOD;
+use tokio::time::timeout;
+
+use super::Membership;
+
+/// What one call of the registry may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// How often the requests in flight to servers that leave are looked at, while there are any.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What someone may wait for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Awaited {
+    applied: Option<Position>,
+    /// Whether each server that leaves has nothing in flight.
+    idle: BTreeMap<ServerKey, (ServerLoad, bool)>,
+}
+
+impl Awaited {
+    fn of(report: &Report) -> Self {
+        let idle = report.leaving.iter().map(|(key, load)| {
+            let nothing = ServerLoad {
+                in_flight: 0,
+                ..*load
+            };
+            (key.clone(), (nothing, load.in_flight == 0))
+        });
+        Self {
+            applied: report.applied,
+            idle: idle.collect(),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle.values().all(|(_, idle)| *idle)
+    }
+}
+
+impl Membership {
+    /// Reports until no worker serves any more, then says goodbye.
+    pub(crate) async fn report_always(self) {
+        tokio::select! {
+            () = self.report_each_change() => {}
+            () = self.served.cancelled() => {}
+        }
+        let deregistered = timeout(LIMIT, self.registry.deregister(self.identity.instance)).await;
+        if !matches!(deregistered, Ok(Ok(()))) {
+            tracing::warn!("could not deregister; this balancer is forgotten by itself");
+        }
+    }
+
+    async fn report_each_change(&self) {
+        let mut standing = self.standing.subscribe();
+        let mut told = Awaited::default();
+        loop {
+            standing.borrow_and_update();
+            let report = self.compose();
+            let awaited = Awaited::of(&report);
+            if self.send(&report, awaited != told).await {
+                told = awaited;
+            }
+            let period = REPORT_PERIOD.mul_f64(rand::rng().random_range(0.8..1.2));
+            tokio::select! {
+                // Writers outlive this task.
+                _ = standing.changed() => {}
+                () = tokio::time::sleep(period) => {}
+                () = self.leaving_changed(&told), if !told.is_idle() => {}
+            }
+        }
+    }
+
+    /// Returns when another server that leaves has nothing in flight.
+    async fn leaving_changed(&self, told: &Awaited) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if Awaited::of(&self.compose()).idle != told.idle {
+                return;
+            }
+        }
+    }
+
+    /// Reports how it stands; false where the registry did not take it.
+    pub(super) async fn report(&self, announce: bool) -> bool {
+        self.send(&self.compose(), announce).await
+    }
+
+    async fn send(&self, report: &Report, announce: bool) -> bool {
+        let sent = timeout(LIMIT, self.registry.report(report, announce)).await;
+        matches!(sent, Ok(Ok(())))
+    }
+
+    fn compose(&self) -> Report {
+        // First what is applied, then what is in flight: a zero must be at least as late as the position that it stands beside.
+        let standing = self.standing.borrow().clone();
+        let leaving = self.tables.borrow().table.leaving();
+        let identity = &self.identity;
+        Report {
+            instance: identity.instance,
+            role: Role::Balancer,
+            advertise: identity.advertise.clone(),
+            region: identity.region.clone(),
+            zone: identity.zone.clone(),
+            applied: standing.applied,
+            origin: standing.origin,
+            leaving,
+            nacks: standing.nacks,
+            holds: standing.holds,
+        }
+    }
+}

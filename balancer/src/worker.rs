@@ -1,0 +1,139 @@
+//! A worker: one thread with its own runtime, its own listener and its own connections to servers.
+//!
+//! Threads share the immutable table, atomics of the servers, and nothing else. A worker takes each new table over between two
+//! turns of its loop and says so, which is what makes "applied" true: no request of this thread can pick from an older one.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::{InFlight, Pool, Table, Tried};
+use tokio::sync::Notify;
+
+use crate::adoption::Adoption;
+use crate::clock::{Clock, Millis};
+use crate::metrics::Counters;
+use crate::settings::Settings;
+use crate::suspecting::Suspecting;
+use crate::timers::Timers;
+use crate::upstream::Idle;
+
+/// How often the worker's clock moves on and its timers are looked at.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What the connections of one thread share.
+pub(crate) struct Worker {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) idle: Idle,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) suspecting: Suspecting,
+    table: RefCell<Arc<Table>>,
+    stopping: Cell<bool>,
+    connections: Cell<usize>,
+    /// Told when the last connection ends.
+    ended: Notify,
+}
+
+/// Counts one client connection while it lives.
+pub(crate) struct Presence(Rc<Worker>);
+
+impl Worker {
+    pub(crate) fn new(settings: Settings, counters: Arc<Counters>, suspecting: Suspecting) -> Self {
+        Self {
+            settings,
+            clock: Clock::new(settings.started),
+            timers: Rc::new(Timers::new()),
+            idle: Idle::new(),
+            counters,
+            suspecting,
+            table: RefCell::default(),
+            stopping: Cell::new(false),
+            connections: Cell::new(0),
+            ended: Notify::new(),
+        }
+    }
+
+    /// The pool that takes a request, by the current table.
+    pub(crate) fn route(&self) -> Option<Arc<Pool>> {
+        self.table.borrow().route().cloned()
+    }
+
+    /// Picks a server of the current table and takes it, in one step.
+    pub(crate) fn pick(&self, tried: &Tried) -> Option<InFlight> {
+        self.table.borrow().route()?.pick(tried)
+    }
+
+    /// Whether the current table has a server that was not tried.
+    pub(crate) fn has_another(&self, tried: &Tried) -> bool {
+        let table = self.table.borrow();
+        table.route().is_some_and(|pool| pool.has_another(tried))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// A place for one more client connection, where there is one.
+    pub(crate) fn admit(self: &Rc<Self>) -> Option<Presence> {
+        let present = self.connections.get();
+        if present >= self.settings.connections_max {
+            return None;
+        }
+        self.connections.set(present + 1);
+        self.counters.connection_opened();
+        Some(Presence(Rc::clone(self)))
+    }
+
+    /// From now on nothing is kept alive; connections that wait for a request are woken to see it.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.timers.wake_all();
+    }
+
+    /// Returns when there is no client connection any more.
+    pub(crate) async fn emptied(&self) {
+        while self.connections.get() > 0 {
+            self.ended.notified().await;
+        }
+    }
+
+    /// Moves the clock on and fires timers, for ever.
+    pub(crate) async fn tick(&self) {
+        let mut next_sweep = Millis::ZERO;
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let now = self.clock.advance();
+            self.timers.advance(now);
+            if now >= next_sweep {
+                self.idle.sweep(now);
+                next_sweep = now.after(Duration::from_secs(1));
+            }
+        }
+    }
+
+    /// Takes over each table that is published, and says so.
+    pub(crate) async fn adopt(&self, mut adoption: Adoption) {
+        while let Some(table) = adoption.next().await {
+            self.counters.know(&table);
+            self.table.replace(table);
+            self.idle.sweep(self.clock.now());
+            adoption.done();
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let left = self.0.connections.get() - 1;
+        self.0.connections.set(left);
+        self.0.counters.connection_closed();
+        if left == 0 {
+            self.0.ended.notify_one();
+        }
+    }
+}

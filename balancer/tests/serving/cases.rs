@@ -1,0 +1,267 @@
+//! The protocol cases over real sockets: what may reach a server, and what may come back.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::client;
+use crate::fleet::{Fleet, pool};
+use crate::upstream::{Link, Upstream};
+use crate::wire::{Wire, field};
+
+fn cases(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/protocol-cases")
+        .join(file);
+    let text = std::fs::read_to_string(path).expect("the cases");
+    let cases: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a case"))
+        .collect();
+    assert!(cases.len() > 10, "{file} has its cases");
+    cases
+}
+
+fn text<'a>(case: &'a Value, name: &str) -> &'a str {
+    case[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {case}"))
+}
+
+/// The bytes, of which each is a character of Latin-1.
+fn raw(case: &Value) -> Vec<u8> {
+    let byte = |character: char| u8::try_from(u32::from(character)).expect("Latin-1");
+    text(case, "raw").chars().map(byte).collect()
+}
+
+fn expectations(case: &Value) -> Vec<&str> {
+    let list = case["expect"].as_array().expect("a list");
+    list.iter().map(|one| one.as_str().expect("text")).collect()
+}
+
+/// What a server saw: each request's head and body.
+type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+async fn recording(seen: &Seen) -> Upstream {
+    let seen = Arc::clone(seen);
+    Upstream::start(move |mut link: Link| {
+        let seen = Arc::clone(&seen);
+        async move {
+            while let Some(request) = link.request().await {
+                seen.lock()
+                    .expect("a lock")
+                    .push((request.head.clone(), request.body.clone()));
+                link.answer(&request, "forwarded").await;
+            }
+        }
+    })
+    .await
+}
+
+/// Sends the bytes, and reads answers until the balancer has said all it will.
+async fn provoke(fleet: &Fleet, bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut client = fleet.client().await;
+    client.send(bytes).await;
+    let mut ended = false;
+    while let Ok(more) = tokio::time::timeout(Duration::from_millis(100), client.more()).await {
+        if !more {
+            ended = true;
+            break;
+        }
+    }
+    (std::mem::take(&mut client.read), ended)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_gets_a_verdict_that_is_right() {
+    let seen = Seen::default();
+    let server = recording(&seen).await;
+    let fleet = Fleet::at(pool(), &[server.address], &["--threads", "1"]).await;
+    let mut wrong = Vec::new();
+    for case in cases("requests.jsonl") {
+        seen.lock().expect("a lock").clear();
+        let (answer, ended) = provoke(&fleet, &raw(&case)).await;
+        let forwarded = std::mem::take(&mut *seen.lock().expect("a lock"));
+        if let Err(problem) = judge_request(&case, &answer, ended, &forwarded) {
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            wrong.push(format!(
+                "{} ({}): {problem}\n{answer}\n{forwarded:?}",
+                case["id"], case["what"]
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn judge_request(
+    case: &Value,
+    answer: &[u8],
+    ended: bool,
+    forwarded: &[(String, Vec<u8>)],
+) -> Result<(), String> {
+    let answer = String::from_utf8_lossy(answer);
+    let by_balancer = answer.contains("Roundhouse-Reason: ");
+    let verdict = match (forwarded.is_empty(), answer.is_empty()) {
+        (false, _) => "F",
+        (true, true) => "C",
+        (true, false) if answer.starts_with("HTTP/1.1 2") => "L",
+        (true, false) => "R",
+    };
+    if !expectations(case).contains(&verdict) {
+        return Err(format!("{verdict} is not among {:?}", expectations(case)));
+    }
+    if verdict == "R" && !(by_balancer && ended) {
+        return Err("a refusal names its reason, and the connection ends".into());
+    }
+    let most = case["max_forwarded"].as_u64().expect("a number");
+    if forwarded.len() as u64 > most {
+        return Err(format!("{} requests went on, {most} may", forwarded.len()));
+    }
+    forwarded
+        .iter()
+        .try_for_each(|(head, body)| judge_forwarded(head, body))
+}
+
+/// What holds for whatever is forwarded.
+fn judge_forwarded(head: &str, body: &[u8]) -> Result<(), String> {
+    let require = |holds: bool, rule: &str| {
+        if holds {
+            Ok(())
+        } else {
+            Err(format!("{rule}: {head}"))
+        }
+    };
+    let line = head.lines().next().unwrap_or_default();
+    require(line.ends_with(" HTTP/1.1"), "it is HTTP/1.1")?;
+    require(field(head, "host").is_some(), "it has one Host")?;
+    let (length, coding) = (
+        field(head, "content-length"),
+        field(head, "transfer-encoding"),
+    );
+    require(length.is_none() || coding.is_none(), "it has one framing")?;
+    require(
+        body.is_empty() || length.is_some() || coding.is_some(),
+        "its body is framed",
+    )?;
+    require(
+        length.is_none_or(|length| length.bytes().all(|byte| byte.is_ascii_digit())),
+        "its length is a number",
+    )?;
+    require(
+        coding.is_none_or(|coding| coding == "chunked"),
+        "its coding is chunked",
+    )?;
+    require(
+        field(head, "x-forwarded-for").is_some(),
+        "the balancer has seen it",
+    )?;
+    for name in [
+        "connection",
+        "keep-alive",
+        "te",
+        "proxy-connection",
+        "proxy-authorization",
+        "http2-settings",
+    ] {
+        let allowed = name == "connection" && field(head, "upgrade").is_some();
+        require(
+            field(head, name).is_none() || allowed,
+            "no field is hop-by-hop",
+        )?;
+    }
+    let names = head
+        .lines()
+        .skip(1)
+        .map(|line| line.split(':').next().unwrap_or_default());
+    let is_token = |name: &str| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    };
+    require(names.into_iter().all(is_token), "names are tokens")
+}
+
+/// Answers `/bad` with these bytes and closes, everything else rightly.
+async fn misbehaving(bytes: Vec<u8>) -> Upstream {
+    Upstream::start(move |mut link: Link| {
+        let bytes = bytes.clone();
+        async move {
+            while let Some(request) = link.request().await {
+                if request.head.contains(" /bad ") {
+                    // The balancer may have heard enough before the end.
+                    let _ =
+                        tokio::io::AsyncWriteExt::write_all(&mut link.wire.stream, &bytes).await;
+                    return;
+                }
+                link.answer(&request, "right").await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_reply_becomes_something_that_a_client_may_see() {
+    let mut wrong = Vec::new();
+    for case in cases("replies.jsonl") {
+        let server = misbehaving(raw(&case)).await;
+        let fleet = Fleet::at(pool(), &[server.address], &["--threads", "1"]).await;
+        let head_only = text(&case, "request").starts_with("HEAD");
+        let mut client = fleet.client().await;
+        let method = if head_only { "HEAD" } else { "GET" };
+        client
+            .send(format!("{method} /bad HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        let got = judge_reply(&mut client, head_only).await;
+        let expected = expectations(&case);
+        let right = expected
+            .iter()
+            .any(|one| got.starts_with(one) || one.starts_with(&got));
+        if !right {
+            wrong.push(format!(
+                "{} ({}): {got:?} is not among {expected:?}",
+                case["id"], case["what"]
+            ));
+        }
+        let next = client::get(fleet.address(), "/next").await;
+        if (next.status(), next.text()) != (200, "right".into()) || next.head.contains("X-Evil") {
+            wrong.push(format!("{}: the next request got {next:?}", case["id"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What the client saw: a status, or `trunc`. The same connection must be in step, if it goes on.
+async fn judge_reply(client: &mut Wire, head_only: bool) -> String {
+    let mut head = client.head().await;
+    let mut interim = 0;
+    while let Some(text) = head
+        .as_deref()
+        .filter(|head| head.starts_with("HTTP/1.1 1") && !head.starts_with("HTTP/1.1 101"))
+    {
+        assert!(!text.contains("X-Evil"), "{text}");
+        interim += 1;
+        assert!(interim <= 32, "interim answers have a bound");
+        head = client.head().await;
+    }
+    let Some(head) = head else {
+        return "trunc".into();
+    };
+    assert!(!head.contains("X-Evil"), "{head}");
+    let status = head[9..12].to_owned();
+    // Put back, to be read with its body.
+    let read = std::mem::take(&mut client.read);
+    client.read = [format!("{head}\r\n\r\n").into_bytes(), read].concat();
+    let bare = head_only || status == "304" || status == "204";
+    if client.message(bare).await.is_none() {
+        return "trunc".into();
+    }
+    if field(&head, "connection").as_deref() != Some("close") {
+        let next = client.get("/next").await;
+        assert_eq!((next.status(), next.text()), (200, "right".into()));
+    }
+    status
+}

@@ -1,0 +1,200 @@
+//! A balancer on the memory registry, whose pool counts every server as up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use balancer::{Args, Balancer};
+use clap::Parser;
+use model::{
+    Author, Change, CheckKind, Epoch, Pool, PoolId, Position, Revision, RevisionId, Server,
+    ServerKey, ServerState, Snapshot,
+};
+use registry::{Commit, Goal, Outcome, Registry, wait_for};
+use runtime::Supervisor;
+use tokio::time::{Instant, timeout};
+
+use crate::client;
+use crate::upstream::Upstream;
+use crate::wire::{LIMIT, Wire};
+
+/// One balancer and its registry.
+pub(crate) struct Fleet {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) balancer: Balancer,
+    pub(crate) supervisor: Supervisor,
+}
+
+/// The flags, as they would be given, with free ports.
+pub(crate) fn args(flags: &[&str]) -> Args {
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+    let fixed = [
+        "balancer",
+        "--listen",
+        "127.0.0.1:0",
+        "--ops",
+        "127.0.0.1:0",
+    ];
+    Cli::parse_from(fixed.iter().chain(flags)).args
+}
+
+pub(crate) fn key(id: &str) -> ServerKey {
+    ServerKey::new(PoolId::standard(), id.parse().expect("a name"))
+}
+
+pub(crate) fn server(id: &str, address: SocketAddr) -> Server {
+    Server::new(PoolId::standard(), id.parse().expect("a name"), address)
+}
+
+/// The pool `default`, without inspection, and with times that suit tests.
+pub(crate) fn pool() -> Pool {
+    let mut pool = Pool::new(PoolId::standard());
+    pool.health.kind = CheckKind::None;
+    pool.timeouts.per_try = Duration::from_millis(150);
+    pool
+}
+
+/// A registry that holds this pool.
+pub(crate) async fn registry(pool: Pool) -> Arc<dyn Registry> {
+    let registry = registry::open(&args(&[]).registry).expect("the memory registry");
+    let snapshot = Snapshot::empty(Position {
+        epoch: Epoch::random(),
+        revision: Revision(1),
+        id: RevisionId::random(),
+    });
+    assert!(registry.seed(&snapshot).await.expect("seeded"));
+    commit(&*registry, vec![Change::put_pool(pool)]).await;
+    registry
+}
+
+pub(crate) async fn commit(registry: &dyn Registry, changes: Vec<Change>) -> Position {
+    let author = Author::Operator {
+        name: "test".into(),
+    };
+    let committed = registry.commit(Commit::new(author, changes)).await;
+    committed.expect("committed").position
+}
+
+impl Fleet {
+    /// With two worker threads and these servers, named `s1`, `s2` and so on.
+    pub(crate) async fn of(servers: &[&Upstream]) -> Self {
+        Self::with(pool(), servers).await
+    }
+
+    pub(crate) async fn with(pool: Pool, servers: &[&Upstream]) -> Self {
+        let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+        Self::at(pool, &addresses, &["--threads", "2"]).await
+    }
+
+    pub(crate) async fn at(pool: Pool, servers: &[SocketAddr], flags: &[&str]) -> Self {
+        let registry = registry(pool).await;
+        for (index, address) in servers.iter().enumerate() {
+            let server = server(&format!("s{}", index + 1), *address);
+            commit(&*registry, vec![Change::put_server(server)]).await;
+        }
+        let fleet = Self::on(registry, flags).await;
+        timeout(LIMIT, fleet.balancer.ready())
+            .await
+            .expect("ready in time");
+        fleet
+    }
+
+    /// On a registry, without waiting for readiness.
+    pub(crate) async fn on(registry: Arc<dyn Registry>, flags: &[&str]) -> Self {
+        let supervisor = Supervisor::new();
+        let balancer = Balancer::start(args(flags), Arc::clone(&registry), &supervisor).await;
+        Self {
+            registry,
+            balancer: balancer.expect("a balancer"),
+            supervisor,
+        }
+    }
+
+    /// Returns once the balancer has reported a table.
+    pub(crate) async fn has_table(&self) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let instances = self.registry.instances().await.expect("instances");
+            if instances.iter().any(|one| one.report.applied.is_some()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no table within {LIMIT:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Wire {
+        client::connect(self.address()).await
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.balancer.address()
+    }
+
+    /// Changes the state, and returns once every worker has applied it.
+    pub(crate) async fn change(&self, change: Change) -> Position {
+        let position = commit(&*self.registry, vec![change]).await;
+        self.reaches(&Goal::Applied(position)).await;
+        position
+    }
+
+    pub(crate) async fn set_state(
+        &self,
+        id: &str,
+        address: SocketAddr,
+        state: ServerState,
+    ) -> Position {
+        let server = Server {
+            state,
+            ..server(id, address)
+        };
+        self.change(Change::put_server(server)).await
+    }
+
+    /// Waits for it as an operator would.
+    pub(crate) async fn reaches(&self, goal: &Goal) {
+        let outcome = wait_for(&*self.registry, goal, Instant::now() + LIMIT).await;
+        assert!(
+            matches!(outcome, Ok(Outcome::Done)),
+            "{goal:?}: {outcome:?}"
+        );
+    }
+
+    /// Whether the goal is reached by now, or within a moment.
+    pub(crate) async fn has_reached(&self, goal: &Goal) -> bool {
+        let moment = Instant::now() + Duration::from_millis(300);
+        let outcome = wait_for(&*self.registry, goal, moment).await;
+        matches!(outcome, Ok(Outcome::Done))
+    }
+
+    /// What `/readyz`, `/livez` or `/metrics` says.
+    pub(crate) async fn ops(&self, path: &str) -> crate::wire::Message {
+        let address = self.balancer.ops_address().expect("ops");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
+        client::connect(address)
+            .await
+            .ask(request)
+            .await
+            .expect("an answer")
+    }
+
+    /// The value of a metric, by its name and labels as they are written.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.ops("/metrics").await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.supervisor.request_stop();
+    }
+}

@@ -1,0 +1,142 @@
+//! Servers that follow a script.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use crate::wire::{Message, Wire};
+
+/// A server; it ends when dropped.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    counts: Arc<Counts>,
+    accepting: AbortHandle,
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// One connection to a server, counted.
+pub(crate) struct Link {
+    pub(crate) wire: Wire,
+    /// Dropped after the connection, so that one which no longer counts is closed.
+    open: Open,
+}
+
+/// Counts a connection while it is open.
+struct Open(Arc<Counts>);
+
+impl Upstream {
+    /// Runs the script for each connection.
+    pub(crate) async fn start<F: Future<Output = ()> + Send + 'static>(
+        script: impl Fn(Link) -> F + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let counts = Arc::new(Counts::default());
+        let counted = Arc::clone(&counts);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.connections.fetch_add(1, Ordering::SeqCst);
+                counted.open.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(script(Link {
+                    wire: Wire::new(stream),
+                    open: Open(Arc::clone(&counted)),
+                }));
+            }
+        });
+        Self {
+            address,
+            counts,
+            accepting: accepting.abort_handle(),
+        }
+    }
+
+    /// Answers each request with this text.
+    pub(crate) async fn named(name: &'static str) -> Self {
+        Self::start(async move |mut link: Link| {
+            while let Some(request) = link.request().await {
+                link.answer(&request, name).await;
+            }
+        })
+        .await
+    }
+
+    /// Accepts connections and says nothing.
+    pub(crate) async fn silent() -> Self {
+        Self::start(async |mut link: Link| {
+            link.wire.rest().await;
+        })
+        .await
+    }
+
+    /// How many connections it has accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.counts.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it has open.
+    pub(crate) fn open(&self) -> usize {
+        self.counts.open.load(Ordering::SeqCst)
+    }
+
+    /// How many whole requests it has read.
+    pub(crate) fn requests(&self) -> usize {
+        self.counts.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Link {
+    /// The next whole request; nothing at the end.
+    pub(crate) async fn request(&mut self) -> Option<Message> {
+        let request = self.wire.message(false).await?;
+        self.counted();
+        Some(request)
+    }
+
+    /// The next request's head.
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        let head = self.wire.head().await?;
+        self.counted();
+        Some(head)
+    }
+
+    fn counted(&self) {
+        self.open.0.requests.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// An ordinary answer.
+    pub(crate) async fn answer(&mut self, request: &Message, body: &str) {
+        let length = body.len();
+        let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        if !request.head.starts_with("HEAD ") {
+            answer.push_str(body);
+        }
+        self.wire.send(answer).await;
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        self.wire.stream.set_zero_linger().expect("linger");
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
