@@ -1,0 +1,58 @@
+//! What can be set when an orchestrator starts. What concerns the fleet is in the registry instead.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{Pool, PoolId, validate_pool};
+
+/// The flags of `roundhouse orchestrator`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    pub registry: registry::Options,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200")]
+    pub ops: SocketAddr,
+
+    /// The address under which it is listed; that of --ops where none is given.
+    #[arg(long, value_name = "ADDR")]
+    pub advertise: Option<String>,
+
+    /// Where it keeps a copy of the fleet's state, from which a registry that lost its memory is restored.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// How many servers are probed at the same time, at most.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = concurrency)]
+    pub probe_concurrency: usize,
+
+    /// How long an instance, or a server that registered itself and is down, may be silent before it is
+    /// forgotten.
+    #[arg(long, value_name = "DURATION", default_value = model::format_duration(registry::FORGET_AFTER), value_parser = model::parse_duration)]
+    pub forget_after: Duration,
+
+    /// The health check's path of the pool `default`, where this orchestrator is the one to create it.
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = health_path)]
+    pub default_health_path: String,
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=65_536) => Ok(number),
+        _ => Err("must be a number from 1 to 65536".into()),
+    }
+}
+
+fn health_path(text: &str) -> Result<String, String> {
+    let mut pool = Pool::new(PoolId::standard());
+    pool.health.path = text.into();
+    match validate_pool(&pool) {
+        Ok(()) => Ok(pool.health.path),
+        Err(problems) => {
+            let rules = problems.into_iter().map(|problem| problem.rule);
+            Err(rules.collect::<Vec<_>>().join("; "))
+        }
+    }
+}

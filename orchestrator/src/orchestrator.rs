@@ -1,0 +1,209 @@
+//! One orchestrator: binds its port, starts its loops, and says when it is ready.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{InstanceId, Origin};
+use registry::recovery::RECOVERY_WAIT;
+use registry::{FollowOptions, Registry, RegistryUrl, View};
+use runtime::{BindError, Supervisor};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::Args;
+use crate::driver::drive;
+use crate::fleet::{Fleet, Tenure};
+use crate::leader::Leader;
+use crate::metrics::Metrics;
+use crate::presence;
+use crate::reconcile::health::{Hints, Inspection};
+use crate::reconcile::housekeeping::{Auditing, Forgetting};
+use crate::reconcile::recovery::Recovery;
+use crate::reconcile::registrations::Registrations;
+use crate::reconcile::suspicions;
+
+/// The name of the state's copy in `--state-dir`.
+const STATE_FILE: &str = "orchestrator.json";
+
+/// Why an orchestrator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// A running orchestrator. Its loops belong to the supervisor, and end with its stop token.
+#[derive(Debug)]
+pub struct Orchestrator {
+    ops: SocketAddr,
+    instance: InstanceId,
+    views: watch::Receiver<Arc<View>>,
+    tenure: watch::Receiver<Option<Tenure>>,
+}
+
+/// The ends of the channels that the loops write to.
+struct Sources {
+    views: watch::Sender<Arc<View>>,
+    tenure: watch::Sender<Option<Tenure>>,
+}
+
+impl Orchestrator {
+    /// Binds the port, then starts every loop on the supervisor.
+    ///
+    /// # Errors
+    /// One line that says why it could not start.
+    pub async fn start(
+        args: Args,
+        registry: Arc<dyn Registry>,
+        supervisor: &Supervisor,
+    ) -> Result<Self, StartError> {
+        let listener = runtime::bind(args.ops).await?;
+        // A listener that was just bound has an address.
+        let ops = listener.local_addr().unwrap_or(args.ops);
+        let metrics = runtime::Metrics::new();
+        let (fleet, sources) = prepare(registry, &metrics);
+        serve(listener, metrics, &fleet, supervisor);
+        follow(&args, &fleet, sources.views, supervisor);
+        lead(&fleet, sources.tenure, &args, ops, supervisor);
+        inspect(&fleet, &args, supervisor);
+        keep_house(&fleet, &args, supervisor);
+        Ok(Self {
+            ops,
+            instance: fleet.instance,
+            views: fleet.views,
+            tenure: fleet.tenure,
+        })
+    }
+
+    /// Where it serves `/livez`, `/readyz` and `/metrics`.
+    pub fn address(&self) -> SocketAddr {
+        self.ops
+    }
+
+    /// The same: an orchestrator serves nothing else.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        Some(self.ops)
+    }
+
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// Whether it leads at this moment.
+    pub fn leads(&self) -> bool {
+        self.tenure.borrow().is_some()
+    }
+
+    /// Returns once it follows the registry.
+    pub async fn ready(&self) {
+        let mut views = self.views.clone();
+        // The follower outlives whoever waits for it; where it does not, the process ends.
+        let _ = views.wait_for(|view| readiness(view).is_ok()).await;
+    }
+}
+
+fn prepare(registry: Arc<dyn Registry>, metrics: &runtime::Metrics) -> (Fleet, Sources) {
+    let sources = Sources {
+        views: watch::Sender::default(),
+        tenure: watch::Sender::default(),
+    };
+    let fleet = Fleet {
+        registry,
+        instance: InstanceId::random(),
+        views: sources.views.subscribe(),
+        tenure: sources.tenure.subscribe(),
+        refused: watch::Sender::default(),
+        metrics: metrics.register(Metrics::register),
+    };
+    (fleet, sources)
+}
+
+fn serve(listener: TcpListener, metrics: runtime::Metrics, fleet: &Fleet, supervisor: &Supervisor) {
+    let views = fleet.views.clone();
+    let router = runtime::ops_router(metrics, move || readiness(&views.borrow()));
+    let ops = runtime::serve_ops(listener, router, supervisor.stop_token());
+    supervisor.spawn("orchestrator ops", ops);
+}
+
+fn follow(args: &Args, fleet: &Fleet, views: watch::Sender<Arc<View>>, supervisor: &Supervisor) {
+    let options = FollowOptions {
+        state_file: args.state_dir.as_ref().map(|dir| dir.join(STATE_FILE)),
+        ..FollowOptions::new(args.registry.fleet.clone())
+    };
+    let registry = Arc::clone(&fleet.registry);
+    let follow = registry::follow(registry, options, views, supervisor.stop_token());
+    supervisor.spawn("orchestrator follower", follow);
+}
+
+fn lead(
+    fleet: &Fleet,
+    tenure: watch::Sender<Option<Tenure>>,
+    args: &Args,
+    ops: SocketAddr,
+    supervisor: &Supervisor,
+) {
+    let leader = Leader::new(fleet.clone(), tenure);
+    supervisor.spawn("orchestrator leader", leader.run(supervisor.stop_token()));
+    let advertise = args
+        .advertise
+        .clone()
+        .unwrap_or_else(|| runtime::reachable(ops));
+    let presence = presence::run(fleet.clone(), advertise, supervisor.stop_token());
+    supervisor.spawn("orchestrator presence", presence);
+}
+
+fn inspect(fleet: &Fleet, args: &Args, supervisor: &Supervisor) {
+    let (doubts, suspected) = mpsc::channel(suspicions::QUEUE_LENGTH);
+    let lapsed = watch::Sender::new(BTreeSet::new());
+    let hints = Hints {
+        suspicions: suspected,
+        lapsed: lapsed.subscribe(),
+    };
+    let stop = || supervisor.stop_token();
+    let inspection = Inspection::new(fleet.clone(), hints, args.probe_concurrency);
+    supervisor.spawn("orchestrator inspection", inspection.run(stop()));
+    let suspicions = suspicions::run(fleet.clone(), doubts, stop());
+    supervisor.spawn("orchestrator suspicions", suspicions);
+    let registrations = Registrations {
+        fleet: fleet.clone(),
+        lapsed,
+        forget_after: args.forget_after,
+    };
+    let registrations = drive(registrations, fleet.tenure.clone(), stop());
+    supervisor.spawn("orchestrator registrations", registrations);
+}
+
+fn keep_house(fleet: &Fleet, args: &Args, supervisor: &Supervisor) {
+    let stop = || supervisor.stop_token();
+    let wait = recovery_wait(&args.registry);
+    let recovery = Recovery::new(fleet.clone(), wait, args.default_health_path.clone());
+    let recovery = drive(recovery, fleet.views.clone(), stop());
+    supervisor.spawn("orchestrator recovery", recovery);
+    let forgetting = Forgetting {
+        fleet: fleet.clone(),
+        forget_after: args.forget_after,
+    };
+    let forgetting = drive(forgetting, fleet.tenure.clone(), stop());
+    supervisor.spawn("orchestrator forgetting", forgetting);
+    let auditing = drive(Auditing::new(fleet.clone()), fleet.tenure.clone(), stop());
+    supervisor.spawn("orchestrator auditing", auditing);
+}
+
+/// A registry within this process has no memory to lose: what it lacks, nobody has ever had.
+fn recovery_wait(options: &registry::Options) -> Duration {
+    if options.registry == RegistryUrl::from("memory") {
+        Duration::ZERO
+    } else {
+        RECOVERY_WAIT
+    }
+}
+
+fn readiness(view: &View) -> Result<(), String> {
+    match (view.connected, view.origin) {
+        (false, _) => Err("the registry cannot be reached".into()),
+        (true, Origin::Registry) if !view.head_missing => Ok(()),
+        (true, _) => Err("the registry holds no fleet yet".into()),
+    }
+}

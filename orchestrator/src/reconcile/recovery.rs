@@ -1,0 +1,152 @@
+//! Gives a registry without memory one, and makes lost writes again: drives the pure rules of `registry`.
+//!
+//! What happens is decided there. Here it is done, and said: to the log once for each change, and to the
+//! metrics for as long as it lasts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Delta, Epoch, PoolId, RevisionId, Snapshot};
+use registry::recovery::{self, Step};
+use tokio::time::Instant;
+
+use crate::driver::Reconciler;
+use crate::fleet::Fleet;
+use crate::metrics::Alarm;
+
+/// Watches over the registry's memory.
+pub(crate) struct Recovery {
+    fleet: Fleet,
+    candidate: recovery::Recovery,
+    /// The health check's path of a new fleet's pool.
+    first_path: String,
+    /// The last thing that was said about a registry without memory.
+    said: Option<String>,
+    /// The lost revisions that have been made again.
+    replayed: Option<Arc<[Delta]>>,
+    anchor: Instant,
+}
+
+impl Reconciler for Recovery {
+    const PERIOD: Duration = Duration::from_millis(250);
+
+    async fn reconcile(&mut self) {
+        let view = self.fleet.view();
+        if view.head_missing {
+            self.recover(view.snapshot.as_deref()).await;
+            return;
+        }
+        self.candidate.reset();
+        self.fleet.metrics.alarm(Alarm::MemoryLost, 0);
+        self.said = None;
+        if let Some(abandoned) = &view.abandoned {
+            self.replay(abandoned).await;
+        }
+    }
+}
+
+impl Recovery {
+    /// `wait` is how long to listen for instances before a head is made.
+    pub(crate) fn new(fleet: Fleet, wait: Duration, first_path: String) -> Self {
+        Self {
+            fleet,
+            candidate: recovery::Recovery::new(wait),
+            first_path,
+            said: None,
+            replayed: None,
+            anchor: Instant::now(),
+        }
+    }
+
+    async fn recover(&mut self, own: Option<&Snapshot>) {
+        let Ok(instances) = self.fleet.registry.instances().await else {
+            self.candidate.reset();
+            return;
+        };
+        let fresh = (Epoch::random(), RevisionId::random());
+        let now = self.anchor.elapsed();
+        let step = self.candidate.observe(&instances, own, fresh, now);
+        let alarmed = matches!(step, Step::Alarm(_));
+        self.fleet
+            .metrics
+            .alarm(Alarm::MemoryLost, usize::from(alarmed));
+        match step {
+            Step::Wait => {}
+            Step::Initialise(mut snapshot) => {
+                self.set_first_path(&mut snapshot);
+                if self.seed(&snapshot).await {
+                    tracing::info!("a new fleet: created the pool `default`");
+                }
+            }
+            Step::Reseed(snapshot) => {
+                if self.seed(&snapshot).await {
+                    let position = snapshot.position;
+                    tracing::warn!(%position, "the registry had lost its memory: restored the own copy");
+                }
+            }
+            Step::Leave(position) => self.say(format!(
+                "the registry has lost its memory; another orchestrator holds {position} and will restore it"
+            )),
+            Step::Alarm(position) => self.say(format!(
+                "the registry has lost its memory, and no orchestrator holds the last position seen, \
+                 {position}: an operator has to restore it"
+            )),
+        }
+    }
+
+    fn set_first_path(&self, snapshot: &mut Snapshot) {
+        if let Some(pool) = snapshot.pools.get_mut(&PoolId::standard()) {
+            let pool = &mut Arc::make_mut(pool).value;
+            pool.health.path.clone_from(&self.first_path);
+        }
+    }
+
+    /// Whether it was this one that gave the registry a head.
+    async fn seed(&mut self, snapshot: &Snapshot) -> bool {
+        match self.fleet.registry.seed(snapshot).await {
+            Ok(seeded) => seeded,
+            Err(error) => {
+                self.say(format!("the registry's memory cannot be restored: {error}"));
+                false
+            }
+        }
+    }
+
+    fn say(&mut self, text: String) {
+        if self.said.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            self.said = Some(text);
+        }
+    }
+
+    /// Makes lost revisions again while this one leads, each once.
+    async fn replay(&mut self, abandoned: &Arc<[Delta]>) {
+        let done = |replayed: &Arc<[Delta]>| Arc::ptr_eq(replayed, abandoned);
+        let Some(leadership) = self.fleet.leadership() else {
+            return;
+        };
+        if self.replayed.as_ref().is_some_and(done) {
+            return;
+        }
+        let fleet = &self.fleet;
+        let registry = fleet.registry.as_ref();
+        let leading = || fleet.leadership().filter(|now| *now == leadership);
+        match recovery::replay_lost(registry, abandoned, leading).await {
+            Ok(made) => {
+                if made > 0 {
+                    tracing::warn!(
+                        made,
+                        "made changes again that the registry had lost in a failover"
+                    );
+                }
+                if self.fleet.leadership() == Some(leadership) {
+                    self.replayed = Some(Arc::clone(abandoned));
+                }
+            }
+            Err(error) => {
+                fleet.failed(leadership, &error);
+                self.say(format!("lost changes cannot be made again: {error}"));
+            }
+        }
+    }
+}

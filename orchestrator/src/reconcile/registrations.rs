@@ -1,0 +1,253 @@
+//! Servers that registered themselves: a missed renewal makes one suspect, and a long silence of one that
+//! is down removes it.
+//!
+//! A missed renewal alone takes nothing down: it may be the admin API that is away. The probe decides.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use model::{Author, Change, Health, Registration, ServerKey, Snapshot, format_duration};
+use registry::{Commit, CommitError, Leadership};
+use tokio::sync::watch;
+
+use crate::driver::Reconciler;
+use crate::fleet::Fleet;
+
+/// Compares the renewed leases with the servers.
+pub(crate) struct Registrations {
+    pub(crate) fleet: Fleet,
+    /// The servers that missed a renewal, for the inspection.
+    pub(crate) lapsed: watch::Sender<BTreeSet<ServerKey>>,
+    pub(crate) forget_after: Duration,
+}
+
+/// What follows from the registrations as they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Findings {
+    lapsed: BTreeSet<ServerKey>,
+    /// Silent for long, and down: to be removed.
+    departed: Vec<ServerKey>,
+    /// Leases without a server, not renewed any more.
+    orphaned: Vec<ServerKey>,
+}
+
+impl Reconciler for Registrations {
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    async fn reconcile(&mut self) {
+        let findings = match self.fleet.leadership() {
+            Some(leadership) => self.find(&leadership).await,
+            None => Some(Findings::default()),
+        };
+        // Where the registry does not answer, what was found last stands.
+        let Some(findings) = findings else { return };
+        for key in findings.orphaned {
+            self.remove_registration(&key).await;
+        }
+        self.lapsed.send_if_modified(|lapsed| {
+            let changed = *lapsed != findings.lapsed;
+            *lapsed = findings.lapsed;
+            changed
+        });
+    }
+}
+
+impl Registrations {
+    /// Looks at everything, and removes the servers that have departed.
+    async fn find(&self, leadership: &Leadership) -> Option<Findings> {
+        let registrations = self.fleet.registry.registrations().await.ok()?;
+        let snapshot = self.fleet.snapshot(leadership)?;
+        let findings = judge(&registrations, &snapshot, self.forget_after);
+        if !findings.departed.is_empty() {
+            self.remove(&findings.departed, leadership, &snapshot).await;
+        }
+        Some(findings)
+    }
+
+    /// One commit for all, so that the balancers' guard sees how many they are.
+    async fn remove(&self, departed: &[ServerKey], leadership: &Leadership, snapshot: &Snapshot) {
+        let author = Author::Source {
+            name: "registrations".into(),
+        };
+        let removals = departed.iter().cloned();
+        let changes = removals.map(|key| Change::Server(key, None)).collect();
+        let silence = format_duration(self.forget_after);
+        let commit = Commit {
+            leadership: Some(*leadership),
+            expected: Some(snapshot.desired),
+            reason: format!("registration not renewed for {silence}, and down"),
+            ..Commit::new(author, changes)
+        };
+        match self.fleet.registry.commit(commit).await {
+            Ok(_) => {
+                for server in departed {
+                    tracing::info!(%server, "removed: its registration ran out long ago, and it is down");
+                    self.remove_registration(server).await;
+                }
+            }
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => {
+                self.fleet.metrics.commit_failures.inc();
+                self.fleet.failed(*leadership, &error);
+                tracing::warn!(%error, "servers whose registrations ran out could not be removed");
+            }
+        }
+    }
+
+    /// One that is not removed now is found again.
+    async fn remove_registration(&self, key: &ServerKey) {
+        if let Err(error) = self.fleet.registry.remove_registration(key).await {
+            tracing::debug!(%error, server = %key, "the registration could not be removed");
+        }
+    }
+}
+
+fn judge(registrations: &[Registration], snapshot: &Snapshot, forget_after: Duration) -> Findings {
+    let mut findings = Findings::default();
+    for registration in registrations.iter().filter(|each| each.is_expired()) {
+        let key = registration.key.clone();
+        if !snapshot.servers.contains_key(&key) {
+            findings.orphaned.push(key);
+            continue;
+        }
+        let down = snapshot.health_of(&key) == Health::Down;
+        if down && registration.age > forget_after {
+            findings.departed.push(key.clone());
+        }
+        findings.lapsed.insert(key);
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{Epoch, InstanceId, Position, Revision, RevisionId, Server, Stamped, Verdict};
+    use registry::{Committing, Leading, Memory, Reading};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn stamped<T>(value: T) -> Arc<Stamped<T>> {
+        Arc::new(Stamped::new(Revision(1), value))
+    }
+
+    fn key(name: &str) -> ServerKey {
+        format!("default/{name}").parse().expect("a key")
+    }
+
+    /// Servers `up` and `down`, which are that.
+    fn snapshot() -> Snapshot {
+        let mut snapshot = Snapshot::empty(Position {
+            epoch: Epoch::random(),
+            revision: Revision(1),
+            id: RevisionId::random(),
+        });
+        for (name, health) in [("up", Health::Up), ("down", Health::Down)] {
+            let key = key(name);
+            let address = "127.0.0.1:80".parse().expect("an address");
+            let server = Server::new(key.pool.clone(), key.server.clone(), address);
+            let verdict = Verdict {
+                incarnation: Revision(1),
+                health,
+                reason: String::new(),
+            };
+            snapshot.servers.insert(key.clone(), stamped(server));
+            snapshot.health.insert(key, stamped(verdict));
+        }
+        snapshot
+    }
+
+    fn registration(name: &str, age: Duration) -> Registration {
+        Registration {
+            key: key(name),
+            age,
+            lifetime: 3 * SECOND,
+        }
+    }
+
+    #[test]
+    fn a_renewed_registration_is_left_alone() {
+        let registrations = [registration("up", SECOND), registration("gone", SECOND)];
+        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        assert_eq!(findings, Findings::default());
+    }
+
+    #[test]
+    fn a_missed_renewal_makes_a_server_suspect() {
+        let registrations = [registration("up", 4 * SECOND)];
+        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        assert_eq!(findings.lapsed, [key("up")].into());
+        assert!(findings.departed.is_empty());
+    }
+
+    #[test]
+    fn after_a_long_silence_only_a_server_that_is_down_is_removed() {
+        let registrations = [
+            registration("up", 61 * SECOND),
+            registration("down", 61 * SECOND),
+        ];
+        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        assert_eq!(findings.departed, [key("down")]);
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_without_a_server_is_removed() {
+        let registrations = [registration("gone", 4 * SECOND)];
+        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        assert_eq!(findings.orphaned, [key("gone")]);
+        assert!(findings.lapsed.is_empty());
+    }
+
+    fn registrations(registry: &Arc<Memory>) -> Registrations {
+        let fleet = Fleet {
+            registry: Arc::<Memory>::clone(registry),
+            instance: InstanceId::random(),
+            views: watch::Sender::default().subscribe(),
+            tenure: watch::Sender::default().subscribe(),
+            refused: watch::Sender::default(),
+            metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+        };
+        Registrations {
+            fleet,
+            lapsed: watch::Sender::default(),
+            forget_after: 60 * SECOND,
+        }
+    }
+
+    async fn lead(registry: &Memory) -> Leadership {
+        let instance = InstanceId::random();
+        let taken = registry.acquire(instance, 600 * SECOND).await;
+        let head = taken.expect("an answer").expect("nobody else leads");
+        Leadership {
+            instance,
+            epoch: head.position.epoch,
+            term: head.term,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_paused_through_a_take_over_removes_no_server() {
+        let registry = Arc::new(Memory::new());
+        let snapshot = snapshot();
+        assert_eq!(registry.seed(&snapshot).await, Ok(true));
+        let servers = async || {
+            let read = registry.snapshot().await.expect("an answer");
+            read.expect("a fleet").snapshot.servers.len()
+        };
+        let former = lead(&registry).await;
+        let released = registry.release(former.instance, former.term).await;
+        released.expect("an answer");
+        let present = lead(&registry).await;
+        let departed = [key("down")];
+        let late = registrations(&registry);
+        late.remove(&departed, &former, &snapshot).await;
+        assert_eq!(servers().await, 2);
+        assert_eq!(*late.fleet.refused.borrow(), Some(former));
+        late.remove(&departed, &present, &snapshot).await;
+        assert_eq!(servers().await, 1);
+    }
+}

@@ -1,0 +1,24 @@
+//! An orchestrator as a process: from its flags to its exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use runtime::LogOptions;
+
+use crate::{Args, Orchestrator, StartError};
+
+/// What ending in order may take.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs an orchestrator until it is told to end.
+pub fn run(args: Args, log: &LogOptions) -> ExitCode {
+    let registry = match registry::open(&args.registry) {
+        Ok(registry) => registry,
+        Err(error) => return runtime::misused(error),
+    };
+    runtime::run(log, GRACE, async |supervisor| {
+        let orchestrator = Orchestrator::start(args, registry, &supervisor).await?;
+        runtime::announce("orchestrator", None, orchestrator.ops_address());
+        Ok::<_, StartError>(orchestrator)
+    })
+}
