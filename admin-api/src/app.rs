@@ -1,0 +1,70 @@
+//! What every handler works with: the registry, the view that follows it, and the one turn to change it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Position, Snapshot};
+use registry::{Registry, View};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Access;
+use crate::events::Feed;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// How long a change waits until the own view shows it.
+const VIEW_TIME: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) views: watch::Receiver<Arc<View>>,
+    pub(crate) access: Access,
+    pub(crate) feed: Feed,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
+    /// Changes take turns: each is decided on the state that the one before left, so that those of one
+    /// process never conflict among themselves.
+    pub(crate) turn: Semaphore,
+}
+
+impl App {
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.views.borrow().clone()
+    }
+
+    /// The fleet's state as last seen.
+    pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
+        let view = self.view();
+        match &view.snapshot {
+            Some(snapshot) => Ok(Arc::clone(snapshot)),
+            None if view.head_missing => Err(Problem::Uninitialised),
+            None => Err(Problem::NotReady),
+        }
+    }
+
+    /// Waits, a short time, until the view shows what was committed, so that a person reads what they wrote.
+    pub(crate) async fn seen(&self, position: Position) {
+        self.await_snapshot(|snapshot| {
+            snapshot.position.epoch != position.epoch
+                || snapshot.position.revision >= position.revision
+        })
+        .await;
+    }
+
+    /// Waits, a short time, until others' changes are in the view: it was behind when a commit conflicted.
+    pub(crate) async fn refreshed(&self, since: &Snapshot) {
+        self.await_snapshot(|snapshot| {
+            snapshot.position.epoch != since.position.epoch || snapshot.desired != since.desired
+        })
+        .await;
+    }
+
+    async fn await_snapshot(&self, shows: impl Fn(&Snapshot) -> bool) {
+        let mut views = self.views.clone();
+        let seen = views.wait_for(|view| view.snapshot.as_deref().is_some_and(&shows));
+        // A view that does not come is no reason to fail: what was committed stays so.
+        let _ = tokio::time::timeout(VIEW_TIME, seen).await;
+    }
+}

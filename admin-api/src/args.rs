@@ -1,0 +1,23 @@
+//! The admin API's flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// How the admin API is started.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    pub registry: registry::Options,
+
+    /// Where operators reach the API. Any address but a loopback one needs --token-file.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Where /livez, /readyz and /metrics are served. Nowhere where it is not given.
+    #[arg(long, value_name = "ADDR")]
+    pub ops: Option<SocketAddr>,
+
+    /// The file with the tokens that are let in: one a line, as "token" or "name:token"; '#' begins a comment.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}

@@ -1,0 +1,139 @@
+//! What handlers take from a request's head: the names in its path, and the intent of a change.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method};
+use model::{Author, Change, InvalidName, PoolId, ServerKey, Snapshot};
+use registry::Commit;
+
+use crate::etag::Conditions;
+use crate::problem::Problem;
+use crate::query::Parameters;
+use crate::wait::Wait;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The longest `Idempotency-Key`, in bytes.
+const KEY_MAX: usize = 255;
+
+/// The pool that the path names.
+#[derive(Debug)]
+pub(crate) struct PoolPath(pub(crate) PoolId);
+
+/// The server that the path names.
+#[derive(Debug)]
+pub(crate) struct ServerPath(pub(crate) ServerKey);
+
+/// What a request that changes something says besides its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Intent {
+    pub(crate) author: Author,
+    /// For the history: the method and the path.
+    pub(crate) reason: String,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) conditions: Conditions,
+    pub(crate) wait: Option<Wait>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let pool: Path<String> = segments(parts, state).await?;
+        let id = pool
+            .parse()
+            .map_err(|error| misnamed(&parts.method, "pool", &pool, &error))?;
+        Ok(Self(id))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((pool, server)): Path<(String, String)> = segments(parts, state).await?;
+        let refuse = |kind, name: &str, error| misnamed(&parts.method, kind, name, &error);
+        let pool = pool.parse().map_err(|error| refuse("pool", &pool, error))?;
+        let server = server
+            .parse()
+            .map_err(|error| refuse("server", &server, error))?;
+        Ok(Self(ServerKey::new(pool, server)))
+    }
+}
+
+impl From<PoolPath> for PoolId {
+    fn from(PoolPath(id): PoolPath) -> Self {
+        id
+    }
+}
+
+impl From<ServerPath> for ServerKey {
+    fn from(ServerPath(key): ServerPath) -> Self {
+        key
+    }
+}
+
+async fn segments<S: Send + Sync, T>(parts: &mut Parts, state: &S) -> Result<Path<T>, Problem>
+where
+    T: serde::de::DeserializeOwned + Send,
+{
+    // Only a path that is not text once decoded is refused here.
+    let path = parts.uri.path().to_owned();
+    let result = Path::from_request_parts(parts, state).await;
+    result.map_err(|_| Problem::NoSuchPath { path })
+}
+
+/// A name that nothing can have: nothing is there, unless it was to be made.
+fn misnamed(method: &Method, kind: &'static str, name: &str, error: &InvalidName) -> Problem {
+    if method == Method::PUT {
+        return Problem::field(kind, error.to_string());
+    }
+    Problem::not_found(kind, name)
+}
+
+impl<S: Sync> FromRequestParts<S> for Intent {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let author = parts.extensions.get::<Author>().cloned();
+        let reason = format!("{} {}", parts.method, parts.uri.path());
+        let parameters = Parameters::parse(&parts.uri, &["wait", "timeout"])?;
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        Ok(Self {
+            author: author.expect("whoever passed the door has a name"),
+            // A key speaks of the request that it was sent with, and of no other.
+            idempotency_key: idempotency_key.map(|key| format!("{reason} {key}")),
+            reason,
+            conditions: Conditions::parse(&parts.headers)?,
+            wait: Wait::parse(&parameters)?,
+        })
+    }
+}
+
+impl Intent {
+    /// A commit of these changes to the state that they were decided on.
+    pub(crate) fn commit(&self, changes: Vec<Change>, seen: &Snapshot) -> Commit {
+        Commit {
+            epoch: Some(seen.position.epoch),
+            expected: Some(seen.desired),
+            reason: self.reason.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            ..Commit::new(self.author.clone(), changes)
+        }
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() || text.len() > KEY_MAX {
+        let rule = format!("must be 1 to {KEY_MAX} printable ASCII characters");
+        return Err(Problem::Header {
+            name: "Idempotency-Key",
+            rule,
+        });
+    }
+    Ok(Some(text.into()))
+}

@@ -1,0 +1,59 @@
+//! `/v1/balancers` and `/v1/orchestrators`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use model::{Author, InstanceId, Role};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::answer::Changed;
+use crate::app::App;
+use crate::fleet;
+use crate::problem::Problem;
+
+pub(crate) async fn balancers(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let instances = app.registry.instances().await?;
+    let present = app.view().registry_position;
+    let balancers = fleet::of_role(instances, Role::Balancer);
+    Ok(Json(
+        balancers
+            .iter()
+            .map(|it| fleet::balancer(it, present))
+            .collect(),
+    ))
+}
+
+pub(crate) async fn orchestrators(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let instances = app.registry.instances().await?;
+    let view = app.view();
+    let leader = fleet::leader(&view, Instant::now());
+    let orchestrators = fleet::of_role(instances, Role::Orchestrator);
+    let render = |it| fleet::orchestrator(it, view.registry_position, leader);
+    Ok(Json(orchestrators.iter().map(render).collect()))
+}
+
+/// Forgets a balancer that will not come back, so that nobody waits for it. One that still lives is back
+/// with its next report.
+pub(crate) async fn forget(
+    State(app): State<Arc<App>>,
+    Extension(author): Extension<Author>,
+    Path(id): Path<String>,
+) -> Result<(Extension<Changed>, Json<Value>), Problem> {
+    let unknown = || Problem::not_found("balancer", &id);
+    let instance: InstanceId = id.parse().map_err(|_| unknown())?;
+    let instances = app.registry.instances().await?;
+    let is_it = |it: &&model::Instance| it.report.instance == instance;
+    let found = fleet::of_role(instances, Role::Balancer);
+    let found = found.iter().find(is_it).ok_or_else(unknown)?;
+    if !app.registry.forget(instance).await? {
+        return Err(unknown());
+    }
+    let forgotten = json!({"id": instance, "advertise": found.report.advertise});
+    let changed = Changed {
+        author,
+        revision: None,
+    };
+    Ok((Extension(changed), Json(forgotten)))
+}

@@ -1,0 +1,156 @@
+//! `/v1/registrations/{pool}/{server}`: servers that put themselves in, and renew their lease while they live.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Extension, State};
+use model::{Author, Pool, Server, ServerKey, Snapshot, format_duration, parse_duration};
+use serde_json::{Map, Value, json};
+
+use crate::answer::Answer;
+use crate::app::App;
+use crate::body::JsonObject;
+use crate::edit::{self, Edited, Plan};
+use crate::extract::{Intent, ServerPath};
+use crate::problem::Problem;
+use crate::resource::Resource;
+use crate::serve::Peer;
+
+const LIFETIME_DEFAULT: Duration = Duration::from_secs(10);
+const LIFETIME_MIN: Duration = Duration::from_secs(1);
+const LIFETIME_MAX: Duration = Duration::from_secs(3600);
+
+/// Registers a server, or renews its lease. What an operator made of the server meanwhile (its weight, zone
+/// and state) stays: what is sent of these is for a server that is new. `If-Match: *` renews without making
+/// a server anew that was removed.
+pub(crate) async fn renew(
+    State(app): State<Arc<App>>,
+    ServerPath(key): ServerPath,
+    Extension(peer): Extension<Peer>,
+    intent: Intent,
+    JsonObject(mut sent): JsonObject,
+) -> Result<Answer, Problem> {
+    let intent = own(intent);
+    let lifetime = take_lifetime(&mut sent)?;
+    edit::refuse_read_only::<Server>(&sent)?;
+    edit::check_names::<Server>(&key, &sent)?;
+    Server::prepare(&mut sent).await?;
+    complete(&mut sent, peer);
+    let wanted = edit::replacement(&key, None, &sent)?;
+    let mut answer = match unchanged(&app, &intent, &wanted)? {
+        Some((position, edited)) => {
+            app.registry.renew_registration(&key, lifetime).await?;
+            app.answer_edit(&intent, position, Some(edited)).await?
+        }
+        None => register(&app, &intent, &wanted, lifetime).await?,
+    };
+    answer.body["lifetime"] = json!(format_duration(lifetime));
+    Ok(answer)
+}
+
+/// Ends the lease and takes the server out.
+pub(crate) async fn end(
+    State(app): State<Arc<App>>,
+    ServerPath(key): ServerPath,
+    intent: Intent,
+) -> Result<Answer, Problem> {
+    let intent = own(intent);
+    let leases = app.registry.registrations().await?;
+    let leased = leases.iter().any(|lease| lease.key == key);
+    let snapshot = app.snapshot()?;
+    if leased && Server::find(&snapshot, &key).is_none() {
+        app.registry.remove_registration(&key).await?;
+        return Ok(Answer::bare(Server::names(&key), snapshot.desired));
+    }
+    let plan = |snapshot: &Snapshot| {
+        if !leased {
+            return Err(Problem::not_found("registration", &key));
+        }
+        edit::find::<Server>(snapshot, &key)?;
+        // Its lease goes with it.
+        Ok(Plan::<Server> {
+            key: key.clone(),
+            after: None,
+        })
+    };
+    app.edit(&intent, Some(&key), plan).await
+}
+
+/// What servers do of themselves is no operator's own change.
+fn own(intent: Intent) -> Intent {
+    let name = "registrations".into();
+    Intent {
+        author: Author::Source { name },
+        ..intent
+    }
+}
+
+fn take_lifetime(sent: &mut Map<String, Value>) -> Result<Duration, Problem> {
+    let Some(sent) = sent.remove("lifetime") else {
+        return Ok(LIFETIME_DEFAULT);
+    };
+    let rule = || Problem::field("lifetime", "must be from 1s to 1h, such as \"10s\"");
+    let lifetime = sent.as_str().and_then(|text| parse_duration(text).ok());
+    lifetime
+        .filter(|lifetime| (LIFETIME_MIN..=LIFETIME_MAX).contains(lifetime))
+        .ok_or_else(rule)
+}
+
+/// A server that listens everywhere is reached where its request comes from.
+fn complete(sent: &mut Map<String, Value>, Peer(peer): Peer) {
+    let address = sent.get("address").and_then(Value::as_str);
+    let address: Option<SocketAddr> = address.and_then(|address| address.parse().ok());
+    if let Some(address) = address.filter(|address| address.ip().is_unspecified()) {
+        let address = SocketAddr::new(peer.ip().to_canonical(), address.port());
+        sent.insert("address".into(), json!(address));
+    }
+}
+
+/// The server, if it is there already at this address, so that nothing but its lease needs renewing.
+fn unchanged(
+    app: &App,
+    intent: &Intent,
+    wanted: &Server,
+) -> Result<Option<(model::Position, Edited<Server>)>, Problem> {
+    let snapshot = app.snapshot()?;
+    let key = wanted.key();
+    let Some(stored) = Server::find(&snapshot, &key) else {
+        return Ok(None);
+    };
+    if stored.value.address != wanted.address {
+        return Ok(None);
+    }
+    intent
+        .conditions
+        .check(Server::KIND, &key.to_string(), Some(stored.revision))?;
+    let server = Some((**stored).clone());
+    let (before, after) = (server.clone(), server);
+    Ok(Some((snapshot.position, Edited { key, before, after })))
+}
+
+async fn register(
+    app: &App,
+    intent: &Intent,
+    wanted: &Server,
+    lifetime: Duration,
+) -> Result<Answer, Problem> {
+    let key: ServerKey = wanted.key();
+    let plan = |snapshot: &Snapshot| {
+        edit::find::<Pool>(snapshot, &key.pool)?;
+        let after = match Server::find(snapshot, &key) {
+            None => wanted.clone(),
+            Some(stored) => Server {
+                address: wanted.address,
+                hostname: wanted.hostname.clone(),
+                ..stored.value.clone()
+            },
+        };
+        let (key, after) = (key.clone(), Some(after));
+        Ok(Plan { key, after })
+    };
+    let (committed, edited) = app.make_edit(intent, Some(&key), plan).await?;
+    app.registry.renew_registration(&key, lifetime).await?;
+    let answer = app.answer_edit(intent, committed.position, edited).await?;
+    Ok(answer.of_change(intent, &committed))
+}

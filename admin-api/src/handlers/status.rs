@@ -1,0 +1,181 @@
+//! `/v1/status`: the fleet at a glance, and whatever somebody should look at.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use model::{Health, Instance, Role, ServerState, Snapshot};
+use registry::{Leader, RegistryError, View};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::fleet;
+use crate::problem::Problem;
+
+/// How long the registry may take to say what the view does not hold.
+const ASK_TIME: Duration = Duration::from_secs(2);
+
+/// What the status is made of.
+struct Sources {
+    view: Arc<View>,
+    snapshot: Arc<Snapshot>,
+    leader: Option<Leader>,
+    instances: Result<Vec<Instance>, String>,
+    warnings: Vec<String>,
+}
+
+/// Also where the registry cannot be reached: then of all times somebody asks.
+pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let snapshot = app.snapshot()?;
+    let (instances, warnings) =
+        tokio::join!(ask(app.registry.instances()), ask(app.registry.warnings()));
+    let view = app.view();
+    let leader = fleet::leader(&view, Instant::now());
+    let warnings = warnings.unwrap_or_default();
+    let sources = Sources {
+        view,
+        snapshot,
+        leader,
+        instances,
+        warnings,
+    };
+    Ok(Json(status(&sources)))
+}
+
+async fn ask<T>(question: impl Future<Output = Result<T, RegistryError>>) -> Result<T, String> {
+    match tokio::time::timeout(ASK_TIME, question).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("the registry did not answer in time".into()),
+    }
+}
+
+fn status(sources: &Sources) -> Value {
+    let Sources {
+        view,
+        snapshot,
+        leader,
+        ..
+    } = sources;
+    let present = view.registry_position;
+    let instances = |role| {
+        let of_role = |instances: &Vec<Instance>| {
+            let instances = fleet::of_role(instances.clone(), role);
+            instances
+                .iter()
+                .map(|it| fleet::summary(it, present))
+                .collect::<Vec<_>>()
+        };
+        sources.instances.as_ref().ok().map(of_role)
+    };
+    json!({
+        "epoch": snapshot.position.epoch,
+        "revision": snapshot.position.revision,
+        "desired": snapshot.desired,
+        "leader": leader.map(|leader| leader.instance),
+        "term": leader.map(|leader| leader.term),
+        "connected": view.connected,
+        "registry_revision": present.map(|position| position.revision),
+        "pools": snapshot.pools.len(),
+        "servers": servers(snapshot),
+        "balancers": instances(Role::Balancer),
+        "orchestrators": instances(Role::Orchestrator),
+        "alarms": alarms(sources),
+    })
+}
+
+fn servers(snapshot: &Snapshot) -> Value {
+    let healths: Vec<_> = snapshot
+        .servers
+        .keys()
+        .map(|key| snapshot.health_of(key))
+        .collect();
+    let healthy = |health| healths.iter().filter(|it| **it == health).count();
+    let servers = || snapshot.servers.values();
+    let in_state = |state| {
+        servers()
+            .filter(|server| server.value.state == state)
+            .count()
+    };
+    json!({
+        "total": healths.len(),
+        "up": healthy(Health::Up),
+        "down": healthy(Health::Down),
+        "unknown": healthy(Health::Unknown),
+        "draining": in_state(ServerState::Draining),
+        "disabled": in_state(ServerState::Disabled),
+    })
+}
+
+/// Whatever somebody should look at: what it concerns, and what is wrong with it.
+fn alarms(sources: &Sources) -> Vec<Value> {
+    let mut alarms = Vec::new();
+    let mut raise = |kind: &str, subject: String, detail: String| {
+        alarms.push(json!({"kind": kind, "subject": subject, "detail": detail}));
+    };
+    let view = &sources.view;
+    if view.head_missing {
+        raise(
+            "memory",
+            "registry".into(),
+            "it has lost its memory, or is new".into(),
+        );
+    }
+    match &sources.instances {
+        Err(reason) => raise("unreachable", "registry".into(), reason.clone()),
+        Ok(_) if !view.connected => {
+            raise(
+                "unreachable",
+                "registry".into(),
+                "changes do not arrive".into(),
+            );
+        }
+        Ok(_) => {}
+    }
+    if sources.leader.is_none() {
+        raise(
+            "leaderless",
+            "orchestrator".into(),
+            "no leader has been heard".into(),
+        );
+    }
+    for fault in &sources.snapshot.faults {
+        raise(
+            "fault",
+            format!("{} {}", fault.collection, fault.key),
+            fault.reason.clone(),
+        );
+    }
+    for damage in &view.damage {
+        raise(
+            "damage",
+            format!("{} {}", damage.collection, damage.key),
+            damage.reason.clone(),
+        );
+    }
+    for instance in sources.instances.iter().flatten() {
+        instance_alarms(instance, &mut raise);
+    }
+    for warning in &sources.warnings {
+        raise("warning", "registry".into(), warning.clone());
+    }
+    alarms
+}
+
+fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, String)) {
+    let report = &instance.report;
+    let name = || format!("{} {}", report.role, report.advertise);
+    if fleet::is_lost(instance) {
+        let detail = format!("silent for {}", fleet::duration_text(instance.age));
+        raise("lost", name(), detail);
+    }
+    for hold in &report.holds {
+        let detail = format!("{} servers of {} held back", hold.size(), hold.pool);
+        raise("hold", name(), detail);
+    }
+    for nack in &report.nacks {
+        raise("nack", name(), nack.to_string());
+    }
+}

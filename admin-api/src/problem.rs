@@ -1,0 +1,245 @@
+//! Why a request is refused, and the one place where that becomes HTTP: problem+json after RFC 9457.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use model::{PoolId, Revision, ServerKey};
+use registry::RegistryError;
+use serde_json::json;
+
+use crate::etag;
+
+/// Seconds after which a client may try again what failed for want of the registry.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The types of bodies that are understood, for who sent another.
+const ACCEPTED_TYPES: HeaderValue =
+    HeaderValue::from_static("application/json, application/merge-patch+json");
+
+/// A refusal. Its text is the `detail` that the client reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error("the {name} header {rule}")]
+    Header { name: &'static str, rule: String },
+    #[error("the body is not JSON: {reason} at line {line}, column {column}")]
+    MalformedBody {
+        reason: String,
+        line: usize,
+        column: usize,
+    },
+    #[error("the body is empty: a JSON object is expected")]
+    EmptyBody,
+    #[error("the connection failed before the body was complete")]
+    BrokenBody,
+    #[error("the body did not arrive in time")]
+    SlowBody,
+    #[error("the body is larger than {limit} bytes")]
+    LargeBody { limit: usize },
+    #[error("a body of type {sent:?} is not understood: send application/json")]
+    MediaType { sent: String },
+    #[error("a body in the encoding {sent:?} is not understood: send it as it is")]
+    Encoding { sent: String },
+
+    #[error("a bearer token of this API is needed: Authorization: Bearer <token>")]
+    Unauthorized,
+    #[error("{reason}")]
+    Forbidden { reason: String },
+
+    #[error("there is nothing at {path}")]
+    NoSuchPath { path: String },
+    #[error("{path} does not take {method}")]
+    MethodNotAllowed { method: String, path: String },
+    #[error("there is no {kind} {key:?}")]
+    NotFound { kind: &'static str, key: String },
+
+    #[error("{}", listed(.errors))]
+    Invalid { errors: Vec<model::Problem> },
+    #[error("the {kind} {key:?} exists already")]
+    Exists { kind: &'static str, key: String },
+    #[error("{address} is already the address of {server}")]
+    AddressTaken { address: String, server: ServerKey },
+    #[error("the pool {pool:?} still has {servers} servers: remove them first", pool = .pool.as_str())]
+    PoolInUse { pool: PoolId, servers: usize },
+    #[error("the pool \"default\" takes what nothing else claims: it cannot be removed")]
+    DefaultPool,
+    #[error("there are {limit} {kind}s already, which is the most")]
+    Full { kind: &'static str, limit: usize },
+    #[error("If-Match says {sent}, but the {kind} {key:?} is {}", at(.present))]
+    Stale {
+        kind: &'static str,
+        key: String,
+        sent: String,
+        present: Option<Revision>,
+    },
+    #[error("If-None-Match says {sent}, but the {kind} {key:?} is {}", at(.present))]
+    Unexpected {
+        kind: &'static str,
+        key: String,
+        sent: String,
+        present: Option<Revision>,
+    },
+
+    #[error("the registry has not been read yet")]
+    NotReady,
+    #[error("the registry holds no fleet yet: an orchestrator makes it")]
+    Uninitialised,
+    #[error("the change was not made: others changed the fleet at the same time, again and again")]
+    Contended,
+    #[error("too many changes are under way")]
+    Busy,
+    #[error("too many clients follow the events")]
+    TooManyFollowers,
+    #[error("{reason}")]
+    Registry { reason: RegistryError },
+    #[error(
+        "{reason}; whether the change was made is not known (with the same Idempotency-Key it can be sent again)"
+    )]
+    Unanswered { reason: String },
+}
+
+fn listed(errors: &[model::Problem]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+fn at(present: &Option<Revision>) -> String {
+    match present {
+        Some(revision) => format!("at {}", etag::text(*revision)),
+        None => "not there".into(),
+    }
+}
+
+impl Problem {
+    /// One field that breaks one rule.
+    pub(crate) fn field(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        let (field, rule) = (field.into(), rule.into());
+        Self::Invalid {
+            errors: vec![model::Problem { field, rule }],
+        }
+    }
+
+    /// The same, where the field was read on its own.
+    pub(crate) fn at(self, field: &str) -> Self {
+        match self {
+            Self::Invalid { mut errors } => {
+                errors
+                    .iter_mut()
+                    .for_each(|error| error.field = field.into());
+                Self::Invalid { errors }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn not_found(kind: &'static str, key: &(impl ToString + ?Sized)) -> Self {
+        let key = key.to_string();
+        Self::NotFound { kind, key }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.class().0
+    }
+
+    /// The status, and the name of the kind of problem that `type` ends with.
+    fn class(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Header { .. } => (StatusCode::BAD_REQUEST, "malformed-header"),
+            Self::MalformedBody { .. } | Self::EmptyBody | Self::BrokenBody => {
+                (StatusCode::BAD_REQUEST, "malformed-body")
+            }
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow-body"),
+            Self::LargeBody { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "large-body"),
+            Self::MediaType { .. } | Self::Encoding { .. } => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type")
+            }
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NoSuchPath { .. } | Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method"),
+            Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::Exists { .. } | Self::AddressTaken { .. } => (StatusCode::CONFLICT, "duplicate"),
+            Self::PoolInUse { .. } | Self::DefaultPool => (StatusCode::CONFLICT, "in-use"),
+            Self::Full { .. } => (StatusCode::CONFLICT, "full"),
+            Self::Stale { .. } | Self::Unexpected { .. } => {
+                (StatusCode::PRECONDITION_FAILED, "precondition")
+            }
+            Self::Registry {
+                reason: RegistryError::Unexpected { .. },
+            } => (StatusCode::INTERNAL_SERVER_ERROR, "registry"),
+            Self::Registry { .. } | Self::Unanswered { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "registry")
+            }
+            Self::NotReady | Self::Uninitialised => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            Self::Contended | Self::Busy | Self::TooManyFollowers => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy")
+            }
+        }
+    }
+
+    /// What a form would show beside its fields.
+    fn errors(&self) -> Vec<model::Problem> {
+        let problem = |field: &str, rule: String| {
+            let field = field.into();
+            vec![model::Problem { field, rule }]
+        };
+        match self {
+            Self::Invalid { errors } => errors.clone(),
+            Self::Exists { kind, .. } => problem("id", format!("is the id of another {kind}")),
+            Self::AddressTaken { server, .. } => {
+                problem("address", format!("is already the address of {server}"))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized => {
+                let scheme = HeaderValue::from_static("Bearer realm=\"roundhouse\"");
+                Some((header::WWW_AUTHENTICATE, scheme))
+            }
+            Self::MediaType { .. } => Some((header::ACCEPT, ACCEPTED_TYPES)),
+            Self::Stale { present, .. } | Self::Unexpected { present, .. } => {
+                present.map(|revision| (header::ETAG, etag::value(revision)))
+            }
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Some((header::RETRY_AFTER, RETRY_AFTER))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Vec<model::Problem>> for Problem {
+    fn from(errors: Vec<model::Problem>) -> Self {
+        Self::Invalid { errors }
+    }
+}
+
+impl From<RegistryError> for Problem {
+    fn from(reason: RegistryError) -> Self {
+        Self::Registry { reason }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, kind) = self.class();
+        let mut body = json!({
+            "type": format!("urn:roundhouse:problem:{kind}"),
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+        });
+        let errors = self.errors();
+        if !errors.is_empty() {
+            body["errors"] = json!(errors);
+        }
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        let media_type = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, media_type);
+        headers.extend(self.header());
+        response
+    }
+}

@@ -1,0 +1,164 @@
+//! Servers as resources.
+
+use std::sync::Arc;
+
+use model::{
+    Change, Collection, Pool, PoolId, Revision, Server, ServerId, ServerKey, ServerState, Snapshot,
+    Stamped, WEIGHT_MAX, validate_server,
+};
+use serde_json::{Map, Value, json};
+
+use super::Resource;
+use crate::address::settle;
+use crate::edit;
+use crate::extract::ServerPath;
+use crate::problem::Problem;
+
+/// How many servers a pool may have.
+const SERVERS_MAX: usize = 20_000;
+
+impl Resource for Server {
+    type Key = ServerKey;
+    type Path = ServerPath;
+
+    const KIND: &'static str = "server";
+    const COLLECTION: Collection = Collection::Servers;
+    const READ_ONLY: &'static [&'static str] = &[
+        "health",
+        "reason",
+        "hostname",
+        "revision",
+        "created",
+        "incarnation",
+    ];
+
+    fn key(&self) -> ServerKey {
+        self.key()
+    }
+
+    fn path(key: &ServerKey) -> String {
+        format!("/v1/pools/{}/servers/{}", key.pool, key.server)
+    }
+
+    fn names(key: &ServerKey) -> Map<String, Value> {
+        Map::from_iter([
+            ("pool".into(), json!(key.pool)),
+            ("id".into(), json!(key.server)),
+        ])
+    }
+
+    fn find<'a>(snapshot: &'a Snapshot, key: &ServerKey) -> Option<&'a Arc<Stamped<Self>>> {
+        snapshot.servers.get(key)
+    }
+
+    fn change(key: ServerKey, value: Option<Self>) -> Change {
+        Change::Server(key, value)
+    }
+
+    async fn prepare(sent: &mut Map<String, Value>) -> Result<(), Problem> {
+        let weight = sent.get("weight").filter(|weight| !weight.is_null());
+        let number = |weight: &Value| {
+            weight
+                .as_u64()
+                .and_then(|weight| u16::try_from(weight).ok())
+        };
+        if weight.is_some_and(|weight| number(weight).is_none()) {
+            let rule = format!("must be a whole number from 0 to {WEIGHT_MAX}");
+            return Err(Problem::field("weight", rule));
+        }
+        settle(sent).await
+    }
+
+    fn check_place(key: &ServerKey, snapshot: &Snapshot) -> Result<(), Problem> {
+        edit::find::<Pool>(snapshot, &key.pool)?;
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), Vec<model::Problem>> {
+        validate_server(self)
+    }
+
+    fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem> {
+        if !snapshot.pools.contains_key(&self.pool) {
+            return Err(Problem::not_found("pool", &self.pool));
+        }
+        let others = snapshot.servers_of(&self.pool);
+        if is_new && others.len() >= SERVERS_MAX {
+            return Err(Problem::Full {
+                kind: Self::KIND,
+                limit: SERVERS_MAX,
+            });
+        }
+        let twin = |other: &&&Arc<Stamped<Self>>| {
+            other.value.id != self.id && other.value.address == self.address
+        };
+        match others.iter().find(twin) {
+            Some(other) => Err(Problem::AddressTaken {
+                address: self.address.to_string(),
+                server: other.value.key(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_removal(&self, _: &Snapshot) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// The name stays with the address that it was resolved to.
+    fn inherit(&mut self, stored: &Self) {
+        if self.hostname.is_none() && self.address == stored.address {
+            self.hostname.clone_from(&stored.hostname);
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.address == other.address
+    }
+
+    fn leaving(
+        before: Option<&Stamped<Self>>,
+        after: Option<&Stamped<Self>>,
+    ) -> Option<(ServerKey, Revision)> {
+        let leaving = match after {
+            None => before?,
+            Some(after) if after.value.state != ServerState::Active => after,
+            Some(_) => return None,
+        };
+        Some((leaving.value.key(), leaving.incarnation))
+    }
+
+    fn observed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Map<String, Value> {
+        let key = stamped.value.key();
+        let known = snapshot
+            .servers
+            .get(&key)
+            .filter(|known| known.incarnation == stamped.incarnation);
+        let health = known.map(|_| snapshot.health_of(&key)).unwrap_or_default();
+        let mut observed = Map::from_iter([
+            ("incarnation".into(), json!(stamped.incarnation)),
+            ("health".into(), json!(health)),
+        ]);
+        let verdict = snapshot.health.get(&key).map(|verdict| &verdict.value);
+        let verdict = verdict.filter(|verdict| verdict.incarnation == stamped.incarnation);
+        if let Some(verdict) = verdict.filter(|verdict| !verdict.reason.is_empty()) {
+            observed.insert("reason".into(), json!(verdict.reason));
+        }
+        observed
+    }
+}
+
+/// The id of a server whose author gave none: one more than the largest `s<number>` of its pool.
+pub(crate) fn next_id(snapshot: &Snapshot, pool: &PoolId) -> ServerId {
+    let numbers = snapshot.servers_of(pool).into_iter().filter_map(|server| {
+        let digits = server.value.id.as_str().strip_prefix('s')?;
+        digits.parse().ok()
+    });
+    // Ids that count beyond what people count to are left alone.
+    let largest: u32 = numbers
+        .filter(|number| *number < u32::MAX)
+        .max()
+        .unwrap_or(0);
+    let id = format!("s{}", largest + 1);
+    id.parse().expect("a letter and digits are a name")
+}

@@ -1,0 +1,85 @@
+//! Every path of the API, on one page, and the door before all of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{delete, get, post, put};
+use model::{Pool, Server};
+
+use crate::access_log;
+use crate::app::App;
+use crate::auth::Access;
+use crate::handlers::{
+    events, fallback, holds, instances, pools, registrations, resources, revisions, servers, status,
+};
+use crate::origin;
+use crate::problem::Problem;
+
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/pools", get(pools::list).post(pools::create))
+        .route(
+            "/v1/pools/{pool}",
+            get(resources::show::<Pool>)
+                .put(resources::replace::<Pool>)
+                .patch(resources::patch::<Pool>)
+                .delete(resources::remove::<Pool>),
+        )
+        .route(
+            "/v1/pools/{pool}/servers",
+            get(servers::list).post(servers::create),
+        )
+        .route(
+            "/v1/pools/{pool}/servers/{server}",
+            get(resources::show::<Server>)
+                .put(resources::replace::<Server>)
+                .patch(resources::patch::<Server>)
+                .delete(resources::remove::<Server>),
+        )
+        .route(
+            "/v1/registrations/{pool}/{server}",
+            put(registrations::renew).delete(registrations::end),
+        )
+        .route("/v1/balancers", get(instances::balancers))
+        .route("/v1/balancers/{id}", delete(instances::forget))
+        .route("/v1/orchestrators", get(instances::orchestrators))
+        .route("/v1/status", get(status::show))
+        .route("/v1/revisions", get(revisions::list))
+        .route("/v1/holds", get(holds::list))
+        .route("/v1/holds/{pool}/confirm", post(holds::confirm))
+        .route("/v1/events", get(events::follow))
+        .fallback(fallback::no_such_path)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(app), door))
+        .layer(from_fn_with_state(Arc::clone(app), access_log::record))
+        .with_state(Arc::clone(app))
+}
+
+/// Lets in who may, and gives their changes a name.
+async fn door(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    if matches!(app.access, Access::Local) {
+        origin::check(&parts)?;
+    }
+    let author = app.access.author(&parts.headers)?;
+    parts.extensions.insert(author);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let headers = response.headers_mut();
+    // A tag says nothing of health, so that a kept answer could show what is long over.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    Ok(response)
+}

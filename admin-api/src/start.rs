@@ -1,0 +1,156 @@
+//! Starting the admin API: sockets and tokens first, then its tasks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use registry::{FollowOptions, Registry, View, follow};
+use runtime::{BindError, Supervisor, bind, ops_router, serve_ops};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::Args;
+use crate::app::App;
+use crate::auth::{Access, AccessError};
+use crate::events::Feed;
+use crate::metrics::Metrics;
+use crate::router::router;
+use crate::serve::serve;
+
+/// Why the admin API did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The flags ask for what cannot be.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// Flags that ask for what cannot be; nothing was opened.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ConfigurationError(#[from] AccessError);
+
+/// A running admin API.
+#[derive(Debug)]
+pub struct AdminApi {
+    address: SocketAddr,
+    ops_address: Option<SocketAddr>,
+    views: watch::Receiver<Arc<View>>,
+}
+
+impl Args {
+    /// Whether these flags can be followed, before anything is opened.
+    ///
+    /// # Errors
+    /// One line that names the flag.
+    pub fn check(&self) -> Result<(), ConfigurationError> {
+        Access::open(self.listen, self.token_file.as_deref())?;
+        Ok(())
+    }
+}
+
+impl AdminApi {
+    /// Binds, then spawns on the supervisor.
+    ///
+    /// # Errors
+    /// One line that names the flag or the port.
+    pub async fn start(
+        args: Args,
+        registry: Arc<dyn Registry>,
+        supervisor: &Supervisor,
+    ) -> Result<Self, StartError> {
+        let access = Access::open(args.listen, args.token_file.as_deref());
+        let access = access.map_err(ConfigurationError)?;
+        let listener = bind(args.listen).await?;
+        let ops = match args.ops {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let (sender, views) = watch::channel(Arc::new(View::default()));
+        let started = Self {
+            address: address_of(&listener),
+            ops_address: ops.as_ref().map(address_of),
+            views: views.clone(),
+        };
+        let options = FollowOptions::new(args.registry.fleet.clone());
+        let following = follow(
+            Arc::clone(&registry),
+            options,
+            sender,
+            supervisor.stop_token(),
+        );
+        supervisor.spawn("admin-api follower", following);
+        let metrics = runtime::Metrics::new();
+        open(
+            listener,
+            registry,
+            access,
+            views.clone(),
+            &metrics,
+            supervisor,
+        );
+        if let Some(listener) = ops {
+            let router = ops_router(metrics, move || readiness(&views.borrow()));
+            let serving = serve_ops(listener, router, supervisor.stop_token());
+            supervisor.spawn("admin-api ops", serving);
+        }
+        Ok(started)
+    }
+
+    /// Where the API is reached.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where /livez, /readyz and /metrics are, if anywhere.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops_address
+    }
+
+    /// Returns once the registry has been read.
+    pub async fn ready(&self) {
+        let mut views = self.views.clone();
+        // The follower ends only with the process.
+        let _ = views.wait_for(|view| readiness(view).is_ok()).await;
+    }
+}
+
+fn open(
+    listener: TcpListener,
+    registry: Arc<dyn Registry>,
+    access: Access,
+    views: watch::Receiver<Arc<View>>,
+    metrics: &runtime::Metrics,
+    supervisor: &Supervisor,
+) {
+    let feed = Feed::new();
+    let reporter = feed.reporter(Arc::clone(&registry), views.clone());
+    let app = Arc::new(App {
+        registry,
+        views,
+        access,
+        feed,
+        metrics: Metrics::register(metrics),
+        stop: supervisor.stop_token(),
+        turn: Semaphore::new(1),
+    });
+    supervisor.spawn("admin-api events", reporter.run(supervisor.stop_token()));
+    let serving = serve(listener, router(&app), supervisor.stop_token());
+    supervisor.spawn("admin-api", serving);
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddr {
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+}
+
+fn readiness(view: &View) -> Result<(), String> {
+    match (&view.snapshot, view.connected) {
+        (Some(_), true) => Ok(()),
+        (Some(_), false) => Err("the registry cannot be reached".into()),
+        (None, _) if view.head_missing => Err("the registry holds no fleet yet".into()),
+        (None, _) => Err("the registry has not been read yet".into()),
+    }
+}

@@ -1,0 +1,183 @@
+//! What is answered while the registry cannot be reached, or holds nothing.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use registry::testing::RedisServer;
+use registry::{Committing, Memory, Registry};
+use serde_json::{Value, json};
+
+use crate::harness::{Fixture, args, new_fleet, within};
+
+#[tokio::test]
+async fn before_there_is_a_fleet_the_api_says_so_and_then_serves_it() {
+    let registry = Arc::new(Memory::new());
+    let fixture = Fixture::over(registry.clone(), args()).await;
+    for (method, path) in [
+        ("GET", "/v1/pools"),
+        ("POST", "/v1/pools"),
+        ("GET", "/v1/status"),
+    ] {
+        let answer = fixture
+            .request(method, path)
+            .json(&json!({"id": "web"}))
+            .send()
+            .await;
+        let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    registry.seed(&new_fleet()).await.unwrap();
+    within(fixture.api.ready()).await;
+    fixture
+        .get("/v1/pools/default")
+        .await
+        .expect(StatusCode::OK);
+}
+
+fn registry_at(url: &str) -> Arc<dyn Registry> {
+    let options = registry::Options {
+        registry: url.into(),
+        ..args().registry
+    };
+    registry::open(&options).unwrap()
+}
+
+async fn ops(fixture: &Fixture, path: &str) -> StatusCode {
+    let address = fixture.api.ops_address().unwrap();
+    fixture.request_to(address, "GET", path).send().await.status
+}
+
+#[tokio::test]
+async fn an_api_that_never_reached_its_registry_lives_and_is_not_ready() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let registry = registry_at(&format!("redis://{closed}"));
+    let fixture = Fixture::over(registry, args()).await;
+    for (method, path) in [
+        ("GET", "/v1/pools"),
+        ("POST", "/v1/pools"),
+        ("GET", "/v1/status"),
+    ] {
+        let answer = fixture
+            .request(method, path)
+            .json(&json!({"id": "web"}))
+            .send()
+            .await;
+        let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    assert_eq!(ops(&fixture, "/livez").await, StatusCode::OK);
+    assert_eq!(
+        ops(&fixture, "/readyz").await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_registry_is_away_what_was_read_is_shown_and_changes_are_refused() {
+    let mut redis = RedisServer::start();
+    let fixture = Fixture::start_over(registry_at(&redis.url())).await;
+    fixture.add("a", "10.0.0.1:80").await;
+    assert_eq!(ops(&fixture, "/readyz").await, StatusCode::OK);
+    redis.kill();
+
+    let body = json!({"address": "10.0.0.2:80"});
+    let refused = fixture.post("/v1/pools/default/servers", body).await;
+    let refused = refused.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(
+        refused.detail().contains("cannot be reached"),
+        "{}",
+        refused.detail()
+    );
+    fixture
+        .get("/v1/balancers")
+        .await
+        .expect(StatusCode::SERVICE_UNAVAILABLE);
+    fixture
+        .get("/v1/pools/default/servers/a")
+        .await
+        .expect(StatusCode::OK);
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    assert_eq!(
+        (&status["balancers"], &status["revision"]),
+        (&Value::Null, &json!(2))
+    );
+    let alarms = status["alarms"].as_array().unwrap();
+    assert!(
+        alarms.iter().any(|alarm| alarm["kind"] == "unreachable"),
+        "{status}"
+    );
+    let unready = async {
+        while ops(&fixture, "/readyz").await == StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(unready).await;
+
+    redis.restart();
+    let added = async {
+        loop {
+            let body = json!({"id": "b", "address": "10.0.0.2:80"});
+            let answer = fixture.post("/v1/pools/default/servers", body).await;
+            if answer.status == StatusCode::CREATED {
+                return answer;
+            }
+            assert_eq!(
+                answer.status,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{}",
+                answer.body
+            );
+            tokio::task::yield_now().await;
+        }
+    };
+    within(added).await;
+    let listed = fixture.get("/v1/pools/default/servers").await.body;
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changes_whole_way_is_the_same_over_redis() {
+    let redis = RedisServer::start();
+    let fixture = Fixture::start_over(registry_at(&redis.url())).await;
+    let call = fixture.request("POST", "/v1/pools/default/servers?wait=applied");
+    let call = call
+        .header("idempotency-key", "k1")
+        .json(&json!({"address": "10.0.0.1:80"}));
+    let added = call.send().await.expect(StatusCode::CREATED);
+    assert_eq!(added.body["wait"]["done"], true);
+    let path = added.header("location").to_owned();
+    let call = fixture
+        .request("PATCH", &path)
+        .header("if-match", added.header("etag"));
+    let drained = call
+        .json(&json!({"state": "draining"}))
+        .send()
+        .await
+        .expect(StatusCode::OK);
+    let call = fixture
+        .request("DELETE", &path)
+        .header("if-match", added.header("etag"));
+    call.send().await.expect(StatusCode::PRECONDITION_FAILED);
+    assert_eq!(fixture.get(&path).await.body, drained.body);
+    fixture
+        .delete(&format!("{path}?wait=drained"))
+        .await
+        .expect(StatusCode::OK);
+    let call = fixture.request("POST", "/v1/pools/default/servers?wait=applied");
+    let call = call
+        .header("idempotency-key", "k1")
+        .json(&json!({"address": "10.0.0.1:80"}));
+    let again = call.send().await.expect(StatusCode::CREATED);
+    assert_eq!(again.body["revision"], added.body["revision"]);
+    assert_eq!(
+        fixture.get("/v1/pools/default/servers").await.body,
+        json!([])
+    );
+    let revisions = fixture.get("/v1/revisions").await.body;
+    assert_eq!(revisions.as_array().unwrap().len(), 3);
+}
