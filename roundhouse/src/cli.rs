@@ -1,0 +1,87 @@
+//! The operators' commands: what a person or a script asks of a running fleet, through the admin API.
+//!
+//! Each prints a table for people, or with `--output json` what the API answered, for scripts. What went
+//! wrong is one line on standard error, and an exit code that says of what kind it was.
+
+mod balancers;
+mod change;
+mod connection;
+mod failure;
+mod healthcheck;
+mod hold;
+mod holds;
+mod output;
+mod server;
+mod servers;
+mod status;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use runtime::complain;
+
+use failure::{EXIT_CODES, Failure};
+
+/// What can be asked of a running fleet.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the fleet at a glance, and whatever somebody should look at.
+    #[command(after_help = EXIT_CODES)]
+    Status(status::Args),
+    /// List the servers, with their health.
+    #[command(after_help = EXIT_CODES)]
+    Servers(servers::Args),
+    /// Add, drain or remove a server.
+    #[command(subcommand)]
+    Server(server::Command),
+    /// List the balancers, with what each has applied.
+    #[command(after_help = EXIT_CODES)]
+    Balancers(balancers::Args),
+    /// List the withdrawals that the balancers hold back until somebody confirms them.
+    #[command(after_help = EXIT_CODES)]
+    Holds(holds::Args),
+    /// Confirm a withdrawal that is held back.
+    #[command(subcommand)]
+    Hold(hold::Command),
+    /// Print a line for everything that changes, until Ctrl-C.
+    #[command(after_help = EXIT_CODES)]
+    Watch(watch::Args),
+    /// Ask a URL once, for container health checks: a 2xx answer is healthy.
+    #[command(after_help = EXIT_CODES)]
+    Healthcheck(healthcheck::Args),
+}
+
+/// Runs one command to its end.
+pub(crate) fn run(command: Command) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(command)),
+        Err(error) => Err(Failure::Start(error)),
+    };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    if !failure.is_silent() {
+        complain(&failure);
+    }
+    failure.exit_code()
+}
+
+async fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Status(args) => status::run(&args).await,
+        Command::Servers(args) => servers::run(&args).await,
+        Command::Server(command) => server::run(command).await,
+        Command::Balancers(args) => balancers::run(&args).await,
+        Command::Holds(args) => holds::run(&args).await,
+        Command::Hold(command) => hold::run(command).await,
+        Command::Watch(args) => watch::run(&args).await,
+        Command::Healthcheck(args) => healthcheck::run(&args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! `roundhouse balancers`: what each balancer has applied, and what it is letting go of.
+
+use client::BalancerView;
+use model::Origin;
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::output::{Output, columns, optional};
+
+/// The flags of `roundhouse balancers`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(args: &Args) -> Result<(), Failure> {
+    let balancers = args.connection.client()?.balancers().await?;
+    args.output.write(&balancers, |balancers| text(balancers))
+}
+
+pub(super) fn text(balancers: &[BalancerView]) -> String {
+    let header = [
+        "ADDRESS", "ZONE", "REVISION", "BEHIND", "REPORTED", "REMARKS", "ID",
+    ];
+    columns(header, balancers.iter().map(row).collect())
+}
+
+fn row(balancer: &BalancerView) -> [String; 7] {
+    [
+        balancer.advertise.clone(),
+        balancer.zone.clone(),
+        optional(balancer.revision),
+        optional(balancer.lag),
+        format!("{} ago", balancer.age),
+        remarks(balancer).join(", "),
+        balancer.id.to_string(),
+    ]
+}
+
+fn remarks(balancer: &BalancerView) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if balancer.lost {
+        remarks.push("lost".to_owned());
+    }
+    match balancer.origin {
+        Origin::Nothing => remarks.push("has no table yet".to_owned()),
+        Origin::Disk => remarks.push("works from its own disk".to_owned()),
+        Origin::Registry => {}
+    }
+    for leaving in &balancer.leaving {
+        remarks.push(format!(
+            "{} in flight to {}",
+            leaving.in_flight, leaving.server
+        ));
+    }
+    for hold in &balancer.holds {
+        remarks.push(format!("holds {} servers of {}", hold.size(), hold.pool));
+    }
+    for nack in &balancer.nacks {
+        remarks.push(format!("cannot apply {} {}", nack.collection, nack.key));
+    }
+    remarks
+}

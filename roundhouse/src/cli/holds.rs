@@ -1,0 +1,39 @@
+//! `roundhouse holds`: withdrawals that the balancers hold back until somebody confirms them.
+
+use client::HoldView;
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::output::{Output, columns};
+
+/// The flags of `roundhouse holds`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(args: &Args) -> Result<(), Failure> {
+    let holds = args.connection.client()?.holds().await?;
+    args.output.write(&holds, |holds| text(holds))
+}
+
+pub(super) fn text(holds: &[HoldView]) -> String {
+    let header = ["POOL", "UP TO REVISION", "SERVERS", "HELD BY"];
+    columns(header, holds.iter().map(row).collect())
+}
+
+fn row(hold: &HoldView) -> [String; 4] {
+    let servers = hold.servers.iter().map(|key| key.server.to_string());
+    let unnamed = hold.total.saturating_sub(hold.servers.len());
+    let unnamed = (unnamed > 0).then(|| format!("and {unnamed} more"));
+    let balancers = hold.balancers.iter().map(|holder| holder.advertise.clone());
+    [
+        hold.pool.to_string(),
+        hold.revision.to_string(),
+        servers.chain(unnamed).collect::<Vec<_>>().join(", "),
+        balancers.collect::<Vec<_>>().join(", "),
+    ]
+}

@@ -1,0 +1,183 @@
+//! `roundhouse server add|drain|remove`: changes to one server.
+
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+use client::{Changed, NewServer, Outcome, Removed, ServerPatch, ServerView, Wait};
+use model::{PoolId, ServerId, ServerKey, ServerState, WEIGHT_MAX, parse_duration};
+
+use super::change::{demand, finish};
+use super::connection::Connection;
+use super::failure::{EXIT_CODES, Failure};
+use super::output::Output;
+
+/// What can be done to one server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Add a server: the balancers send it requests once a probe has found it up.
+    #[command(after_help = EXIT_CODES)]
+    Add(Add),
+    /// Send a server no new request; what runs is finished.
+    #[command(after_help = EXIT_CODES)]
+    Drain(Drain),
+    /// Remove a server.
+    #[command(after_help = EXIT_CODES)]
+    Remove(Remove),
+}
+
+/// The flags of `roundhouse server add`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Add {
+    /// Its address: a host or an IP address, and a port.
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+    /// Its id; chosen where none is given.
+    #[arg(long, value_name = "ID")]
+    id: Option<ServerId>,
+    /// Its share of the requests, relative to the other servers' weights.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(WEIGHT_MAX)))]
+    weight: Option<u16>,
+    /// The zone it is in.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Wait until every balancer works with it.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The flags of `roundhouse server drain`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Drain {
+    /// The server's id.
+    #[arg(value_name = "ID")]
+    id: ServerId,
+    /// Wait until no balancer has a request in flight to it.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The flags of `roundhouse server remove`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Remove {
+    /// The server's id.
+    #[arg(value_name = "ID")]
+    id: ServerId,
+    /// Wait until every balancer has let go of it, or also has no request in flight to it.
+    #[arg(long, value_enum, value_name = "UNTIL")]
+    wait: Option<Until>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Until {
+    Applied,
+    Drained,
+}
+
+/// The flags of every change.
+#[derive(clap::Args, Clone, Debug)]
+struct Common {
+    /// The server's pool.
+    #[arg(long, value_name = "POOL", default_value = "default")]
+    pool: PoolId,
+    /// How long a wait may last.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, requires = "wait")]
+    timeout: Duration,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Add(args) => add(args).await,
+        Command::Drain(args) => drain(args).await,
+        Command::Remove(args) => remove(args).await,
+    }
+}
+
+async fn add(args: Add) -> Result<(), Failure> {
+    let Common {
+        pool,
+        timeout,
+        connection,
+        output,
+    } = args.common;
+    let server = NewServer {
+        address: args.address,
+        id: args.id,
+        weight: args.weight,
+        zone: args.zone,
+    };
+    let demand = demand(args.wait.then(|| Wait::applied(timeout)));
+    let changed = connection
+        .client()?
+        .add_server(&pool, &server, &demand)
+        .await?;
+    let Changed { value, outcome } = changed;
+    output.write(&value, |it: &ServerView| {
+        format!(
+            "added {}/{} at {} by revision {}",
+            it.pool, it.id, it.address, it.revision
+        )
+    })?;
+    finish(
+        format!("the addition of {}/{}", value.pool, value.id),
+        outcome,
+    )
+}
+
+async fn drain(args: Drain) -> Result<(), Failure> {
+    let Common {
+        pool,
+        timeout,
+        connection,
+        output,
+    } = args.common;
+    let key = ServerKey::new(pool, args.id);
+    let patch = ServerPatch {
+        state: Some(ServerState::Draining),
+        ..ServerPatch::default()
+    };
+    let demand = demand(args.wait.then(|| Wait::drained(timeout)));
+    let changed = connection
+        .client()?
+        .patch_server(&key, &patch, &demand)
+        .await?;
+    let Changed { value, outcome } = changed;
+    let drained = args.wait && outcome == Outcome::Done;
+    let state = if drained { "is drained" } else { "is draining" };
+    output.write(&value, |it: &ServerView| {
+        format!("{key} {state} since revision {}", it.revision)
+    })?;
+    finish(format!("the drain of {key}"), outcome)
+}
+
+async fn remove(args: Remove) -> Result<(), Failure> {
+    let Common {
+        pool,
+        timeout,
+        connection,
+        output,
+    } = args.common;
+    let key = ServerKey::new(pool, args.id);
+    let wait = args.wait.map(|until| match until {
+        Until::Applied => Wait::applied(timeout),
+        Until::Drained => Wait::drained(timeout),
+    });
+    let changed = connection
+        .client()?
+        .remove_server(&key, &demand(wait))
+        .await?;
+    let Changed { value, outcome } = changed;
+    output.write(&value, |it: &Removed| {
+        format!("removed {key} by revision {}", it.revision)
+    })?;
+    finish(format!("the removal of {key}"), outcome)
+}

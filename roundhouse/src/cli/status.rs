@@ -1,0 +1,123 @@
+//! `roundhouse status`: the fleet at a glance.
+
+use client::{Alarm, InstanceSummary, Status};
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::output::{Output, columns};
+
+/// The flags of `roundhouse status`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(args: &Args) -> Result<(), Failure> {
+    let status = args.connection.client()?.status().await?;
+    args.output.write(&status, text)
+}
+
+pub(super) fn text(status: &Status) -> String {
+    let mut lines = vec![
+        format!("registry       {}", registry(status)),
+        format!("leader         {}", leader(status)),
+        format!("balancers      {}", balancers(status.balancers.as_deref())),
+        format!(
+            "orchestrators  {}",
+            instances(status.orchestrators.as_deref())
+        ),
+        format!("pools          {}", status.pools),
+        format!("servers        {}", servers(status)),
+    ];
+    if !status.alarms.is_empty() {
+        lines.push(String::new());
+        lines.push(alarms(&status.alarms));
+    }
+    lines.join("\n")
+}
+
+fn registry(status: &Status) -> String {
+    let connected = if status.connected {
+        "connected"
+    } else {
+        "not connected"
+    };
+    let Status {
+        revision, desired, ..
+    } = status;
+    format!("{connected}, revision {revision}, last changed by revision {desired}")
+}
+
+fn leader(status: &Status) -> String {
+    let Some(leader) = status.leader else {
+        return "none".into();
+    };
+    let orchestrators = status.orchestrators.iter().flatten();
+    let known = orchestrators
+        .clone()
+        .find(|orchestrator| orchestrator.id == leader);
+    let name = known
+        .map(|known| known.advertise.clone())
+        .filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| leader.to_string());
+    match status.term {
+        Some(term) => format!("{name}, term {term}"),
+        None => name,
+    }
+}
+
+fn balancers(balancers: Option<&[InstanceSummary]>) -> String {
+    let behind = |it: &&InstanceSummary| !it.lost && it.lag != Some(0);
+    let behind = balancers.iter().copied().flatten().filter(behind).count();
+    match behind {
+        0 => instances(balancers),
+        behind => format!("{}, {behind} behind", instances(balancers)),
+    }
+}
+
+/// What an orchestrator has applied is of no interest: it reports that once a second, and no request waits for it.
+fn instances(instances: Option<&[InstanceSummary]>) -> String {
+    let Some(instances) = instances else {
+        return "not known: the registry cannot be asked".into();
+    };
+    let lost = instances.iter().filter(|instance| instance.lost).count();
+    match lost {
+        0 => instances.len().to_string(),
+        lost => format!("{}, {lost} lost", instances.len()),
+    }
+}
+
+fn servers(status: &Status) -> String {
+    let counts = &status.servers;
+    let shown = [
+        (counts.up, "up"),
+        (counts.down, "down"),
+        (counts.unknown, "unknown"),
+        (counts.draining, "draining"),
+        (counts.disabled, "disabled"),
+    ];
+    let mut text = counts.total.to_string();
+    for (count, what) in shown {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+fn alarms(alarms: &[Alarm]) -> String {
+    let row = |alarm: &Alarm| {
+        [
+            alarm.kind.clone(),
+            alarm.subject.clone(),
+            alarm.detail.clone(),
+        ]
+    };
+    columns(
+        ["ALARM", "CONCERNS", "WHAT"],
+        alarms.iter().map(row).collect(),
+    )
+}

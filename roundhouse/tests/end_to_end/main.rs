@@ -1,0 +1,7 @@
+//! End to end: the built binary, real processes, real sockets, real Redis.
+
+mod bad_input;
+mod one_command;
+mod operators;
+mod processes;
+mod support;

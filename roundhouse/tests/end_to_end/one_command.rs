@@ -1,0 +1,217 @@
+//! `roundhouse up`: everything in one process.
+
+use std::collections::BTreeSet;
+
+use hyper::StatusCode;
+
+use crate::support::{Http, Load, Process, eventually};
+
+/// A running `roundhouse up` on free ports, with the addresses that it printed.
+struct Up {
+    process: Process,
+    balancers: Vec<String>,
+    admin: String,
+    servers: Vec<String>,
+}
+
+impl Up {
+    fn start(arguments: &[&str]) -> Self {
+        let free = "127.0.0.1:0";
+        let mut all = vec!["up"];
+        for flag in [
+            "--listen",
+            "--balancer-ops",
+            "--admin",
+            "--orchestrator-ops",
+            "--server-listen",
+        ] {
+            all.extend([flag, free]);
+        }
+        all.extend(arguments);
+        let process = Process::start(&all);
+        let (mut balancers, mut servers, mut admin) = (Vec::new(), Vec::new(), None);
+        loop {
+            let line = process.line_with(&[]);
+            let address = line
+                .split_whitespace()
+                .find(|word| word.starts_with("http://"))
+                .map(str::to_owned);
+            match (line.split_whitespace().next(), address) {
+                (Some("balancer"), address) => balancers.extend(address),
+                (Some("server"), address) => servers.extend(address),
+                (Some("admin"), address) => admin = address,
+                (Some("Ctrl-C"), _) => break,
+                _ => {}
+            }
+        }
+        Self {
+            process,
+            balancers,
+            admin: admin.expect("an admin API"),
+            servers,
+        }
+    }
+
+    fn servers_url(&self) -> String {
+        format!("{}/v1/pools/default/servers", self.admin)
+    }
+
+    async fn health_of(&self, http: &Http, id: &str) -> String {
+        let answer = http.get(&format!("{}/{id}", self.servers_url())).await;
+        answer.json()["health"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+fn is_rotation(bodies: &[String], servers: usize) -> bool {
+    let number = |body: &String| {
+        body.strip_prefix("Hello from Server ")?
+            .parse::<usize>()
+            .ok()
+    };
+    let numbers: Option<Vec<_>> = bodies.iter().map(number).collect();
+    numbers.is_some_and(|numbers| {
+        numbers
+            .windows(2)
+            .all(|pair| pair[1] == pair[0] % servers + 1)
+    })
+}
+
+#[tokio::test]
+async fn both_balancers_rotate_strictly_in_the_order_of_creation_from_the_first_request() {
+    let up = Up::start(&[]);
+    let http = Http::new();
+    for balancer in &up.balancers {
+        let bodies = http.bodies(balancer, 7).await;
+        assert!(is_rotation(&bodies, 3), "{balancer}: {bodies:?}");
+    }
+    assert_eq!(up.balancers.len(), 2);
+}
+
+#[tokio::test]
+async fn the_rotation_is_strict_over_all_connections_and_threads() {
+    let up = Up::start(&["--balancers", "1", "--threads", "2"]);
+    let mut bodies = Vec::new();
+    for _ in 0..30 {
+        bodies.extend(Http::new().bodies(&up.balancers[0], 1).await);
+    }
+    assert!(is_rotation(&bodies, 3), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_failing_server_costs_no_get_leaves_the_rotation_and_comes_back() {
+    for switch in ["fail", "hang"] {
+        let up = Up::start(&[]);
+        let http = Http::new();
+        let load = Load::start(&up.balancers, 8);
+        load.proceeds(50).await;
+        http.post(&format!("{}/-/{switch}", up.servers[1]), "")
+            .await;
+        eventually("the failing server is down", || async {
+            up.health_of(&http, "s2").await == "down"
+        })
+        .await;
+        let bodies = http.bodies(&up.balancers[0], 6).await;
+        assert!(
+            !bodies.contains(&"Hello from Server 2".to_owned()),
+            "{bodies:?}"
+        );
+        http.post(&format!("{}/-/recover", up.servers[1]), "").await;
+        eventually("it is up again", || async {
+            up.health_of(&http, "s2").await == "up"
+        })
+        .await;
+        eventually("it is in the rotation again", || async {
+            http.bodies(&up.balancers[1], 3)
+                .await
+                .contains(&"Hello from Server 2".to_owned())
+        })
+        .await;
+        load.stop_without_failures().await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_server_is_only_slow() {
+    let up = Up::start(&[]);
+    let http = Http::new();
+    assert_eq!(
+        http.post(&format!("{}/-/slow?ms=200", up.servers[0]), "")
+            .await
+            .status,
+        StatusCode::OK
+    );
+    let bodies: BTreeSet<_> = http.bodies(&up.balancers[0], 3).await.into_iter().collect();
+    assert_eq!(bodies.len(), 3, "all three still answer");
+}
+
+#[tokio::test]
+async fn servers_come_and_go_under_load_without_a_failed_request() {
+    let up = Up::start(&[]);
+    let http = Http::new();
+    let extra = Process::start(&["demo-server", "--name", "9", "--listen", "127.0.0.1:0"]);
+    let line = extra.line_with(&["http://"]);
+    let address = line
+        .split("http://")
+        .nth(1)
+        .expect("an address")
+        .trim()
+        .to_owned();
+
+    let load = Load::start(&up.balancers, 8);
+    load.proceeds(50).await;
+    let body = format!(r#"{{"id":"s9","address":"{address}"}}"#);
+    let added = http
+        .post(&format!("{}?wait=applied", up.servers_url()), &body)
+        .await;
+    assert_eq!(added.status, StatusCode::CREATED, "{added:?}");
+    eventually("the new server answers through both", || async {
+        let mut seen = true;
+        for balancer in &up.balancers {
+            seen &= http
+                .bodies(balancer, 4)
+                .await
+                .contains(&"Hello from Server 9".to_owned());
+        }
+        seen
+    })
+    .await;
+    let removed = http
+        .delete(&format!("{}/s9?wait=drained", up.servers_url()))
+        .await;
+    assert_eq!(removed.status, StatusCode::OK, "{removed:?}");
+    drop(extra);
+    for balancer in &up.balancers {
+        assert!(
+            !http
+                .bodies(balancer, 6)
+                .await
+                .contains(&"Hello from Server 9".to_owned())
+        );
+    }
+    load.stop_without_failures().await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_it_in_order_and_leaves_no_port_behind() {
+    let mut up = Up::start(&[]);
+    let http = Http::new();
+    http.bodies(&up.balancers[0], 3).await;
+    up.process.signal("INT");
+    assert!(up.process.ended().success(), "{}", up.process.errors());
+    let all = up.balancers.iter().chain(&up.servers).chain([&up.admin]);
+    for address in all.map(|url| url.trim_start_matches("http://")) {
+        std::net::TcpListener::bind(address)
+            .unwrap_or_else(|error| panic!("{address} is still held: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_pool_is_said_to_be_empty() {
+    let up = Up::start(&["--servers", "0"]);
+    let answer = Http::new().get(&up.balancers[0]).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.body.contains("no server"), "{answer:?}");
+}
