@@ -44,6 +44,7 @@ async fn report(fleet: &Fleet, advertise: &str) {
         region: String::new(),
         zone: String::new(),
         applied: snapshot.map(|snapshot| snapshot.position),
+        began: None,
         origin: view.origin,
         leaving: std::collections::BTreeMap::new(),
         nacks: faults

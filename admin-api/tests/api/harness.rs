@@ -219,6 +219,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         region: "eu".into(),
         zone: "a".into(),
         applied: None,
+        began: None,
         origin: Origin::Registry,
         leaving: BTreeMap::new(),
         nacks: Vec::new(),

@@ -109,6 +109,7 @@ impl Membership {
             region: identity.region.clone(),
             zone: identity.zone.clone(),
             applied: standing.applied,
+            began: standing.began,
             origin: standing.origin,
             leaving,
             nacks: standing.nacks,

@@ -18,6 +18,8 @@ const FAULTS_MAX: usize = 100;
 pub(crate) struct Standing {
     /// Where every worker's table stands.
     pub(crate) applied: Option<Position>,
+    /// Where the first table of all stood, if it was the registry's.
+    pub(crate) began: Option<Position>,
     pub(crate) origin: Origin,
     pub(crate) nacks: Vec<Fault>,
     pub(crate) holds: Vec<Hold>,

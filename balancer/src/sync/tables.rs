@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Hold, Origin, Snapshot};
+use model::{Hold, Origin, Position, Snapshot};
 use policy::Table;
 use rand::RngExt;
 use registry::{FollowOptions, StateFile, View, follow};
@@ -39,6 +39,8 @@ struct Tables {
     pending: VecDeque<Pending>,
     /// What every worker has.
     applied: Option<Pending>,
+    /// Where the first table of all stood, unless it had servers that the registry did not have any more.
+    began: Option<Position>,
     /// When the first table was everywhere.
     first: Option<tokio::time::Instant>,
 }
@@ -111,6 +113,7 @@ impl Membership {
             latest: Published::default(),
             pending: VecDeque::new(),
             applied: None,
+            began: None,
             first: None,
         };
         tokio::select! {
@@ -187,6 +190,10 @@ impl Tables {
             generation: self.latest.generation + 1,
             table: Arc::new(table),
         };
+        let is_whole = view.origin == Origin::Registry && view.holds.is_empty();
+        if self.compiled.is_none() && is_whole {
+            self.began = Some(snapshot.position);
+        }
         self.compiled = Some(Arc::clone(snapshot));
         self.pending.push_back(Pending {
             published: self.latest.clone(),
@@ -214,6 +221,7 @@ impl Tables {
         self.membership.standing.send_if_modified(|standing| {
             let settled = Standing {
                 applied: table.position(),
+                began: self.began,
                 origin: applied.origin,
                 // Not before: whoever sees that a withdrawal is no longer held back relies on it being in force.
                 holds: applied.holds.clone(),

@@ -55,6 +55,10 @@ pub struct Report {
     pub zone: String,
     /// Where every part of it stands; nothing before its first table.
     pub applied: Option<Position>,
+    /// Where its first table stood, if that was the registry's own, with nothing held back: what was gone by
+    /// then it never used.
+    #[serde(default)]
+    pub began: Option<Position>,
     #[serde(default)]
     pub origin: Origin,
     /// Requests in flight, tunnels included, for each server that is leaving: those draining or disabled,

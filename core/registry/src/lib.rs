@@ -35,8 +35,8 @@ pub use memory::Memory;
 pub use open::{OpenError, open};
 pub use options::{Options, RegistryUrl};
 pub use roles::{
-    Announcement, Announcements, Committing, Leading, Observing, Reading, Registry, Reporting,
-    Snapshotted, Stream,
+    Announcement, Announcements, Committing, Leading, Life, Listing, Observing, Reading, Registry,
+    Reporting, Snapshotted, Stream,
 };
 pub use state_file::{StateFile, StateFileError};
 pub use store::Store;

@@ -18,7 +18,8 @@ use tokio::time::Instant;
 
 use crate::{
     Announcement, Announcements, Commit, CommitError, Committed, Committing, Head, HistoryEntry,
-    Leading, Observing, Reading, RegistryError, Reporting, Snapshotted, Store, Stream,
+    Leading, Life, Listing, Observing, Reading, RegistryError, Reporting, Snapshotted, Store,
+    Stream,
 };
 use streams::Subscription;
 
@@ -213,6 +214,12 @@ impl Observing for Memory {
     async fn instances(&self) -> Result<Vec<Instance>, RegistryError> {
         let now = self.clock.now();
         Ok(self.store.lock().instances(now))
+    }
+
+    async fn listing(&self) -> Result<Listing, RegistryError> {
+        let instances = self.instances().await?;
+        let life = Life::default();
+        Ok(Listing { life, instances })
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError> {

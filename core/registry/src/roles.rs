@@ -110,10 +110,23 @@ pub trait Reporting: Send + Sync {
     async fn suspect(&self, suspicion: &Suspicion) -> Result<(), RegistryError>;
 }
 
+/// One unbroken memory of a registry's server. Another one, after a restart or a failover, may lack the last writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Life(pub String);
+
+/// The instances as one life of the registry knows them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    pub life: Life,
+    pub instances: Vec<Instance>,
+}
+
 /// What the leader and those who wait look at.
 #[async_trait]
 pub trait Observing: Send + Sync {
     async fn instances(&self) -> Result<Vec<Instance>, RegistryError>;
+    /// The instances, and who remembers them.
+    async fn listing(&self) -> Result<Listing, RegistryError>;
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError>;
     /// That a report changed in a way that someone may wait for.
     async fn reports(&self) -> Result<Box<dyn Stream<InstanceId>>, RegistryError>;

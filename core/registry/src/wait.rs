@@ -6,13 +6,16 @@
 //! its memory lists proves nothing: a wait is over only where the log, read after the listing, still holds the
 //! goal, since who was registered before a commit is lost with it or not at all. `wait_for` drives it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::{
-    Delta, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId, Role, ServerKey,
+    Collection, Delta, Entry, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId,
+    Role, Server, ServerKey, ServerState, Stamped,
 };
+use serde::Deserialize;
 
 use crate::timing::LOST_AFTER;
+use crate::{Life, Listing};
 
 mod drive;
 
@@ -28,10 +31,23 @@ pub enum Goal {
 }
 
 impl Goal {
-    fn position(&self) -> Position {
+    pub fn position(&self) -> Position {
         match self {
             Self::Applied(position) | Self::Drained(position, ..) => *position,
         }
+    }
+
+    /// The first revision of the log after which the server that the goal takes away has requests again.
+    fn first_return(&self, log: &[Delta]) -> Option<Revision> {
+        let Self::Drained(_, key, incarnation) = self else {
+            return None;
+        };
+        let mut later = log.iter();
+        let back = later.find(|delta| {
+            let mut entries = delta.entries.iter();
+            entries.any(|entry| activates(entry, key, *incarnation))
+        });
+        back.map(|delta| delta.revision)
     }
 }
 
@@ -41,7 +57,7 @@ pub enum Outcome {
     Done,
     /// Never empty.
     Waiting(Vec<Laggard>),
-    /// Nobody who is listed lags, but the registry may have lost who does.
+    /// Nobody lags, and yet nobody can say that it is done, or it was undone: why.
     Unknown(String),
 }
 
@@ -62,9 +78,13 @@ pub struct Waiter {
     followers: BTreeMap<Revision, RevisionId>,
     /// Whether the log that was read after the listing at hand holds the goal.
     is_kept: bool,
-    /// The balancers of the first listing, and those that were seen before the goal since. All others
-    /// never knew what the goal took away, unless they say so.
-    audience: Option<BTreeSet<InstanceId>>,
+    /// Since when the server of the goal has requests again, as that log has it.
+    returned: Option<Revision>,
+    life: Life,
+    listed: Vec<Instance>,
+    /// Who was listed by an earlier life of the registry, and by no later one yet: a failover may have
+    /// forgotten them, and they may go on serving.
+    forgotten: BTreeMap<InstanceId, Instance>,
 }
 
 impl Waiter {
@@ -73,21 +93,37 @@ impl Waiter {
             goal,
             followers: BTreeMap::new(),
             is_kept: false,
-            audience: None,
+            returned: None,
+            life: Life::default(),
+            listed: Vec::new(),
+            forgotten: BTreeMap::new(),
         }
+    }
+
+    /// Takes a listing that was made after the change was committed. What was learned of the log before
+    /// says nothing of it.
+    pub fn list(&mut self, listing: Listing) {
+        if self.life != listing.life {
+            let known = self.listed.drain(..).map(|it| (it.report.instance, it));
+            self.forgotten.extend(known);
+        }
+        for instance in &listing.instances {
+            self.forgotten.remove(&instance.report.instance);
+        }
+        self.life = listing.life;
+        self.listed = listing.instances;
+        self.is_kept = false;
     }
 
     /// Whether an instance reports a position that only the log can place, or only the log can say whether
     /// nobody lags.
-    pub fn needs_log(&self, instances: &[Instance]) -> bool {
-        self.has_unplaced(instances) || self.laggards(instances).is_empty()
+    pub fn needs_log(&self) -> bool {
+        self.has_unplaced() || self.laggards().is_empty()
     }
 
-    fn has_unplaced(&self, instances: &[Instance]) -> bool {
+    fn has_unplaced(&self) -> bool {
         let goal = self.goal.position();
-        let positions = instances
-            .iter()
-            .filter_map(|instance| instance.report.applied);
+        let positions = self.listed.iter().filter_map(|it| it.report.applied);
         let mut candidates = positions
             .filter(|position| position.epoch == goal.epoch && position.revision > goal.revision);
         candidates.any(|position| !self.follows(position))
@@ -97,50 +133,53 @@ impl Waiter {
     /// registry no longer has the goal's revision: then nothing can follow from it.
     pub fn learn(&mut self, log: Option<&[Delta]>) {
         self.is_kept = log.is_some();
-        let revisions = log.into_iter().flatten();
-        self.followers = revisions.map(|delta| (delta.revision, delta.id)).collect();
+        let log = log.unwrap_or_default();
+        self.followers = log.iter().map(|delta| (delta.revision, delta.id)).collect();
+        self.returned = self.goal.first_return(log);
     }
 
-    /// Judges the instances, listed after the change was committed. What was learned of the log before counts
-    /// for this one listing.
-    pub fn outcome(&mut self, instances: &[Instance]) -> Outcome {
-        self.meet(instances);
-        let is_kept = std::mem::take(&mut self.is_kept);
-        let laggards = self.laggards(instances);
+    /// Judges the last listing by what was learned since.
+    pub fn outcome(&self) -> Outcome {
+        let laggards = self.laggards();
         if !laggards.is_empty() {
             return Outcome::Waiting(laggards);
         }
-        if is_kept {
-            return Outcome::Done;
+        if !self.is_kept {
+            let revision = self.goal.position().revision;
+            return Outcome::Unknown(format!(
+                "the registry's log does not hold revision {revision} any more: it may have lost its memory"
+            ));
         }
-        let revision = self.goal.position().revision;
-        Outcome::Unknown(format!(
-            "the registry's log does not hold revision {revision} any more: it may have lost its memory"
-        ))
+        match (&self.goal, self.returned) {
+            (Goal::Drained(_, key, _), Some(revision)) => Outcome::Unknown(format!(
+                "{key} was made active again by revision {revision}, so it does not drain"
+            )),
+            _ => Outcome::Done,
+        }
     }
 
-    /// Remembers who may have known what the goal took away.
-    fn meet(&mut self, instances: &[Instance]) {
-        let early = |instance: &&Instance| {
-            let first = self.audience.is_none();
-            first || instance.report.applied.is_some_and(|at| !self.follows(at))
-        };
-        let early: Vec<_> = balancers(instances)
-            .filter(early)
-            .map(|it| it.report.instance)
-            .collect();
-        self.audience.get_or_insert_default().extend(early);
-    }
-
-    fn laggards(&self, instances: &[Instance]) -> Vec<Laggard> {
-        let waited_for = |instance: &&Instance| {
+    fn laggards(&self) -> Vec<Laggard> {
+        let is_superseded = |instance: &Instance| {
             let lost = instance.age > LOST_AFTER;
-            !(lost && balancers(instances).any(|it| supersedes(it, instance)))
+            lost && self.is_superseded(instance)
         };
-        balancers(instances)
-            .filter(waited_for)
-            .filter_map(|instance| self.laggard(instance))
-            .collect()
+        let listed = balancers(&self.listed)
+            .filter(|instance| !is_superseded(instance))
+            .filter_map(|instance| self.laggard(instance));
+        let forgotten = balancers(self.forgotten.values())
+            .filter(|instance| !self.is_superseded(instance))
+            .map(unheard);
+        listed.chain(forgotten).collect()
+    }
+
+    /// Whether another has taken its place: it reports, and from the same address.
+    fn is_superseded(&self, gone: &Instance) -> bool {
+        let successor = |newer: &Instance| {
+            newer.report.instance != gone.report.instance
+                && newer.age <= LOST_AFTER
+                && newer.report.advertise == gone.report.advertise
+        };
+        !gone.report.advertise.is_empty() && balancers(&self.listed).any(successor)
     }
 
     /// What an instance once reported stays true when it falls silent, so age matters only after that.
@@ -199,31 +238,45 @@ impl Waiter {
                 load.in_flight
             )),
             Some(_) => None,
-            // It registered after the commit, so its first table was without the server.
-            None if self.is_late(report.instance) => None,
+            None if self.never_used(report) => None,
             None => Some(format!(
                 "does not say how many requests are in flight to {key}"
             )),
         }
     }
 
-    fn is_late(&self, instance: InstanceId) -> bool {
-        let audience = self.audience.as_ref();
-        audience.is_some_and(|audience| !audience.contains(&instance))
+    /// Whether the server was gone from every table that the balancer ever had.
+    fn never_used(&self, report: &Report) -> bool {
+        report.began.is_some_and(|began| self.follows(began))
     }
 }
 
-fn balancers(instances: &[Instance]) -> impl Iterator<Item = &Instance> {
-    let all = instances.iter();
-    all.filter(|instance| instance.report.role == Role::Balancer)
+/// Whether the entry makes this incarnation of the server active. One that cannot be read may do so.
+fn activates(entry: &Entry, key: &ServerKey, incarnation: Revision) -> bool {
+    if entry.collection != Collection::Servers || entry.key != key.to_string() {
+        return false;
+    }
+    let server = entry.value.as_ref().map(Stamped::<Server>::deserialize);
+    server.is_some_and(|server| {
+        server.map_or(true, |server| {
+            server.incarnation == incarnation && server.value.state == ServerState::Active
+        })
+    })
 }
 
-/// Whether `newer` has taken the place of a lost instance: it reports, and from the same address.
-fn supersedes(newer: &Instance, lost: &Instance) -> bool {
-    newer.report.instance != lost.report.instance
-        && newer.age <= LOST_AFTER
-        && !lost.report.advertise.is_empty()
-        && newer.report.advertise == lost.report.advertise
+fn unheard(instance: &Instance) -> Laggard {
+    Laggard {
+        instance: instance.report.instance,
+        advertise: instance.report.advertise.clone(),
+        reason: "has not reported to the registry since that was restarted or replaced".into(),
+    }
+}
+
+fn balancers<'a>(
+    instances: impl IntoIterator<Item = &'a Instance>,
+) -> impl Iterator<Item = &'a Instance> {
+    let all = instances.into_iter();
+    all.filter(|instance| instance.report.role == Role::Balancer)
 }
 
 fn describe(applied: Position, goal: Position) -> String {

@@ -299,6 +299,29 @@ fn a_new_epoch_does_not_end_a_hold_and_names_it_anew() {
 }
 
 #[test]
+fn a_snapshot_that_moves_on_dates_a_hold_anew_and_a_confirmation_of_it_counts_still() {
+    let mut bench = Bench::new(&[("web", 4)]);
+    bench.remove(source(), &["web/s0", "web/s1", "web/s2"]);
+    let began = bench.guard.holds()[0].position;
+    bench.snapshot(&[], |_| {});
+    let later = bench.guard.holds()[0].position;
+    assert_eq!((began.revision, later), (Revision(2), bench.truth.position));
+    bench.remove(source(), &[]);
+    assert_eq!(bench.guard.holds()[0].position, later, "the log tells why");
+    let ruling = Ruling {
+        epoch: later.epoch,
+        revision: later.revision,
+        decision: HoldDecision::Confirm,
+    };
+    let pool: PoolId = "web".parse().expect("a name");
+    bench.snapshot(&[], |next| {
+        next.holds.insert(pool, stamped(ruling));
+    });
+    assert_eq!(bench.guard.holds(), []);
+    assert_eq!(bench.servers("web"), 1);
+}
+
+#[test]
 fn what_was_held_before_a_restart_is_held_after_it() {
     let mut bench = Bench::new(&[("a", 3)]);
     bench.remove(source(), &["a/s0", "a/s1"]);

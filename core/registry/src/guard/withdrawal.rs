@@ -98,12 +98,18 @@ fn stays(
     {
         return false;
     }
+    let unseen = matches!(cause, Cause::Snapshot(_)) && truth.position != before.position;
     held.servers.retain(|key, since| {
         if since.epoch != truth.position.epoch || since.revision > truth.position.revision {
             // Another history: a ruling has to name what it can know.
             *since = truth.position;
         }
-        is_gone(truth, before, key) && !is_confirmed(truth, pool, *since)
+        let stays = is_gone(truth, before, key) && !is_confirmed(truth, pool, *since);
+        if unseen {
+            // A branch on which it was withdrawn anew, perhaps: whoever waits for that has to know.
+            *since = truth.position;
+        }
+        stays
     });
     held.of = held.of.min(count(before, pool));
     let share = share_of(pool, truth, before);

@@ -27,6 +27,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         region: String::new(),
         zone: String::new(),
         applied,
+        began: None,
         origin: Origin::Registry,
         leaving: [].into(),
         nacks: Vec::new(),

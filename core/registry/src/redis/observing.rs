@@ -1,6 +1,7 @@
 //! What the leader and those who wait look at: reports, registrations and their channels.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use tracing::warn;
 use super::Redis;
 use super::subscription::Subscription;
 use super::wire::{self, Stamped};
-use crate::{Observing, RegistryError, Stream};
+use crate::{Listing, Observing, RegistryError, Stream};
 
 /// A hash as bytes: other hands may have written what is not text.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -22,11 +23,20 @@ impl Observing for Redis {
     async fn instances(&self) -> Result<Vec<Instance>, RegistryError> {
         let reading = self.stamped("reading the instances", &self.keys.instances);
         let (reports, now) = reading.await?;
-        let instance = |(_, report): (InstanceId, Stamped<Report>)| Instance {
-            age: report.age(now),
-            report: report.value,
-        };
-        Ok(reports.into_iter().map(instance).collect())
+        Ok(instances(reports, now))
+    }
+
+    async fn listing(&self) -> Result<Listing, RegistryError> {
+        let hash = &self.keys.instances;
+        let mut commands = reading_of(hash);
+        commands.cmd("INFO").arg("server");
+        commands.cmd("INFO").arg("replication");
+        let answer = self.link.ask("listing the instances", &commands).await?;
+        let (time, fields, server, replication): (_, _, String, String) = answer;
+        Ok(Listing {
+            life: wire::life(&server, &replication),
+            instances: instances(read(hash, fields), wire::time(time)),
+        })
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError> {
@@ -57,26 +67,48 @@ impl Redis {
         hash: &str,
     ) -> Result<(BTreeMap<K, Stamped<T>>, Duration), RegistryError>
     where
-        K: Ord + std::str::FromStr,
+        K: Ord + FromStr,
         T: DeserializeOwned,
     {
-        let mut commands = Pipeline::new();
-        commands.atomic().cmd("TIME");
-        commands.hgetall(hash);
-        let (time, fields): ((u64, u32), Fields) = self.link.ask(operation, &commands).await?;
-        let read = |(field, value): (Vec<u8>, Vec<u8>)| {
-            let field = String::from_utf8_lossy(&field);
-            let Ok(key) = field.parse() else {
-                warn!(hash, %field, "not a name that this hash can hold");
-                return None;
-            };
-            let value = wire::json(&value)
-                .inspect_err(|reason| warn!(hash, %field, "holds nonsense: {reason}"));
-            Some((key, value.ok()?))
-        };
-        let elements = fields.into_iter().filter_map(read).collect();
-        Ok((elements, wire::time(time)))
+        let commands = reading_of(hash);
+        let (time, fields) = self.link.ask(operation, &commands).await?;
+        Ok((read(hash, fields), wire::time(time)))
     }
+}
+
+/// Reads the time and the hash as of one moment.
+fn reading_of(hash: &str) -> Pipeline {
+    let mut commands = Pipeline::new();
+    commands.atomic().cmd("TIME");
+    commands.hgetall(hash);
+    commands
+}
+
+/// The hash's elements, without those that are nonsense.
+fn read<K, T>(hash: &str, fields: Fields) -> BTreeMap<K, Stamped<T>>
+where
+    K: Ord + FromStr,
+    T: DeserializeOwned,
+{
+    let element = |(field, value): (Vec<u8>, Vec<u8>)| {
+        let field = String::from_utf8_lossy(&field);
+        let Ok(key) = field.parse() else {
+            warn!(hash, %field, "not a name that this hash can hold");
+            return None;
+        };
+        let value = wire::json(&value)
+            .inspect_err(|reason| warn!(hash, %field, "holds nonsense: {reason}"));
+        Some((key, value.ok()?))
+    };
+    fields.into_iter().filter_map(element).collect()
+}
+
+fn instances(reports: BTreeMap<InstanceId, Stamped<Report>>, now: Duration) -> Vec<Instance> {
+    let instance = |report: Stamped<Report>| Instance {
+        age: report.age(now),
+        report: report.value,
+    };
+    reports.into_values().map(instance).collect()
 }
 
 fn instance_id(payload: &[u8]) -> Result<InstanceId, String> {

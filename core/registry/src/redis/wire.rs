@@ -10,7 +10,19 @@ use model::{Author, Collection, Delta, Entry, Position, Revision, Term};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Announcement, Digest, Head, HistoryEntry};
+use crate::{Announcement, Digest, Head, HistoryEntry, Life};
+
+/// Which process answers, and since which promotion or restart it writes a history of its own: from two sections of INFO.
+pub(super) fn life(server: &str, replication: &str) -> Life {
+    let of = |section: &'_ str, name| {
+        let mut lines = section.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().to_owned()
+    };
+    let process = of(server, "run_id");
+    let history = of(replication, "master_replid");
+    Life(format!("{process}:{history}"))
+}
 
 /// Reads the head's hash. Nothing where it is empty.
 pub(super) fn head(fields: &HashMap<String, String>) -> Result<Option<Head>, String> {

@@ -53,12 +53,12 @@ async fn look(
     if reports.is_none() {
         *reports = Some(registry.reports().await?);
     }
-    let instances = registry.instances().await?;
-    if waiter.needs_log(&instances) {
+    waiter.list(registry.listing().await?);
+    if waiter.needs_log() {
         let log = registry.log_after(waiter.goal.position()).await?;
         waiter.learn(log.as_deref());
     }
-    Ok(waiter.outcome(&instances))
+    Ok(waiter.outcome())
 }
 
 /// Ends with the next report, and takes those that are already there along. Where the stream ends, only

@@ -37,6 +37,7 @@ fn balancer(number: u128, applied: Option<Position>) -> Instance {
         region: String::new(),
         zone: String::new(),
         applied,
+        began: None,
         origin: Origin::Registry,
         leaving: BTreeMap::new(),
         nacks: Vec::new(),
@@ -87,8 +88,21 @@ fn applied(instances: &[Instance]) -> Outcome {
 
 /// The outcome where the goal is the log's last revision.
 fn judged(waiter: &mut Waiter, instances: &[Instance]) -> Outcome {
-    waiter.learn(Some(&[]));
-    waiter.outcome(instances)
+    judged_with(waiter, instances, &[])
+}
+
+fn judged_with(waiter: &mut Waiter, instances: &[Instance], log: &[Delta]) -> Outcome {
+    waiter.list(listing(1, instances));
+    waiter.learn(Some(log));
+    waiter.outcome()
+}
+
+/// What this life of the registry lists.
+fn listing(life: u32, instances: &[Instance]) -> Listing {
+    Listing {
+        life: Life(life.to_string()),
+        instances: instances.to_vec(),
+    }
 }
 
 fn drained(instances: &[Instance]) -> Outcome {
@@ -132,22 +146,24 @@ fn who_is_behind_or_has_nothing_is_named_with_the_reason() {
 #[test]
 fn a_larger_number_counts_only_where_the_log_places_it_after_the_goal() {
     let mut waiter = Waiter::new(Goal::Applied(position(5)));
-    let fleet = [balancer(1, Some(position(6)))];
-    assert!(waiter.needs_log(&fleet));
-    assert_ne!(waiter.outcome(&fleet), Outcome::Done);
+    waiter.list(listing(1, &[balancer(1, Some(position(6)))]));
+    assert!(waiter.needs_log());
+    assert_ne!(waiter.outcome(), Outcome::Done);
     waiter.learn(Some(&[delta(position(6))]));
-    assert_eq!(waiter.outcome(&fleet), Outcome::Done);
-    let forked = [balancer(1, Some(branch(6, 1)))];
-    assert_ne!(waiter.outcome(&forked), Outcome::Done, "it lacks the goal");
+    assert_eq!(waiter.outcome(), Outcome::Done);
+    waiter.list(listing(1, &[balancer(1, Some(branch(6, 1)))]));
+    waiter.learn(Some(&[delta(position(6))]));
+    assert_ne!(waiter.outcome(), Outcome::Done, "it lacks the goal");
 }
 
 #[test]
 fn a_wait_whose_goal_the_log_lost_is_not_done_whoever_is_listed() {
     let mut waiter = Waiter::new(Goal::Applied(position(5)));
     for fleet in [Vec::new(), vec![balancer(1, Some(position(5)))]] {
-        assert!(waiter.needs_log(&fleet));
+        waiter.list(listing(1, &fleet));
+        assert!(waiter.needs_log());
         waiter.learn(None);
-        let outcome = waiter.outcome(&fleet);
+        let outcome = waiter.outcome();
         assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
     }
 }
@@ -159,14 +175,37 @@ fn a_log_that_was_read_before_the_listing_says_nothing_of_it() {
         judged(&mut waiter, &[balancer(1, Some(position(4)))]),
         Outcome::Done
     );
-    assert!(waiter.needs_log(&[]));
-    assert!(matches!(waiter.outcome(&[]), Outcome::Unknown(_)));
+    waiter.list(listing(1, &[]));
+    assert!(waiter.needs_log());
+    assert!(matches!(waiter.outcome(), Outcome::Unknown(_)));
 }
 
 #[test]
 fn the_log_is_not_read_while_somebody_lags_for_sure() {
-    let waiter = Waiter::new(Goal::Applied(position(5)));
-    assert!(!waiter.needs_log(&[balancer(1, Some(position(4)))]));
+    let mut waiter = Waiter::new(Goal::Applied(position(5)));
+    waiter.list(listing(1, &[balancer(1, Some(position(4)))]));
+    assert!(!waiter.needs_log());
+}
+
+#[test]
+fn whom_a_failover_made_the_registry_forget_is_waited_for_until_it_reports_again() {
+    let mut waiter = Waiter::new(Goal::Applied(position(5)));
+    let behind = balancer(1, Some(position(4)));
+    let done = balancer(1, Some(position(5)));
+    let mut outcome = |life, instances: &[Instance]| {
+        waiter.list(listing(life, instances));
+        waiter.learn(Some(&[]));
+        waiter.outcome()
+    };
+    assert_ne!(outcome(1, &[behind]), Outcome::Done);
+    let named = laggards(outcome(2, &[]));
+    let reason = "has not reported to the registry since that was restarted or replaced";
+    assert_eq!(named, [(id(1), reason.into())]);
+    let mut successor = balancer(2, Some(position(5)));
+    successor.report.advertise = done.report.advertise.clone();
+    assert_eq!(outcome(2, &[successor]), Outcome::Done);
+    assert_eq!(outcome(2, &[done]), Outcome::Done);
+    assert_eq!(outcome(2, &[]), Outcome::Done, "it deregistered");
 }
 
 #[test]
@@ -254,24 +293,54 @@ fn drained_is_applied_and_zero_in_the_same_report_and_absent_is_not_zero() {
     assert_ne!(drained(&[at(5)]), Outcome::Done);
 }
 
+/// A balancer whose first table was the one at `began`.
+fn fresh(began: Position, applied: Position) -> Instance {
+    let mut instance = balancer(1, Some(applied));
+    instance.report.began = Some(began);
+    instance
+}
+
 #[test]
-fn a_balancer_that_came_after_the_commit_has_nothing_to_drain_unless_it_says_so() {
-    let goal = Goal::Drained(position(5), key(), Revision(2));
-    let mut waiter = Waiter::new(goal);
-    let old = loaded(balancer(1, Some(position(5))), 2, 1);
-    assert_ne!(
-        judged(&mut waiter, std::slice::from_ref(&old)),
-        Outcome::Done
-    );
-    let old = loaded(old, 2, 0);
-    let new = balancer(2, Some(position(5)));
-    let busy = loaded(new.clone(), 2, 1);
-    assert_ne!(judged(&mut waiter, &[old.clone(), busy]), Outcome::Done);
-    assert_ne!(
-        judged(&mut waiter, &[old.clone(), balancer(2, None)]),
-        Outcome::Done
-    );
-    assert_eq!(judged(&mut waiter, &[old, new]), Outcome::Done);
+fn a_balancer_that_began_after_the_goal_has_nothing_to_drain_unless_it_says_so() {
+    let new = fresh(position(5), position(5));
+    assert_eq!(drained(std::slice::from_ref(&new)), Outcome::Done);
+    assert_ne!(drained(&[loaded(new, 2, 1)]), Outcome::Done);
+    let old = fresh(position(4), position(5));
+    assert_ne!(drained(&[old]), Outcome::Done);
+    let elsewhere = fresh(branch(6, 1), position(5));
+    assert_ne!(drained(&[elsewhere]), Outcome::Done);
+}
+
+#[test]
+fn a_server_that_was_made_active_again_does_not_drain() {
+    let written = |revision, state| {
+        let address = "10.0.0.1:80".parse().expect("an address");
+        let mut server = Server::new(key().pool, key().server, address);
+        server.state = state;
+        let stamped = Stamped::new(Revision(2), server);
+        Delta {
+            entries: vec![Entry {
+                collection: Collection::Servers,
+                key: key().to_string(),
+                value: Some(serde_json::to_value(stamped).expect("JSON")),
+            }],
+            ..delta(position(revision))
+        }
+    };
+    let outcome = |incarnation, log: &[Delta]| {
+        let goal = Goal::Drained(position(5), key(), Revision(incarnation));
+        let fleet = [loaded(balancer(1, Some(position(5))), incarnation, 0)];
+        judged_with(&mut Waiter::new(goal), &fleet, log)
+    };
+    let disabled = written(6, ServerState::Disabled);
+    let active = written(7, ServerState::Active);
+    assert_eq!(outcome(2, std::slice::from_ref(&disabled)), Outcome::Done);
+    let undone = outcome(2, &[disabled, active.clone()]);
+    let Outcome::Unknown(reason) = undone else {
+        panic!("{undone:?}");
+    };
+    assert!(reason.contains("active again by revision 7"), "{reason}");
+    assert_eq!(outcome(1, &[active]), Outcome::Done, "it is another one");
 }
 
 /// A registry with one balancer, and the position of a change.
@@ -355,7 +424,7 @@ async fn a_registry_that_is_silent_until_the_deadline_is_said_not_to_have_answer
 #[tokio::test(start_paused = true)]
 async fn a_report_of_a_later_revision_fulfils_a_wait_too() {
     let (registry, goal) = registry().await;
-    let server = model::Server::new(
+    let server = Server::new(
         model::PoolId::standard(),
         "s1".parse().expect("an id"),
         "10.0.0.1:80".parse().expect("an address"),

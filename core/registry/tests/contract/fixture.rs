@@ -171,6 +171,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         region: String::new(),
         zone: String::new(),
         applied: None,
+        began: None,
         origin: Origin::Nothing,
         leaving: [].into(),
         nacks: Vec::new(),

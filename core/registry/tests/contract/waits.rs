@@ -34,6 +34,36 @@ async fn a_wait_is_not_done_because_redis_has_lost_its_memory() {
 }
 
 #[tokio::test]
+async fn a_listing_names_the_life_that_remembers_it() {
+    let mut redis = RedisServer::start();
+    let registry = connect(&redis.url());
+    let known = report(InstanceId::random());
+    registry.report(&known, true).await.expect("a report");
+    let first = registry.listing().await.expect("a listing");
+    assert_eq!(first.instances.len(), 1);
+    let again = registry.listing().await.expect("a listing");
+    assert_eq!(first.life, again.life);
+    redis.restart_empty();
+    let listing = async || loop {
+        if let Ok(listing) = registry.listing().await {
+            break listing;
+        }
+    };
+    let other = timeout(DEADLINE, listing())
+        .await
+        .expect("it answers again");
+    assert_eq!(other.instances, []);
+    assert_ne!(first.life, other.life);
+    // As a failover does to the replica that it promotes.
+    redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    redis.command(&["REPLICAOF", "NO", "ONE"]);
+    let promoted = timeout(DEADLINE, listing())
+        .await
+        .expect("it answers again");
+    assert_ne!(other.life, promoted.life);
+}
+
+#[tokio::test]
 async fn a_log_with_nonsense_in_it_is_no_log() {
     let redis = RedisServer::start();
     let registry = connect(&redis.url());

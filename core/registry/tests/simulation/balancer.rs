@@ -17,8 +17,10 @@ pub(crate) struct Balancer {
     /// Every position that this life ever worked with.
     pub(crate) positions: Vec<Position>,
     pub(crate) swapping: bool,
-    mute: bool,
+    pub(crate) mute: bool,
     from_disk: bool,
+    /// Where its first table stood, if that was the registry's own.
+    pub(crate) began: Option<Position>,
     pub(crate) in_flight: BTreeMap<Load, u64>,
     /// Every server that this life ever had in its table, with its last incarnation.
     known: BTreeMap<ServerKey, Revision>,
@@ -31,11 +33,6 @@ impl Balancer {
             from_disk,
             ..Self::default()
         };
-    }
-
-    /// Whether it may leave out what it knows. One that began with an old table must not.
-    pub(crate) fn is_mute(&self) -> bool {
-        self.mute && !self.from_disk
     }
 
     /// One that at times cannot say how busy it is.
@@ -88,7 +85,9 @@ impl World {
 
     /// Every worker lets go of older tables.
     pub(crate) fn swap(&mut self, at: Address) {
-        let table = self.nodes[at.node].follower.in_force().cloned();
+        let follower = &self.nodes[at.node].follower;
+        let table = follower.in_force().cloned();
+        let is_whole = follower.holds().is_empty();
         let Some(balancer) = self.balancer(at) else {
             return;
         };
@@ -96,6 +95,9 @@ impl World {
         let Some(table) = table else { return };
         for (key, server) in &table.servers {
             balancer.known.insert(key.clone(), server.incarnation);
+        }
+        if balancer.positions.is_empty() && is_whole && !balancer.from_disk {
+            balancer.began = Some(table.position);
         }
         let moved = balancer.applied() != Some(table.position);
         if moved {

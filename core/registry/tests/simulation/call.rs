@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{Delta, Instance, Position, Report, RevisionId, Snapshot};
+use model::{Delta, Position, Report, RevisionId, Snapshot};
 use registry::follower::{Input, Request};
-use registry::{Announcement, Commit, CommitError, Committed, Head, LeaseRequest};
+use registry::{Announcement, Commit, CommitError, Committed, Head, LeaseRequest, Listing};
 
 /// One life of one node: what was meant for an earlier one is not for this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(crate) enum Answer {
     Lease(Option<Option<Head>>),
     Commit(RevisionId, Option<Result<Committed, CommitError>>),
     Report(bool),
-    Instances(Option<Vec<Instance>>),
+    Instances(Option<Listing>),
     Log(Option<Option<Vec<Delta>>>),
     Fork(Option<Option<(Head, Vec<Delta>)>>),
     Seed,

@@ -64,6 +64,18 @@ impl Ledger {
         false
     }
 
+    /// The states after `earlier` up to `later`, the last first.
+    pub(crate) fn between(
+        &self,
+        later: Position,
+        earlier: Position,
+    ) -> impl Iterator<Item = &Snapshot> {
+        let before = |position: &Position| self.revisions[position].before;
+        let path = std::iter::successors(Some(later), before);
+        path.take_while(move |position| *position != earlier)
+            .map(|position| self.state(position))
+    }
+
     /// The state at a revision.
     pub(crate) fn state(&self, position: Position) -> &Snapshot {
         &self.revisions[&position].state

@@ -275,15 +275,20 @@ impl World {
     }
 
     pub(crate) fn send_report(&mut self, to: Address) {
-        // Who a failover forgot counts as one that came later, and must say all that it knows.
-        let silent = self.redis.lost_at.is_none() && self.chance(0.3);
+        let silent = self.chance(0.3);
         let node = &self.nodes[to.node];
-        let (role, applied, leaving) = match &node.part {
-            Part::Balancer(own) if silent && own.is_mute() => {
-                (Role::Balancer, own.applied(), [].into())
+        let (role, applied, began, leaving) = match &node.part {
+            Part::Balancer(own) => {
+                let leaving = match silent && own.mute {
+                    true => [].into(),
+                    false => own.leaving(),
+                };
+                (Role::Balancer, own.applied(), own.began, leaving)
             }
-            Part::Balancer(own) => (Role::Balancer, own.applied(), own.leaving()),
-            Part::Orchestrator(_) => (Role::Orchestrator, node.follower.position(), [].into()),
+            Part::Orchestrator(_) => {
+                let position = node.follower.position();
+                (Role::Orchestrator, position, None, [].into())
+            }
         };
         let report = Report {
             instance: instance_of(to),
@@ -292,6 +297,7 @@ impl World {
             region: String::new(),
             zone: String::new(),
             applied,
+            began,
             origin: node.follower.origin(),
             leaving,
             nacks: Vec::new(),

@@ -1,12 +1,13 @@
 //! A simulated operator or source: one change, made until it is answered, and perhaps a wait for its effect.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{
-    Author, Change, Instance, InstanceId, Position, Revision, RevisionId, Server, ServerKey,
-    ServerState,
+    Author, Change, Delta, InstanceId, Position, Revision, RevisionId, Server, ServerKey,
+    ServerState, Snapshot,
 };
-use registry::{Commit, CommitError, Committed, Goal, Outcome, Waiter};
+use registry::{Commit, CommitError, Committed, Goal, Listing, Outcome, Waiter};
 
 use crate::call::{Address, Answer, Caller, Event, Question};
 use crate::node::{Part, instance_of};
@@ -25,9 +26,10 @@ pub(crate) struct Operation {
     leaving: Option<(ServerKey, Revision)>,
     goal: Option<Goal>,
     waiter: Option<Waiter>,
-    instances: Vec<Instance>,
-    /// Whom the registry knew when the change was answered. It may lose its memory after that.
-    known: Vec<InstanceId>,
+    /// Whom the wait is about: those that the registry knew when it committed the goal, and all that it listed since.
+    known: BTreeSet<InstanceId>,
+    /// How far the log went that the answer rests on.
+    learned: Option<Position>,
     deadline: Duration,
     over: bool,
 }
@@ -124,6 +126,8 @@ impl World {
                 };
                 let waiter = own.waiter.as_mut().expect("it waits");
                 waiter.learn(log.as_deref());
+                let last = log.iter().flatten().last();
+                own.learned = last.map(Delta::position);
                 self.judge(index);
             }
             _ => unreachable!("an operation asks for nothing else"),
@@ -145,9 +149,9 @@ impl World {
                 let wait = self.chance(0.7);
                 let drained = self.chance(0.6);
                 let now = self.now;
-                let known = self.redis.store.instances(now).into_iter();
+                let known = self.redis.known_at(committed.position);
                 let own = &mut self.operations[index];
-                own.known = known.map(|it| it.report.instance).collect();
+                own.known.extend(known);
                 if !wait {
                     own.over = true;
                     return;
@@ -179,16 +183,17 @@ impl World {
         self.after(pause, Event::Look(index));
     }
 
-    fn operation_listed(&mut self, index: usize, instances: Option<Vec<Instance>>) {
+    fn operation_listed(&mut self, index: usize, listing: Option<Listing>) {
         let own = &mut self.operations[index];
-        let Some(instances) = instances else {
+        let Some(listing) = listing else {
             return self.look_later(index);
         };
-        own.instances = instances;
-        let waiter = own.waiter.as_ref().expect("it waits");
-        if waiter.needs_log(&own.instances) {
-            let (Goal::Applied(position) | Goal::Drained(position, ..)) =
-                own.goal.clone().expect("it waits");
+        let listed = listing.instances.iter();
+        own.known.extend(listed.map(|it| it.report.instance));
+        let waiter = own.waiter.as_mut().expect("it waits");
+        waiter.list(listing);
+        if waiter.needs_log() {
+            let position = own.goal.as_ref().expect("it waits").position();
             self.send(Caller::Operation(index), Question::Log(position));
         } else {
             self.judge(index);
@@ -198,12 +203,11 @@ impl World {
     fn judge(&mut self, index: usize) {
         let own = &mut self.operations[index];
         let waiter = own.waiter.as_mut().expect("it waits");
-        if waiter.outcome(&own.instances) != Outcome::Done {
+        if waiter.outcome() != Outcome::Done {
             return self.look_later(index);
         }
         own.over = true;
-        let listed = own.instances.iter().map(|it| it.report.instance);
-        let bound: Vec<_> = listed.chain(own.known.iter().copied()).collect();
+        let bound = std::mem::take(&mut own.known);
         let goal = own.goal.clone().expect("it waits");
         for node in 0..self.nodes.len() {
             let address = self.address(node);
@@ -218,8 +222,8 @@ impl World {
         let Part::Balancer(balancer) = &self.nodes[at.node].part else {
             return;
         };
-        let (Goal::Applied(position) | Goal::Drained(position, ..)) = goal;
-        let follows = |own: &Position| self.ledger.follows(*own, *position);
+        let position = goal.position();
+        let follows = |own: &Position| self.ledger.follows(*own, position);
         assert!(
             balancer.positions.iter().any(follows),
             "a wait for {position} was answered before {at:?} had it: {:?}",
@@ -229,11 +233,19 @@ impl World {
             // It has followed the registry into another history since, and is bound by that one.
             return;
         };
-        let Some((key, incarnation)) = &self.operations[index].leaving else {
+        let operation = &self.operations[index];
+        let Some((key, incarnation)) = &operation.leaving else {
             return;
         };
-        let server = self.ledger.state(own).servers.get(key);
-        if server.is_some_and(|server| server.value.state == ServerState::Active) {
+        let since = match goal {
+            Goal::Applied(_) => position,
+            Goal::Drained(..) => operation.learned.unwrap_or(position),
+        };
+        let is_active = |state: &Snapshot| {
+            let server = state.servers.get(key);
+            server.is_some_and(|server| server.value.state == ServerState::Active)
+        };
+        if self.ledger.between(own, since).any(is_active) {
             // Somebody has brought it back since.
             return;
         }

@@ -111,7 +111,7 @@ impl World {
     pub(crate) fn orchestrator_answered(&mut self, at: Address, answer: Answer) {
         match answer {
             Answer::Lease(head) => self.leased(at, head.as_ref().map(Option::as_ref)),
-            Answer::Instances(instances) => self.listed(at, instances),
+            Answer::Instances(listing) => self.listed(at, listing.map(|it| it.instances)),
             Answer::Fork(fork) => self.fork_read(at, fork.flatten()),
             Answer::Commit(id, result) => self.leader_wrote(at, id, result),
             _ => unreachable!("an orchestrator asks for nothing else"),

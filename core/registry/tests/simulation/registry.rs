@@ -1,11 +1,12 @@
 //! The simulated Redis: one store, what a replica has of it, and who is subscribed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Author, Delta, Epoch, InstanceId, Term};
+use model::{Author, Delta, Epoch, InstanceId, Position, Term};
 use registry::follower::{Input, Request};
-use registry::{Announcement, Head, LEASE, LeaseRequest, Store};
+use registry::{Announcement, Head, LEASE, LeaseRequest, Life, Listing, Store};
 
 use crate::call::{Address, Answer, Call, Caller, Question};
 use crate::ledger::Ledger;
@@ -22,6 +23,8 @@ pub(crate) struct Redis {
     next_connection: u64,
     /// Who took the lease last, kept apart from the store.
     leader: Option<(Epoch, InstanceId, Term)>,
+    /// Who was registered when each revision was written last.
+    known: HashMap<Position, Vec<InstanceId>>,
     /// When the registry last lost something.
     pub(crate) lost_at: Option<Duration>,
 }
@@ -52,6 +55,7 @@ impl Redis {
             subscriptions: Vec::new(),
             next_connection: 0,
             leader: None,
+            known: HashMap::new(),
             lost_at: None,
         }
     }
@@ -106,6 +110,7 @@ impl Redis {
                 if let Ok((_, Some(delta))) = &result {
                     self.check_leader(&commit.author, delta);
                     ledger.committed(delta);
+                    self.remember(delta.position(), now);
                     announcement = Some(Announcement::Delta(delta.clone()));
                     wrote = true;
                 }
@@ -116,7 +121,10 @@ impl Redis {
                 wrote = true;
                 Answer::Report(true)
             }
-            Question::Instances => Answer::Instances(Some(self.store.instances(now))),
+            Question::Instances => Answer::Instances(Some(Listing {
+                life: Life(self.life.to_string()),
+                instances: self.store.instances(now),
+            })),
             Question::Log(after) => Answer::Log(Some(self.store.log_after(*after))),
             Question::Fork(after) => {
                 let head = self.store.head().cloned();
@@ -125,6 +133,7 @@ impl Redis {
             Question::Seed(snapshot) => {
                 if let Some(delta) = self.store.seed(snapshot) {
                     ledger.seeded(snapshot);
+                    self.remember(snapshot.position, now);
                     self.leader = None;
                     announcement = Some(Announcement::Delta(delta));
                     wrote = true;
@@ -138,6 +147,18 @@ impl Redis {
             announcement,
             wrote,
         }
+    }
+
+    fn remember(&mut self, position: Position, now: Duration) {
+        let instances = self.store.instances(now).into_iter();
+        let known = instances.map(|it| it.report.instance).collect();
+        self.known.insert(position, known);
+    }
+
+    /// Who was registered when the revision was committed. A registry that still holds it holds them too,
+    /// whatever a failover lost: writes are replicated in their order.
+    pub(crate) fn known_at(&self, position: Position) -> Vec<InstanceId> {
+        self.known.get(&position).cloned().unwrap_or_default()
     }
 
     fn subscribe(&mut self, call: &Call, now: Duration) -> Answer {
