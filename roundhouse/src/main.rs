@@ -1,6 +1,7 @@
 //! The one binary: each role as a subcommand, the whole fleet in one process, and the operators' commands.
 
 mod cli;
+mod restore;
 mod up;
 
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     AdminApi(admin_api::Args),
     /// Run a server to balance, which fails on demand.
     DemoServer(demo_servers::Args),
+    /// Give a registry that has lost its memory the copy that a state file holds.
+    RestoreFrom(restore::Args),
     #[command(flatten)]
     Operator(cli::Command),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Orchestrator(args) => orchestrator::run(args, &log),
         Command::AdminApi(args) => admin_api::run(args, &log),
         Command::DemoServer(args) => demo_servers::run(args, &log),
+        Command::RestoreFrom(args) => restore::run(&args),
         Command::Operator(command) => cli::run(command),
     }
 }

@@ -18,6 +18,13 @@ pub struct Options {
     pub fleet: FleetName,
 }
 
+impl Options {
+    /// Whether the registry is one within this process alone.
+    pub fn is_memory(&self) -> bool {
+        self.registry.as_str() == "memory"
+    }
+}
+
 /// A registry's address as it was given. It may hold a password, so it is never shown whole, not even where
 /// it is wrong: `open` checks it, and says what is wrong without repeating it.
 #[derive(Clone, PartialEq, Eq)]

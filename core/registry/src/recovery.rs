@@ -92,6 +92,22 @@ fn rank(position: &Position) -> (Revision, Epoch, RevisionId) {
     (position.revision, position.epoch, position.id)
 }
 
+/// What an operator gives back to a registry without memory: this copy as the first revision of a new epoch,
+/// numbered beyond all that the instances report, so that none outranks it later.
+pub fn restored(
+    copy: &Snapshot,
+    instances: &[Instance],
+    (epoch, id): (Epoch, RevisionId),
+) -> Snapshot {
+    let mut snapshot = renew(copy, epoch, id);
+    let reported = instances.iter().filter_map(|it| it.report.applied);
+    if let Some(furthest) = reported.map(|position| position.revision).max() {
+        let revision = &mut snapshot.position.revision;
+        *revision = furthest.next().max(*revision);
+    }
+    snapshot
+}
+
 /// The same state as the first revision of a new epoch, every stamp kept.
 fn renew(own: &Snapshot, epoch: Epoch, id: RevisionId) -> Snapshot {
     let mut snapshot = own.clone();

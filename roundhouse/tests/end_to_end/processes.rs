@@ -5,7 +5,7 @@ use std::path::Path;
 use hyper::StatusCode;
 use registry::testing::RedisServer;
 
-use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address};
+use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address, run};
 
 /// A process, with the addresses from the line that it prints when it has started.
 struct Role {
@@ -237,6 +237,52 @@ async fn a_redis_that_comes_back_empty_is_seeded_anew_and_no_request_fails() {
         );
         let answer = http.send(hyper::Method::PUT, &url, &added).await;
         answer.is_ok_and(|answer| matches!(answer.status, StatusCode::OK | StatusCode::CREATED))
+    })
+    .await;
+    fleet.serves(&http, 2).await;
+    load.stop_without_failures().await;
+}
+
+#[tokio::test]
+async fn a_memory_that_no_orchestrator_holds_is_restored_by_an_operator() {
+    let mut fleet = Fleet::start().await;
+    let http = Http::new();
+    let before = fleet.status(&http).await["epoch"].clone();
+    let url = fleet.redis.url();
+    let file = fleet.state.path().join("balancer-1/balancer.json");
+    eventually("the balancer has saved its state", || async {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.matches("incarnation").count() >= 3)
+    })
+    .await;
+    let file = file.to_str().expect("a path in text");
+    let restore = || run(&["restore-from", file, "--registry", &url]);
+    let (code, _, error) = restore();
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "roundhouse: the registry holds a fleet: nothing was restored\n")
+    );
+    fleet.orchestrator.process.signal("KILL");
+    fleet.orchestrator.process.ended();
+    let load = Load::start(&fleet.urls(), 4);
+    fleet.redis.restart_empty();
+    // It has nothing on disk.
+    let orchestrator = Role::start("orchestrator", &url, &[]);
+    eventually("the lost memory is alarmed", || async {
+        orchestrator
+            .process
+            .errors()
+            .contains("an operator has to restore it")
+    })
+    .await;
+    let (code, output, error) = restore();
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(
+        output.starts_with("restored: pools 1, servers 2,"),
+        "{output}"
+    );
+    eventually("the fleet has a new epoch", || async {
+        let now = fleet.status(&http).await["epoch"].clone();
+        now.is_string() && now != before
     })
     .await;
     fleet.serves(&http, 2).await;

@@ -96,6 +96,19 @@ fn a_holder_of_the_furthest_position_continues_under_a_new_epoch() {
 }
 
 #[test]
+fn what_an_operator_restores_outranks_all_that_the_instances_hold() {
+    let copy = Snapshot::empty(position(6));
+    let others = [
+        instance(Role::Balancer, Some(position(9))),
+        instance(Role::Balancer, None),
+    ];
+    let ids = (Epoch::random(), RevisionId::random());
+    let after = |instances| restored(&copy, instances, ids).position.revision;
+    assert_eq!((after(&others), after(&[])), (Revision(10), Revision(7)));
+    assert_eq!(restored(&copy, &others, ids).position.epoch, ids.0);
+}
+
+#[test]
 fn who_has_seen_less_leaves_it_to_who_has_seen_more() {
     let own = Snapshot::empty(position(6));
     let others = [instance(Role::Orchestrator, Some(position(7)))];
