@@ -99,6 +99,7 @@ impl App {
         match self.registry.commit(question).await {
             Ok(committed) => Ok(Outcome::Earlier(committed)),
             Err(CommitError::Registry(error)) => Err(error.into()),
+            Err(CommitError::KeyReused) => Err(Problem::KeyReused),
             Err(_) => Err(problem),
         }
     }
@@ -107,6 +108,7 @@ impl App {
 fn refusal(error: CommitError) -> Problem {
     match error {
         CommitError::Invalid { key, rule } => Problem::field(key, rule),
+        CommitError::KeyReused => Problem::KeyReused,
         CommitError::Uninitialised => Problem::Uninitialised,
         CommitError::Registry(
             error @ (RegistryError::Unreachable { .. } | RegistryError::Unanswered { .. }),

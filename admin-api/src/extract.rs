@@ -5,6 +5,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method};
 use model::{Author, Change, InvalidName, PoolId, ServerKey, Snapshot};
 use registry::Commit;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::etag::Conditions;
 use crate::problem::Problem;
@@ -31,6 +33,8 @@ pub(crate) struct Intent {
     /// For the history: the method and the path.
     pub(crate) reason: String,
     pub(crate) idempotency_key: Option<String>,
+    /// What stands for the body, where there is one: the key goes with no other.
+    pub(crate) fingerprint: String,
     pub(crate) conditions: Conditions,
     pub(crate) wait: Option<Wait>,
 }
@@ -101,8 +105,9 @@ impl<S: Sync> FromRequestParts<S> for Intent {
         let idempotency_key = idempotency_key(&parts.headers)?;
         Ok(Self {
             author: author.expect("whoever passed the door has a name"),
-            // A key speaks of the request that it was sent with, and of no other.
+            // A key speaks of the method and the path that it was sent with, and of no others.
             idempotency_key: idempotency_key.map(|key| format!("{reason} {key}")),
+            fingerprint: String::new(),
             reason,
             conditions: Conditions::parse(&parts.headers)?,
             wait: Wait::parse(&parameters)?,
@@ -111,6 +116,20 @@ impl<S: Sync> FromRequestParts<S> for Intent {
 }
 
 impl Intent {
+    /// The same, of a request with this body: the same fields and values, in whatever order.
+    pub(crate) fn saying(self, sent: &Map<String, Value>) -> Self {
+        let body = serde_json::to_vec(sent).expect("what was read as JSON can be written as JSON");
+        let digest = Sha256::digest(body);
+        let (half, _) = digest
+            .split_first_chunk()
+            .expect("32 bytes are more than 16");
+        let fingerprint = format!("{:032x}", u128::from_be_bytes(*half));
+        Self {
+            fingerprint,
+            ..self
+        }
+    }
+
     /// A commit of these changes to the state that they were decided on.
     pub(crate) fn commit(&self, changes: Vec<Change>, seen: &Snapshot) -> Commit {
         Commit {
@@ -118,6 +137,7 @@ impl Intent {
             expected: Some(seen.desired),
             reason: self.reason.clone(),
             idempotency_key: self.idempotency_key.clone(),
+            fingerprint: self.fingerprint.clone(),
             ..Commit::new(self.author.clone(), changes)
         }
     }

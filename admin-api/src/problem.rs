@@ -21,6 +21,10 @@ const ACCEPTED_TYPES: HeaderValue =
 pub(crate) enum Problem {
     #[error("the {name} header {rule}")]
     Header { name: &'static str, rule: String },
+    #[error(
+        "the Idempotency-Key header is that of an earlier request with another body: a new request needs a new key"
+    )]
+    KeyReused,
     #[error("the body is not JSON: {reason} at line {line}, column {column}")]
     MalformedBody {
         reason: String,
@@ -171,6 +175,7 @@ impl Problem {
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NoSuchPath { .. } | Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key"),
             Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::Exists { .. } | Self::AddressTaken { .. } => (StatusCode::CONFLICT, "duplicate"),
             Self::PoolInUse { .. } | Self::DefaultPool => (StatusCode::CONFLICT, "in-use"),

@@ -57,6 +57,7 @@ pub(crate) async fn confirm(
     if intent.wait.is_some_and(|wait| wait.until == Until::Drained) {
         return Err(Problem::field("wait", "must be applied"));
     }
+    let intent = intent.saying(&sent);
     let named = Named::parse(sent)?;
     let held = gather(&app.registry.instances().await?);
     let decide = |snapshot: &Snapshot| {

@@ -26,6 +26,7 @@ pub(crate) async fn create(
     intent: Intent,
     JsonObject(sent): JsonObject,
 ) -> Result<Answer, Problem> {
+    let intent = intent.saying(&sent);
     edit::refuse_read_only::<Pool>(&sent)?;
     let id = sent
         .get("id")

@@ -31,7 +31,7 @@ pub(crate) async fn renew(
     intent: Intent,
     JsonObject(mut sent): JsonObject,
 ) -> Result<Answer, Problem> {
-    let intent = own(intent);
+    let intent = own(intent).saying(&sent);
     let lifetime = take_lifetime(&mut sent)?;
     edit::refuse_read_only::<Server>(&sent)?;
     edit::check_names::<Server>(&key, &sent)?;

@@ -39,6 +39,7 @@ pub(crate) async fn replace<R: Resource>(
     JsonObject(mut sent): JsonObject,
 ) -> Result<Answer, Problem> {
     let key: R::Key = path.into();
+    let intent = intent.saying(&sent);
     edit::drop_read_only::<R>(&mut sent);
     edit::check_names::<R>(&key, &sent)?;
     R::prepare(&mut sent).await?;
@@ -61,6 +62,7 @@ pub(crate) async fn patch<R: Resource>(
     JsonObject(mut sent): JsonObject,
 ) -> Result<Answer, Problem> {
     let key: R::Key = path.into();
+    let intent = intent.saying(&sent);
     edit::refuse_read_only::<R>(&sent)?;
     edit::check_names::<R>(&key, &sent)?;
     R::prepare(&mut sent).await?;

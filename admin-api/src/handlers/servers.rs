@@ -36,6 +36,7 @@ pub(crate) async fn create(
     intent: Intent,
     JsonObject(mut sent): JsonObject,
 ) -> Result<Answer, Problem> {
+    let intent = intent.saying(&sent);
     edit::refuse_read_only::<Server>(&sent)?;
     check_pool(&pool, &sent)?;
     let id = sent.get("id").map(|id| from_json::<ServerId>(id.clone()));

@@ -77,7 +77,41 @@ async fn a_repeated_patch_does_not_undo_a_later_one() {
 }
 
 #[tokio::test]
-async fn a_key_speaks_of_its_own_request_alone() {
+async fn a_key_that_comes_with_another_body_is_refused_and_nothing_is_changed() {
+    let fixture = Fixture::start().await;
+    let body = json!({"address": "10.0.0.1:80", "weight": 2});
+    let first = send(&fixture, "POST", SERVERS, "k1", &body).await;
+    let first = first.expect(StatusCode::CREATED);
+    let patch = send(&fixture, "PATCH", SERVER, "k1", &json!({"weight": 3})).await;
+    patch.expect(StatusCode::OK);
+    // Whether or not the other request could be made now.
+    for (method, path, body) in [
+        ("POST", SERVERS, json!({"address": "10.0.0.2:80"})),
+        ("POST", SERVERS, json!({"address": "10.0.0.1:80"})),
+        ("PATCH", SERVER, json!({"weight": 4})),
+    ] {
+        let refused = send(&fixture, method, path, "k1", &body).await;
+        let refused = refused.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(
+            refused.body["type"],
+            "urn:roundhouse:problem:idempotency-key"
+        );
+        assert!(refused.detail().contains("Idempotency-Key"));
+    }
+    assert_eq!(fixture.get(SERVER).await.body["weight"], 3);
+    let servers = fixture.get(SERVERS).await.body;
+    assert_eq!(servers.as_array().map(Vec::len), Some(1));
+    // The same fields in another order are the same request, and so is one that waits.
+    let again = fixture
+        .request("POST", &format!("{SERVERS}?wait=applied"))
+        .header("idempotency-key", "k1")
+        .text(r#"{ "weight": 2, "address": "10.0.0.1:80" }"#);
+    let again = again.send().await.expect(StatusCode::CREATED);
+    assert_eq!(again.body["revision"], first.body["revision"]);
+}
+
+#[tokio::test]
+async fn a_key_speaks_of_its_own_method_and_path_alone() {
     let fixture = Fixture::start().await;
     let body = json!({"address": "10.0.0.1:80"});
     send(&fixture, "POST", SERVERS, "k1", &body)

@@ -29,6 +29,9 @@ pub struct Commit {
     pub reason: String,
     /// The client's `Idempotency-Key`: a second commit with it gets the first one's answer.
     pub idempotency_key: Option<String>,
+    /// What stands for the request that the key was sent with: the key with another one is refused. Empty
+    /// where any will do.
+    pub fingerprint: String,
 }
 
 impl Commit {
@@ -43,6 +46,7 @@ impl Commit {
             expected: None,
             reason: String::new(),
             idempotency_key: None,
+            fingerprint: String::new(),
         }
     }
 }
@@ -83,6 +87,8 @@ pub enum CommitError {
     OtherEpoch { epoch: Epoch },
     #[error("{key}: {rule}")]
     Invalid { key: String, rule: String },
+    #[error("the idempotency key was sent with another request before")]
+    KeyReused,
     #[error("the registry holds no fleet yet")]
     Uninitialised,
     #[error(transparent)]

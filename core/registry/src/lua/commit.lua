@@ -6,12 +6,12 @@ local elements_of = { pools = KEYS[2], servers = KEYS[3], health = KEYS[4], hold
 
 local channel, id, author, author_instance, author_term = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fence_instance, fence_term, fence_epoch = ARGV[6], ARGV[7], ARGV[8]
-local epoch, expected, reason, idempotency_key = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local log_length, history_length = ARGV[13], ARGV[14]
-local answer_lifetime, answers_max, answers_cleared = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local epoch, expected, reason, idempotency_key, fingerprint = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local log_length, history_length = ARGV[14], ARGV[15]
+local answer_lifetime, answers_max, answers_cleared = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
 
 local writes = {}
-for i = 18, #ARGV, 5 do
+for i = 19, #ARGV, 5 do
   local write = { collection = ARGV[i], key = ARGV[i + 1], identity = ARGV[i + 4] }
   if ARGV[i + 2] == 'put' then
     write.value = ARGV[i + 3]
@@ -39,14 +39,21 @@ for collection in pairs(elements_of) do
   end
 end
 
--- The answer that was given to this commit before.
+-- The commit that the key came with first, and what stands for its request.
+local function first_with_key()
+  local first = idempotency_key ~= '' and redis.call('HGET', answers_key, 'key:' .. idempotency_key)
+  return string.match(first or '', '^(%S+) ?(.*)$')
+end
+
+-- The answer that was given to this commit before. An empty fingerprint fits any.
 local function earlier_answer()
-  local first = id
-  if idempotency_key ~= '' then
-    first = redis.call('HGET', answers_key, 'key:' .. idempotency_key) or id
-  end
-  local kept = redis.call('HGET', answers_key, 'id:' .. first)
+  local first, sent_with = first_with_key()
+  local kept = redis.call('HGET', answers_key, 'id:' .. (first or id))
   if kept then
+    local fits = not first or fingerprint == '' or sent_with == '' or sent_with == fingerprint
+    if not fits then
+      return { 'key reused' }
+    end
     local answer = cjson.decode(kept)
     answer[1] = 'replayed'
     return answer
@@ -352,7 +359,7 @@ local function keep(answer)
   redis.call('HSET', answers_key, 'id:' .. id, cjson.encode(answer),
     'at:' .. number(next), number(time) .. ' ' .. id .. ' ' .. idempotency_key)
   if idempotency_key ~= '' then
-    redis.call('HSET', answers_key, 'key:' .. idempotency_key, id)
+    redis.call('HSET', answers_key, 'key:' .. idempotency_key, id .. ' ' .. fingerprint)
   end
   clear_answers(first, next + 1)
 end

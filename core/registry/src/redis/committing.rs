@@ -122,6 +122,7 @@ fn add_commit(script: &mut ScriptInvocation<'_>, commit: &Commit) {
     script.arg(text_or_nothing(commit.expected));
     script.arg(serde_json::Value::from(commit.reason.as_str()).to_string());
     script.arg(idempotency_key(commit).unwrap_or_default());
+    script.arg(&commit.fingerprint);
     script.arg(LOG_LENGTH).arg(HISTORY_LENGTH);
     script.arg(milliseconds(ANSWER_LIFETIME));
     script.arg(ANSWERS_MAX).arg(ANSWERS_CLEARED);
@@ -144,6 +145,7 @@ fn read_answer(answer: &[String]) -> Option<Result<Committed, CommitError>> {
     Some(match (kind.as_str(), rest) {
         ("committed", rest) => Ok(read_committed(rest, false)?),
         ("replayed", rest) => Ok(read_committed(rest, true)?),
+        ("key reused", []) => Err(CommitError::KeyReused),
         ("uninitialised", []) => Err(CommitError::Uninitialised),
         ("other epoch", [epoch]) => Err(CommitError::OtherEpoch {
             epoch: epoch.parse().ok()?,

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use model::{Author, Collection, Delta, Position, RevisionId};
 
+use super::answers::Key;
 use super::lease::leads;
 use super::stage::{Stage, Step};
 use super::{
@@ -29,8 +30,9 @@ impl Store {
     ) -> Result<(Committed, Option<Delta>), CommitError> {
         let writes = plan(commit)?;
         let head = self.head.clone().ok_or(CommitError::Uninitialised)?;
-        let key = idempotency_key(commit);
-        if let Some(answer) = self.answers.replay(commit.id, key) {
+        let fingerprint = commit.fingerprint.as_str();
+        let key = idempotency_key(commit).map(|text| Key { text, fingerprint });
+        if let Some(answer) = self.answers.replay(commit.id, key)? {
             return Ok((answer, None));
         }
         check_author(&head, commit)?;
@@ -44,7 +46,6 @@ impl Store {
             refused,
             replayed: false,
         };
-        let key = key.map(Into::into);
         self.answers.keep(commit.id, key, answer.clone(), now);
         Ok((answer, delta))
     }

@@ -14,6 +14,7 @@ contract! {
     of_two_committers_who_saw_the_same_revision_one_wins,
     a_commit_sent_twice_is_made_once,
     an_idempotency_key_gets_the_first_answer_again,
+    an_idempotency_key_is_refused_with_another_request,
     a_refused_commit_may_be_tried_again_with_its_key,
     a_commit_for_another_epoch_is_refused,
     a_server_needs_a_pool,
@@ -143,6 +144,23 @@ async fn an_idempotency_key_gets_the_first_answer_again(fixture: &Fixture) {
     let other = fixture.registry.commit(other).await.expect("a commit");
     assert!(!other.replayed);
     assert_eq!(fixture.snapshot().await.snapshot.servers.len(), 2);
+}
+
+async fn an_idempotency_key_is_refused_with_another_request(fixture: &Fixture) {
+    fixture.seed().await;
+    let commit = |id: &str, fingerprint: &str| Commit {
+        idempotency_key: Some("key with spaces: ü".into()),
+        fingerprint: fingerprint.into(),
+        ..Commit::new(operator(), vec![put(id, 1)])
+    };
+    let commit = async |id, fingerprint| fixture.registry.commit(commit(id, fingerprint)).await;
+    let first = commit("a", "the first").await.expect("a commit");
+    assert_eq!(commit("b", "another").await, Err(CommitError::KeyReused));
+    for fitting in ["the first", ""] {
+        let again = commit("a", fitting).await.expect("the answer");
+        assert_eq!((again.position, again.replayed), (first.position, true));
+    }
+    assert_eq!(fixture.snapshot().await.snapshot.servers.len(), 1);
 }
 
 async fn a_refused_commit_may_be_tried_again_with_its_key(fixture: &Fixture) {

@@ -46,7 +46,8 @@ struct Draft {
     changes: Vec<Edit>,
     expected: Option<Near>,
     epoch: Option<bool>,
-    key: Option<u8>,
+    /// The idempotency key, and the request that it comes with: any, or one of two.
+    key: Option<(u8, u8)>,
     /// Send the commit before under its own id again.
     id: u8,
 }
@@ -105,7 +106,7 @@ fn draft() -> impl Strategy<Value = Draft> {
         prop::collection::vec(edit(), 0..5),
         prop::option::weighted(0.2, near()),
         prop::option::weighted(0.7, prop::bool::weighted(0.95)),
-        prop::option::weighted(0.2, 0..3_u8),
+        prop::option::weighted(0.2, (0..3_u8, 0..3_u8)),
         prop_oneof![9 => any::<u8>(), 1 => 0..4_u8],
     )
         .prop_map(|(leader, fence, changes, expected, epoch, key, id)| Draft {
@@ -246,7 +247,11 @@ impl Pair<'_> {
                 term: self.term(near),
             }),
             expected: draft.expected.map(|near| Revision(near.to(desired))),
-            idempotency_key: draft.key.map(|key| format!("key {key}")),
+            idempotency_key: draft.key.map(|(key, _)| format!("key {key}")),
+            fingerprint: match draft.key {
+                None | Some((_, 0)) => String::new(),
+                Some((_, request)) => format!("request {request}"),
+            },
             reason: "why \"not\"".into(),
             ..Commit::new(author, changes.collect())
         }
