@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
-use model::{Author, Pool, Server, ServerKey, Snapshot, format_duration, parse_duration};
+use model::{
+    Author, Pool, Registration, Server, ServerKey, Snapshot, format_duration, parse_duration,
+};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::app::App;
 use crate::body::JsonObject;
 use crate::edit::{self, Edited, Plan};
+use crate::etag::Conditions;
 use crate::extract::{Intent, ServerPath};
 use crate::problem::Problem;
 use crate::resource::Resource;
@@ -43,7 +46,10 @@ pub(crate) async fn renew(
             app.registry.renew_registration(&key, lifetime).await?;
             app.answer_edit(&intent, position, Some(edited)).await?
         }
-        None => register(&app, &intent, &wanted, lifetime).await?,
+        None => {
+            retire_predecessor(&app, &intent, &wanted).await?;
+            register(&app, &intent, &wanted, lifetime).await?
+        }
     };
     answer.body["lifetime"] = json!(format_duration(lifetime));
     Ok(answer)
@@ -127,6 +133,42 @@ fn unchanged(
     let server = Some((**stored).clone());
     let (before, after) = (server.clone(), server);
     Ok(Some((snapshot.position, Edited { key, before, after })))
+}
+
+/// Takes out the server that registered itself at this address and has not renewed in time: there is another
+/// process now, under another name, as when a container is made anew. Probes cannot tell the two apart.
+async fn retire_predecessor(app: &App, intent: &Intent, wanted: &Server) -> Result<(), Problem> {
+    let find = |snapshot: &Snapshot| {
+        let servers = snapshot.servers_of(&wanted.pool);
+        let mut others = servers.iter().map(|server| &server.value);
+        let other = others.find(|it| it.address == wanted.address && it.id != wanted.id)?;
+        Some(other.key())
+    };
+    let Some(other) = find(&*app.snapshot()?) else {
+        return Ok(());
+    };
+    let leases = app.registry.registrations().await?;
+    let overdue = |lease: &Registration| lease.key == other && lease.age > lease.lifetime;
+    if !leases.iter().any(overdue) {
+        return Ok(());
+    }
+    let intent = Intent {
+        author: intent.author.clone(),
+        reason: format!("{} registered at its address", wanted.key()),
+        idempotency_key: None,
+        fingerprint: String::new(),
+        conditions: Conditions::default(),
+        wait: None,
+    };
+    let plan = |snapshot: &Snapshot| {
+        edit::find::<Server>(snapshot, &other)?;
+        Ok(Plan::<Server> {
+            key: other.clone(),
+            after: None,
+        })
+    };
+    app.make_edit(&intent, Some(&other), plan).await?;
+    Ok(())
 }
 
 async fn register(

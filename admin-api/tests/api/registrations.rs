@@ -1,10 +1,12 @@
 //! `/v1/registrations/{pool}/{server}`: servers that register themselves.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use model::{Author, Revision};
 use serde_json::json;
 
-use crate::harness::Fixture;
+use crate::harness::{Fixture, within};
 
 const REGISTRATION: &str = "/v1/registrations/default/demo-1";
 const SERVER: &str = "/v1/pools/default/servers/demo-1";
@@ -88,6 +90,36 @@ async fn a_server_that_listens_everywhere_is_reached_where_it_calls_from() {
         let port = address.rsplit(':').next().unwrap();
         assert_eq!(answer.body["address"], format!("127.0.0.1:{port}"));
     }
+}
+
+#[tokio::test]
+async fn another_server_takes_the_address_of_one_that_stopped_renewing() {
+    let fixture = Fixture::start().await;
+    let body = json!({"address": "10.0.0.1:80", "lifetime": "1s"});
+    fixture
+        .put(REGISTRATION, body.clone())
+        .await
+        .expect(StatusCode::CREATED);
+    let successor = "/v1/registrations/default/demo-2";
+    let refused = fixture.put(successor, body.clone()).await;
+    refused.expect(StatusCode::CONFLICT);
+    let taken = async {
+        while fixture.put(successor, body.clone()).await.status != StatusCode::CREATED {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(taken).await;
+    fixture.get(SERVER).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(leases(&fixture).await, [("default/demo-2".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn no_registration_takes_the_address_of_a_server_that_an_operator_added() {
+    let fixture = Fixture::start().await;
+    fixture.add("web", "10.0.0.1:80").await;
+    let body = json!({"address": "10.0.0.1:80"});
+    let refused = fixture.put(REGISTRATION, body).await;
+    refused.expect(StatusCode::CONFLICT);
 }
 
 #[tokio::test]
