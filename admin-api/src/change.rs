@@ -48,7 +48,7 @@ impl App {
                 Err(CommitError::Conflict { .. } | CommitError::OtherEpoch { .. }) => {
                     self.refreshed(&seen).await;
                 }
-                Err(error) => return Err(refusal(error)),
+                Err(error) => return Err(refusal(error, intent)),
             }
             if Instant::now() >= deadline {
                 break;
@@ -105,7 +105,7 @@ impl App {
     }
 }
 
-fn refusal(error: CommitError) -> Problem {
+fn refusal(error: CommitError, intent: &Intent) -> Problem {
     match error {
         CommitError::Invalid { key, rule } => Problem::field(key, rule),
         CommitError::KeyReused => Problem::KeyReused,
@@ -114,7 +114,8 @@ fn refusal(error: CommitError) -> Problem {
             error @ (RegistryError::Unreachable { .. } | RegistryError::Unanswered { .. }),
         ) => {
             let reason = error.to_string();
-            Problem::Unanswered { reason }
+            let has_key = intent.idempotency_key.is_some();
+            Problem::Unanswered { reason, has_key }
         }
         CommitError::Registry(error) => error.into(),
         CommitError::Conflict { .. }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Position, Snapshot, Stamped};
+use model::{Position, Revision, Snapshot, Stamped};
 use registry::{Committed, Goal};
 use serde_json::{Map, Value, json};
 
@@ -181,7 +181,12 @@ impl App {
         match self.change(intent, decide).await? {
             Outcome::Made(committed, (before, Plan { key, after })) => {
                 let revision = committed.position.revision;
-                let after = after.map(|value| stamp(before.as_ref(), value, revision));
+                let after = match after {
+                    Some(value) => {
+                        Some(self.stamped(before.as_ref(), key.clone(), value, revision)?)
+                    }
+                    None => None,
+                };
                 Ok((committed, Some(Edited { key, before, after })))
             }
             Outcome::Earlier(committed) => {
@@ -189,6 +194,23 @@ impl App {
                 Ok((committed, edited))
             }
         }
+    }
+
+    /// A value with the stamp that the commit gave it: by the view, where it is not past that commit. Where
+    /// other hands wrote what was there before, the commit gave another stamp than would follow from it.
+    fn stamped<R: Resource>(
+        &self,
+        before: Option<&Stamped<R>>,
+        key: R::Key,
+        value: R,
+        revision: Revision,
+    ) -> Result<Stamped<R>, Problem> {
+        let snapshot = self.snapshot()?;
+        let seen = R::find(&snapshot, &key).filter(|seen| seen.revision == revision);
+        Ok(match seen {
+            Some(seen) => (**seen).clone(),
+            None => stamp(before, value, revision),
+        })
     }
 
     /// Waits if the client wants to, and says what became of the resource.

@@ -3,9 +3,27 @@
 use std::time::Duration;
 
 use model::{Instance, Position, Role, format_duration};
-use registry::{LEASE, LOST_AFTER, Leader, View};
+use registry::{LEASE, LOST_AFTER, Leader, Registry, RegistryError, View, is_superseded};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+
+use crate::app::App;
+
+/// The instances, but for those whose place another has taken: nobody waits for them, so they concern nobody.
+pub(crate) async fn instances(registry: &dyn Registry) -> Result<Vec<Instance>, RegistryError> {
+    Ok(standing(registry.instances().await?))
+}
+
+fn standing(instances: Vec<Instance>) -> Vec<Instance> {
+    let stands = |it: &&Instance| !is_lost(it) || !is_superseded(it, &instances);
+    instances.iter().filter(stands).cloned().collect()
+}
+
+/// Whether a registry that holds no fleet held one: somebody works with a revision of it.
+pub(crate) async fn is_forgotten(app: &App) -> bool {
+    let instances = app.registry.instances().await.unwrap_or_default();
+    instances.iter().any(|it| it.report.applied.is_some())
+}
 
 /// Those of one role, in the order of their addresses.
 pub(crate) fn of_role(instances: Vec<Instance>, role: Role) -> Vec<Instance> {

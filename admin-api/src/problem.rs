@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{PoolId, Revision, ServerKey};
+use model::{PoolId, Revision, ServerKey, ServerState};
 use registry::RegistryError;
 use serde_json::json;
 
@@ -15,6 +15,10 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// The types of bodies that are understood, for who sent another.
 const ACCEPTED_TYPES: HeaderValue =
     HeaderValue::from_static("application/json, application/merge-patch+json");
+
+/// Marks the answer that the registry holds no fleet, which may mean that it lost one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Uninitialised;
 
 /// A refusal. Its text is the `detail` that the client reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,9 +64,13 @@ pub(crate) enum Problem {
     Invalid { errors: Vec<model::Problem> },
     #[error("the {kind} {key:?} exists already")]
     Exists { kind: &'static str, key: String },
-    #[error("{address} is already the address of {server}")]
-    AddressTaken { address: String, server: ServerKey },
-    #[error("the pool {pool:?} still has {servers} servers: remove them first", pool = .pool.as_str())]
+    #[error("{address} {}", taken(.server, *.state))]
+    AddressTaken {
+        address: String,
+        server: ServerKey,
+        state: ServerState,
+    },
+    #[error("the pool {pool:?} still has {}", left(*.servers), pool = .pool.as_str())]
     PoolInUse { pool: PoolId, servers: usize },
     #[error("the pool \"default\" takes what nothing else claims: it cannot be removed")]
     DefaultPool,
@@ -87,6 +95,11 @@ pub(crate) enum Problem {
     NotReady,
     #[error("the registry holds no fleet yet: an orchestrator makes it")]
     Uninitialised,
+    #[error(
+        "the registry has lost its memory: an orchestrator that holds the fleet's last state restores it, \
+         else an operator does, with roundhouse restore-from FILE"
+    )]
+    Forgetful,
     #[error("the change was not made: others changed the fleet at the same time, again and again")]
     Contended,
     #[error("too many changes are under way")]
@@ -95,15 +108,37 @@ pub(crate) enum Problem {
     TooManyFollowers,
     #[error("{reason}")]
     Registry { reason: RegistryError },
-    #[error(
-        "{reason}; whether the change was made is not known (with the same Idempotency-Key it can be sent again)"
-    )]
-    Unanswered { reason: String },
+    #[error("{reason}; whether the change was made is not known{}", hint(*.has_key))]
+    Unanswered { reason: String, has_key: bool },
 }
 
 fn listed(errors: &[model::Problem]) -> String {
     let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
     texts.join("; ")
+}
+
+fn hint(has_key: bool) -> &'static str {
+    if has_key {
+        ": it can be sent again with the same Idempotency-Key"
+    } else {
+        ""
+    }
+}
+
+fn taken(server: &ServerKey, state: ServerState) -> String {
+    let (state, way_out) = match state {
+        ServerState::Active => ("active", "change that one"),
+        ServerState::Draining => ("draining", "activate that one (state: active)"),
+        ServerState::Disabled => ("disabled", "activate that one (state: active)"),
+    };
+    format!("is already the address of {server}, which is {state}: {way_out}, or remove it first")
+}
+
+fn left(servers: usize) -> String {
+    match servers {
+        1 => "1 server: remove it first".into(),
+        _ => format!("{servers} servers: remove them first"),
+    }
 }
 
 fn at(present: &Option<Revision>) -> String {
@@ -189,7 +224,9 @@ impl Problem {
             Self::Registry { .. } | Self::Unanswered { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "registry")
             }
-            Self::NotReady | Self::Uninitialised => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            Self::NotReady | Self::Uninitialised | Self::Forgetful => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-ready")
+            }
             Self::Contended | Self::Busy | Self::TooManyFollowers => {
                 (StatusCode::SERVICE_UNAVAILABLE, "busy")
             }
@@ -205,9 +242,7 @@ impl Problem {
         match self {
             Self::Invalid { errors } => errors.clone(),
             Self::Exists { kind, .. } => problem("id", format!("is the id of another {kind}")),
-            Self::AddressTaken { server, .. } => {
-                problem("address", format!("is already the address of {server}"))
-            }
+            Self::AddressTaken { server, state, .. } => problem("address", taken(server, *state)),
             _ => Vec::new(),
         }
     }
@@ -245,6 +280,7 @@ impl From<RegistryError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, kind) = self.class();
+        let is_uninitialised = self == Self::Uninitialised;
         let mut body = json!({
             "type": format!("urn:roundhouse:problem:{kind}"),
             "title": status.canonical_reason().unwrap_or("Error"),
@@ -260,6 +296,9 @@ impl IntoResponse for Problem {
         let media_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, media_type);
         headers.extend(self.header());
+        if is_uninitialised {
+            response.extensions_mut().insert(Uninitialised);
+        }
         response
     }
 }

@@ -6,18 +6,19 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use model::{Pool, Server};
 
 use crate::access_log;
 use crate::app::App;
 use crate::auth::Access;
+use crate::fleet;
 use crate::handlers::{
     events, fallback, holds, instances, pools, registrations, resources, revisions, servers, status,
 };
 use crate::origin;
-use crate::problem::Problem;
+use crate::problem::{Problem, Uninitialised};
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
@@ -45,8 +46,12 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
             put(registrations::renew).delete(registrations::end),
         )
         .route("/v1/balancers", get(instances::balancers))
-        .route("/v1/balancers/{id}", delete(instances::forget))
+        .route("/v1/balancers/{id}", delete(instances::forget_balancer))
         .route("/v1/orchestrators", get(instances::orchestrators))
+        .route(
+            "/v1/orchestrators/{id}",
+            delete(instances::forget_orchestrator),
+        )
         .route("/v1/status", get(status::show))
         .route("/v1/revisions", get(revisions::list))
         .route("/v1/holds", get(holds::list))
@@ -72,6 +77,9 @@ async fn door(
     let author = app.access.author(&parts.headers)?;
     parts.extensions.insert(author);
     let mut response = next.run(Request::from_parts(parts, body)).await;
+    if response.extensions().get::<Uninitialised>().is_some() && fleet::is_forgotten(&app).await {
+        response = Problem::Forgetful.into_response();
+    }
     let headers = response.headers_mut();
     // A tag says nothing of health, so that a kept answer could show what is long over.
     headers

@@ -108,7 +108,7 @@ impl Reporter {
 
     async fn tell_instances(&mut self) {
         // What cannot be read now is told at a later look.
-        let Ok(instances) = self.registry.instances().await else {
+        let Ok(instances) = fleet::instances(&*self.registry).await else {
             return;
         };
         let present: BTreeMap<_, _> = instances

@@ -17,6 +17,7 @@ use crate::body::{OptionalJsonObject, from_json};
 use crate::change::Outcome;
 use crate::edit;
 use crate::extract::{Intent, PoolPath};
+use crate::fleet;
 use crate::problem::Problem;
 use crate::wait::Until;
 
@@ -32,7 +33,7 @@ struct Held {
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let held = gather(&app.registry.instances().await?);
+    let held = gather(&fleet::instances(&*app.registry).await?);
     let json = |((pool, epoch), held): (&(PoolId, Epoch), &Held)| {
         json!({
             "pool": pool,
@@ -59,7 +60,7 @@ pub(crate) async fn confirm(
     }
     let intent = intent.saying(&sent);
     let named = Named::parse(sent)?;
-    let held = gather(&app.registry.instances().await?);
+    let held = gather(&fleet::instances(&*app.registry).await?);
     let decide = |snapshot: &Snapshot| {
         edit::find::<Pool>(snapshot, &pool)?;
         let ruling = named.ruling(snapshot, &pool, &held)?;

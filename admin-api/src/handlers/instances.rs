@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use model::{Author, InstanceId, Role};
+use model::{Author, Instance, InstanceId, Role};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::fleet;
 use crate::problem::Problem;
 
 pub(crate) async fn balancers(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let instances = app.registry.instances().await?;
+    let instances = fleet::instances(&*app.registry).await?;
     let present = app.view().registry_position;
     let balancers = fleet::of_role(instances, Role::Balancer);
     Ok(Json(
@@ -26,7 +26,7 @@ pub(crate) async fn balancers(State(app): State<Arc<App>>) -> Result<Json<Value>
 }
 
 pub(crate) async fn orchestrators(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let instances = app.registry.instances().await?;
+    let instances = fleet::instances(&*app.registry).await?;
     let view = app.view();
     let leader = fleet::leader(&view, Instant::now());
     let orchestrators = fleet::of_role(instances, Role::Orchestrator);
@@ -36,16 +36,40 @@ pub(crate) async fn orchestrators(State(app): State<Arc<App>>) -> Result<Json<Va
 
 /// Forgets a balancer that will not come back, so that nobody waits for it. One that still lives is back
 /// with its next report.
-pub(crate) async fn forget(
+pub(crate) async fn forget_balancer(
     State(app): State<Arc<App>>,
     Extension(author): Extension<Author>,
     Path(id): Path<String>,
 ) -> Result<(Extension<Changed>, Json<Value>), Problem> {
-    let unknown = || Problem::not_found("balancer", &id);
+    forget(&app, author, Role::Balancer, &id).await
+}
+
+/// The same of an orchestrator, so that nobody is alarmed about it.
+pub(crate) async fn forget_orchestrator(
+    State(app): State<Arc<App>>,
+    Extension(author): Extension<Author>,
+    Path(id): Path<String>,
+) -> Result<(Extension<Changed>, Json<Value>), Problem> {
+    forget(&app, author, Role::Orchestrator, &id).await
+}
+
+async fn forget(
+    app: &App,
+    author: Author,
+    role: Role,
+    id: &str,
+) -> Result<(Extension<Changed>, Json<Value>), Problem> {
+    let kind = match role {
+        Role::Balancer => "balancer",
+        Role::Orchestrator => "orchestrator",
+        Role::Admin => "admin API",
+    };
+    let unknown = || Problem::not_found(kind, id);
     let instance: InstanceId = id.parse().map_err(|_| unknown())?;
+    // Also one whose place another has taken.
     let instances = app.registry.instances().await?;
-    let is_it = |it: &&model::Instance| it.report.instance == instance;
-    let found = fleet::of_role(instances, Role::Balancer);
+    let is_it = |it: &&Instance| it.report.instance == instance;
+    let found = fleet::of_role(instances, role);
     let found = found.iter().find(is_it).ok_or_else(unknown)?;
     if !app.registry.forget(instance).await? {
         return Err(unknown());

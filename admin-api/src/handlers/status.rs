@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use model::{Health, Instance, Role, ServerState, Snapshot};
+use model::{Health, Instance, PoolId, Role, Server, ServerState, Snapshot};
 use registry::{Leader, RegistryError, View};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -30,8 +30,10 @@ struct Sources {
 /// Also where the registry cannot be reached: then of all times somebody asks.
 pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let snapshot = app.snapshot()?;
-    let (instances, warnings) =
-        tokio::join!(ask(app.registry.instances()), ask(app.registry.warnings()));
+    let (instances, warnings) = tokio::join!(
+        ask(fleet::instances(&*app.registry)),
+        ask(app.registry.warnings())
+    );
     let view = app.view();
     let leader = fleet::leader(&view, Instant::now());
     let warnings = warnings.unwrap_or_default();
@@ -141,6 +143,11 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             "no leader has been heard".into(),
         );
     }
+    for pool in sources.snapshot.pools.keys() {
+        if let Some(detail) = unserved(&sources.snapshot, pool) {
+            raise("unserved", format!("pool {pool}"), detail);
+        }
+    }
     for fault in &sources.snapshot.faults {
         raise(
             "fault",
@@ -162,6 +169,24 @@ fn alarms(sources: &Sources) -> Vec<Value> {
         raise("warning", "registry".into(), warning.clone());
     }
     alarms
+}
+
+/// Why no server of a pool takes requests, if that is so. A pool that has none is in order, but for the one
+/// that gets what nothing else claims.
+fn unserved(snapshot: &Snapshot, pool: &PoolId) -> Option<String> {
+    let servers = snapshot.servers_of(pool);
+    if servers.is_empty() {
+        return (*pool == PoolId::standard()).then(|| "it has no server".into());
+    }
+    let takes = |server: &Server| {
+        let active = server.state == ServerState::Active && server.weight > 0;
+        active && snapshot.health_of(&server.key()) != Health::Down
+    };
+    let taken = servers.iter().any(|server| takes(&server.value));
+    (!taken).then(|| match servers.len() {
+        1 => "its only server takes no requests".into(),
+        all => format!("none of its {all} servers takes requests"),
+    })
 }
 
 fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, String)) {

@@ -91,6 +91,7 @@ impl Resource for Server {
             Some(other) => Err(Problem::AddressTaken {
                 address: self.address.to_string(),
                 server: other.value.key(),
+                state: other.value.state,
             }),
             None => Ok(()),
         }

@@ -73,6 +73,118 @@ async fn a_balancer_is_shown_with_what_it_reports_and_how_far_behind_it_is() {
 }
 
 #[tokio::test]
+async fn an_instance_whose_place_another_has_taken_concerns_nobody_any_more() {
+    let memory = Arc::new(Memory::new());
+    let fixture = Fixture::start_over(memory.clone()).await;
+    let (lost, successor) = (balancer("127.0.0.1:8000"), balancer("127.0.0.1:8000"));
+    let position = fixture.position().await;
+    let hold = Hold::new(model::PoolId::standard(), position);
+    let holding = Report {
+        holds: vec![hold],
+        ..lost.clone()
+    };
+    report_of(&memory, &holding, Duration::from_secs(60));
+    // What another role is reached at takes no balancer's place.
+    let orchestrator = Report {
+        role: Role::Orchestrator,
+        ..balancer("127.0.0.1:8000")
+    };
+    fixture.report(&orchestrator).await;
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    assert_eq!(
+        alarm(&status, "lost").unwrap()["subject"],
+        "balancer 127.0.0.1:8000"
+    );
+    assert_eq!(fixture.get("/v1/holds").await.body[0]["pool"], "default");
+
+    fixture.report(&successor).await;
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    assert_eq!(
+        (alarm(&status, "lost"), alarm(&status, "hold")),
+        (None, None)
+    );
+    for listed in [
+        &status["balancers"],
+        &fixture.get("/v1/balancers").await.body,
+    ] {
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+        assert_eq!(listed[0]["id"], json!(successor.instance));
+    }
+    assert_eq!(fixture.get("/v1/holds").await.body, json!([]));
+    // It can be forgotten all the same.
+    let path = format!("/v1/balancers/{}", lost.instance);
+    fixture.delete(&path).await.expect(StatusCode::OK);
+    fixture.delete(&path).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn two_that_live_at_one_address_are_both_shown() {
+    let fixture = Fixture::start().await;
+    for _ in 0..2 {
+        fixture.report(&balancer("127.0.0.1:8000")).await;
+    }
+    let balancers = fixture.get("/v1/balancers").await.body;
+    assert_eq!(balancers.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_orchestrator_is_forgotten_under_its_own_name() {
+    let memory = Arc::new(Memory::new());
+    let fixture = Fixture::start_over(memory.clone()).await;
+    let report = Report {
+        role: Role::Orchestrator,
+        ..balancer("127.0.0.1:8200")
+    };
+    report_of(&memory, &report, Duration::from_secs(60));
+    let id = report.instance;
+    let wrong = fixture.delete(&format!("/v1/balancers/{id}")).await;
+    wrong.expect(StatusCode::NOT_FOUND);
+    let path = format!("/v1/orchestrators/{id}");
+    let forgotten = fixture.delete(&path).await.expect(StatusCode::OK).body;
+    assert_eq!(forgotten, json!({"id": id, "advertise": "127.0.0.1:8200"}));
+    let again = fixture.delete(&path).await.expect(StatusCode::NOT_FOUND);
+    assert!(
+        again.detail().contains("no orchestrator"),
+        "{}",
+        again.detail()
+    );
+    assert_eq!(fixture.get("/v1/orchestrators").await.body, json!([]));
+}
+
+#[tokio::test]
+async fn a_pool_whose_servers_take_no_requests_is_an_alarm() {
+    let fixture = Fixture::start().await;
+    let alarm_now = async || {
+        let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+        let alarm = alarm(&status, "unserved").cloned();
+        alarm.map(|alarm| (alarm["subject"].clone(), alarm["detail"].clone()))
+    };
+    let default = |detail: &str| Some((json!("pool default"), json!(detail)));
+    assert_eq!(alarm_now().await, default("it has no server"));
+    fixture.add("a", "10.0.0.1:80").await;
+    assert_eq!(alarm_now().await, None);
+    let path = "/v1/pools/default/servers/a";
+    let patch = json!({"weight": 0});
+    fixture.patch(path, patch).await.expect(StatusCode::OK);
+    assert_eq!(
+        alarm_now().await,
+        default("its only server takes no requests")
+    );
+    let body = json!({"id": "b", "address": "10.0.0.2:80", "state": "disabled"});
+    let added = fixture.post("/v1/pools/default/servers", body).await;
+    added.expect(StatusCode::CREATED);
+    assert_eq!(
+        alarm_now().await,
+        default("none of its 2 servers takes requests")
+    );
+    // A pool that was just made needs no server yet.
+    fixture.add("c", "10.0.0.3:80").await;
+    let pool = fixture.post("/v1/pools", json!({"id": "web"})).await;
+    pool.expect(StatusCode::CREATED);
+    assert_eq!(alarm_now().await, None);
+}
+
+#[tokio::test]
 async fn the_status_counts_and_raises_what_somebody_should_look_at() {
     let memory = Arc::new(Memory::new());
     let fixture = Fixture::start_over(memory.clone()).await;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use model::Report;
 use registry::testing::RedisServer;
 use registry::{Committing, Memory, Registry};
 use serde_json::{Value, json};
 
-use crate::harness::{Fixture, args, new_fleet, within};
+use crate::harness::{Fixture, args, balancer, new_fleet, within};
 
 #[tokio::test]
 async fn before_there_is_a_fleet_the_api_says_so_and_then_serves_it() {
@@ -26,6 +27,22 @@ async fn before_there_is_a_fleet_the_api_says_so_and_then_serves_it() {
         let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.header("retry-after"), "1");
         assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert!(answer.detail().contains("holds no fleet yet"));
+    }
+    // A balancer that waits for it has lost nothing; one that works with a revision knows of a fleet.
+    fixture.report(&balancer("127.0.0.1:8000")).await;
+    let answer = fixture.get("/v1/status").await;
+    assert!(answer.detail().contains("holds no fleet yet"));
+    let report = Report {
+        applied: Some(new_fleet().position),
+        ..balancer("127.0.0.1:8001")
+    };
+    fixture.report(&report).await;
+    for path in ["/v1/status", "/v1/pools"] {
+        let answer = fixture.get(path).await;
+        let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.detail().contains("has lost its memory"));
+        assert!(answer.detail().contains("restore-from"));
     }
     registry.seed(&new_fleet()).await.unwrap();
     within(fixture.api.ready()).await;

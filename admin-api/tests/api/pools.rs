@@ -45,7 +45,7 @@ async fn a_pool_is_created_patched_replaced_and_removed() {
 
     // What was read can be sent back.
     let mut whole = fixture.get("/v1/pools/web").await.body;
-    whole["health"]["kind"] = json!("tcp");
+    whole["health"]["kind"] = json!("none");
     let replaced = fixture
         .put("/v1/pools/web", whole)
         .await
@@ -86,7 +86,11 @@ async fn a_pool_that_still_has_servers_is_not_removed() {
         .delete("/v1/pools/web")
         .await
         .expect(StatusCode::CONFLICT);
-    assert!(answer.detail().contains("1 server"), "{}", answer.detail());
+    assert!(
+        answer.detail().ends_with("1 server: remove it first"),
+        "{}",
+        answer.detail()
+    );
     fixture
         .delete("/v1/pools/web/servers/s1")
         .await
@@ -121,6 +125,10 @@ async fn whatever_is_wrong_with_a_pool_is_named_by_path_and_nothing_is_written()
         (
             json!({"id": "web", "health": {"interval": "1ms", "gentle": true}, "colour": 1}),
             vec!["health.interval", "health.gentle", "colour"],
+        ),
+        (
+            json!({"id": "web", "health": {"kind": "tcp", "status": ["204"]}}),
+            vec!["health.status"],
         ),
         (json!({"id": "web", "servers": {}}), vec!["servers"]),
     ] {

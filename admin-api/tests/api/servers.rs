@@ -122,6 +122,22 @@ async fn an_id_or_an_address_that_is_taken_is_a_conflict_that_names_the_other() 
         )
         .await;
     moved.expect(StatusCode::CONFLICT);
+    // Who wants it back is told how.
+    for (state, told) in [
+        (
+            "active",
+            "which is active: change that one, or remove it first",
+        ),
+        ("draining", "which is draining: activate that one"),
+        ("disabled", "which is disabled: activate that one"),
+    ] {
+        let patch = json!({"state": state});
+        let path = "/v1/pools/default/servers/a";
+        fixture.patch(path, patch).await.expect(StatusCode::OK);
+        let taken = fixture.post(SERVERS, json!({"address": "10.0.0.1:80"}));
+        let taken = taken.await.expect(StatusCode::CONFLICT);
+        assert!(taken.detail().contains(told), "{}", taken.detail());
+    }
     // In another pool the address is free.
     fixture
         .post("/v1/pools", json!({"id": "other"}))

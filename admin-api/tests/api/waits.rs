@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use model::Report;
+use model::{Collection, Report};
 use registry::Memory;
 use serde_json::json;
 
@@ -177,6 +177,22 @@ async fn a_balancer_with_requests_left_or_none_named_is_not_drained() {
     assert!(late[0].1.contains("3 requests in flight"), "{late:?}");
     assert!(late[1].1.contains("does not say"), "{late:?}");
     fixture.get(SERVER).await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_the_incarnation_that_the_commit_gave() {
+    let memory = Arc::new(Memory::new());
+    let fixture = Fixture::start_over(memory.clone()).await;
+    fixture.add("a", "10.0.0.1:80").await;
+    // What a commit finds unreadable gets a new identity, and the API has not seen that.
+    memory.tamper(|store| store.tamper(Collection::Servers, "default/a", Some("nonsense")));
+    let drain = json!({"state": "draining"});
+    let answer = fixture.patch("/v1/pools/default/servers/a", drain).await;
+    let answer = answer.expect(StatusCode::OK).body;
+    assert_eq!(answer["incarnation"], answer["revision"]);
+    let stored = fixture.registry.snapshot().await.unwrap().unwrap().snapshot;
+    let stored = &stored.servers[&"default/a".parse().unwrap()];
+    assert_eq!(answer["incarnation"], json!(stored.incarnation));
 }
 
 #[tokio::test]

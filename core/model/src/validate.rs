@@ -183,6 +183,7 @@ fn check_health(health: &HealthCheck, problems: &mut Problems) {
             "must be a host name or an address, with a port if need be",
         );
     }
+    check_only_for_http(health, problems);
     problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
     problems.duration(
         "health.timeout",
@@ -214,6 +215,23 @@ fn check_health(health: &HealthCheck, problems: &mut Problems) {
     health.unknown.check("health.", problems);
 }
 
+/// What a connection cannot be asked. Where the kind is none, it is kept for when there is inspection again.
+fn check_only_for_http(health: &HealthCheck, problems: &mut Problems) {
+    let default = HealthCheck::default();
+    let fields = [
+        ("health.path", health.path == default.path),
+        ("health.host", health.host == default.host),
+        ("health.status", health.status == default.status),
+    ];
+    for (field, is_default) in fields {
+        problems.check(
+            health.kind != CheckKind::Tcp || is_default,
+            field,
+            "is for the kind http alone: null takes it away",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +252,25 @@ mod tests {
             fields,
             ["health.path", "health.interval", "guard.withdrawal_share"]
         );
+    }
+
+    #[test]
+    fn a_connection_is_not_checked_for_what_only_http_has() {
+        let of_kind = |kind: &str| {
+            let health = format!(
+                r#"{{"kind":"{kind}","path":"/healthy","host":"a","status":["204"],"interval":"1s","timeout":"5s"}}"#
+            );
+            let mut pool = Pool::new(PoolId::standard());
+            pool.health = serde_json::from_str(&health).expect("a check");
+            validate_pool(&pool)
+        };
+        assert_eq!((of_kind("http"), of_kind("none")), (Ok(()), Ok(())));
+        let problems = of_kind("tcp").expect_err("three problems");
+        let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+        assert_eq!(fields, ["health.path", "health.host", "health.status"]);
+        let mut plain = Pool::new(PoolId::standard());
+        plain.health.kind = CheckKind::Tcp;
+        assert_eq!(validate_pool(&plain), Ok(()));
     }
 
     #[test]

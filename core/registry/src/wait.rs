@@ -159,27 +159,14 @@ impl Waiter {
     }
 
     fn laggards(&self) -> Vec<Laggard> {
-        let is_superseded = |instance: &Instance| {
-            let lost = instance.age > LOST_AFTER;
-            lost && self.is_superseded(instance)
-        };
+        let is_superseded = |gone| is_superseded(gone, &self.listed);
         let listed = balancers(&self.listed)
-            .filter(|instance| !is_superseded(instance))
+            .filter(|instance| instance.age <= LOST_AFTER || !is_superseded(instance))
             .filter_map(|instance| self.laggard(instance));
         let forgotten = balancers(self.forgotten.values())
-            .filter(|instance| !self.is_superseded(instance))
+            .filter(|instance| !is_superseded(instance))
             .map(unheard);
         listed.chain(forgotten).collect()
-    }
-
-    /// Whether another has taken its place: it reports, and from the same address.
-    fn is_superseded(&self, gone: &Instance) -> bool {
-        let successor = |newer: &Instance| {
-            newer.report.instance != gone.report.instance
-                && newer.age <= LOST_AFTER
-                && newer.report.advertise == gone.report.advertise
-        };
-        !gone.report.advertise.is_empty() && balancers(&self.listed).any(successor)
     }
 
     /// What an instance once reported stays true when it falls silent, so age matters only after that.
@@ -249,6 +236,18 @@ impl Waiter {
     fn never_used(&self, report: &Report) -> bool {
         report.began.is_some_and(|began| self.follows(began))
     }
+}
+
+/// Whether another has taken the place of an instance that is silent or was forgotten: it reports, in the same
+/// role and from the same address.
+pub fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a Instance>) -> bool {
+    let successor = |newer: &Instance| {
+        newer.report.instance != gone.report.instance
+            && newer.age <= LOST_AFTER
+            && newer.report.role == gone.report.role
+            && newer.report.advertise == gone.report.advertise
+    };
+    !gone.report.advertise.is_empty() && listed.into_iter().any(successor)
 }
 
 /// Whether the entry makes this incarnation of the server active. One that cannot be read may do so.
