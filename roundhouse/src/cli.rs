@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// List the servers, with their health.
     #[command(after_help = EXIT_CODES)]
     Servers(servers::Args),
-    /// Add, drain or remove a server.
+    /// Add, drain, activate or remove a server.
     #[command(subcommand)]
     Server(server::Command),
     /// List the balancers, with what each has applied.

@@ -59,6 +59,11 @@ impl Error {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether what was sent breaks a rule, whatever the state of the fleet.
+    pub fn is_invalid(&self) -> bool {
+        self.status() == Some(StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
     /// Whether the resource was not what the change demanded it to be.
     pub fn is_precondition_failed(&self) -> bool {
         self.status() == Some(StatusCode::PRECONDITION_FAILED)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use client::{Error, TokenError, Unfinished};
 
-pub(super) const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed; 2 the command line is wrong; \
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed; 2 the command line, or a value on it, is wrong; \
     3 the admin API cannot be reached; 4 done, but the wait for the fleet ran out.";
 
 /// Why a command did not do all that was asked.
@@ -40,6 +40,7 @@ impl Failure {
             Self::Start(_) | Self::Output(_) => 1,
             Self::Token(_) => 2,
             Self::Api(error) if error.is_unreachable() => 3,
+            Self::Api(error) if error.is_invalid() => 2,
             Self::Api(_) => 1,
             Self::Unfinished { .. } => 4,
             Self::Unhealthy {

@@ -25,9 +25,14 @@ pub(super) fn text(holds: &[HoldView]) -> String {
     columns(header, holds.iter().map(row).collect())
 }
 
+/// How many servers a row names, so that it stays one line on a terminal; JSON has more.
+const NAMED_MAX: usize = 5;
+
 fn row(hold: &HoldView) -> [String; 4] {
-    let servers = hold.servers.iter().map(|key| key.server.to_string());
-    let unnamed = hold.total.saturating_sub(hold.servers.len());
+    let named = hold.servers.iter().take(NAMED_MAX);
+    let servers = named.map(|key| key.server.to_string());
+    let total = hold.total.max(hold.servers.len());
+    let unnamed = total.saturating_sub(hold.servers.len().min(NAMED_MAX));
     let unnamed = (unnamed > 0).then(|| format!("and {unnamed} more"));
     let balancers = hold.balancers.iter().map(|holder| holder.advertise.clone());
     [

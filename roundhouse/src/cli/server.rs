@@ -1,4 +1,4 @@
-//! `roundhouse server add|drain|remove`: changes to one server.
+//! `roundhouse server add|drain|activate|remove`: changes to one server.
 
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(crate) enum Command {
     /// Send a server no new request; what runs is finished.
     #[command(after_help = EXIT_CODES)]
     Drain(Drain),
+    /// Send a server requests again that was drained or disabled.
+    #[command(after_help = EXIT_CODES)]
+    Activate(Activate),
     /// Remove a server.
     #[command(after_help = EXIT_CODES)]
     Remove(Remove),
@@ -54,6 +57,19 @@ pub(crate) struct Drain {
     #[arg(value_name = "ID")]
     id: ServerId,
     /// Wait until no balancer has a request in flight to it.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The flags of `roundhouse server activate`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Activate {
+    /// The server's id.
+    #[arg(value_name = "ID")]
+    id: ServerId,
+    /// Wait until every balancer works with it.
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -98,6 +114,7 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Add(args) => add(args).await,
         Command::Drain(args) => drain(args).await,
+        Command::Activate(args) => activate(args).await,
         Command::Remove(args) => remove(args).await,
     }
 }
@@ -157,6 +174,30 @@ async fn drain(args: Drain) -> Result<(), Failure> {
         format!("{key} {state} since revision {}", it.revision)
     })?;
     finish(format!("the drain of {key}"), outcome)
+}
+
+async fn activate(args: Activate) -> Result<(), Failure> {
+    let Common {
+        pool,
+        timeout,
+        connection,
+        output,
+    } = args.common;
+    let key = ServerKey::new(pool, args.id);
+    let patch = ServerPatch {
+        state: Some(ServerState::Active),
+        ..ServerPatch::default()
+    };
+    let demand = demand(args.wait.then(|| Wait::applied(timeout)));
+    let changed = connection
+        .client()?
+        .patch_server(&key, &patch, &demand)
+        .await?;
+    let Changed { value, outcome } = changed;
+    output.write(&value, |it: &ServerView| {
+        format!("{key} is active since revision {}", it.revision)
+    })?;
+    finish(format!("the activation of {key}"), outcome)
 }
 
 async fn remove(args: Remove) -> Result<(), Failure> {

@@ -118,3 +118,16 @@ fn a_hold_says_what_is_held_back_and_by_whom() {
         ]
     );
 }
+
+#[test]
+fn a_hold_of_very_many_servers_is_one_short_row() {
+    let servers: Vec<_> = (0..100).map(|number| format!("web/s{number}")).collect();
+    let hold: HoldView = serde_json::from_value(json!({
+        "pool": "web", "epoch": INSTANCE, "revision": 8, "servers": servers, "total": 1000, "balancers": [],
+    }))
+    .expect("a hold");
+    assert_eq!(
+        lines(&holds::text(&[hold]))[1],
+        "web 8 s0, s1, s2, s3, s4, and 995 more -"
+    );
+}

@@ -177,7 +177,6 @@ fn a_refusal_is_one_line_and_exit_code_1() {
     let taken = fleet.server.trim_start_matches("http://");
     for (command, named) in [
         (format!("server add {taken}"), "default/s1"),
-        ("server add nonsense".to_owned(), "address"),
         ("server drain s99".to_owned(), "s99"),
         ("server remove s99 --pool nowhere".to_owned(), "nowhere"),
         ("servers --pool nowhere".to_owned(), "nowhere"),
@@ -186,6 +185,38 @@ fn a_refusal_is_one_line_and_exit_code_1() {
         assert_eq!((code, output.as_str()), (1, ""), "{command}: {errors}");
         assert!(one_line(&errors).contains(named), "{command}: {errors}");
     }
+}
+
+#[test]
+fn a_value_that_breaks_a_rule_is_one_line_and_exit_code_2() {
+    let fleet = Fleet::start();
+    for (command, named) in [
+        ("server add nonsense", "address: "),
+        ("server add 10.0.0.1:0", "address: "),
+        ("server add 10.0.0.1:80 --weight 1001", "--weight"),
+    ] {
+        let (code, output, errors) = fleet.run(command);
+        assert_eq!((code, output.as_str()), (2, ""), "{command}: {errors}");
+        assert!(errors.contains(named), "{command}: {errors}");
+    }
+}
+
+#[test]
+fn a_drained_server_is_activated_again() {
+    let fleet = Fleet::start();
+    fleet.output("server drain s1 --wait");
+    let (code, _, errors) = fleet.run(&format!(
+        "server add {}",
+        fleet.server.trim_start_matches("http://")
+    ));
+    assert_eq!(code, 1);
+    assert!(one_line(&errors).contains("activate"), "{errors}");
+    let activated = fleet.output("server activate s1 --wait");
+    assert!(
+        activated.starts_with("default/s1 is active since revision "),
+        "{activated}"
+    );
+    assert_eq!(fleet.json("servers")[0]["state"], "active");
 }
 
 #[test]
