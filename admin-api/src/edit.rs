@@ -182,9 +182,7 @@ impl App {
             Outcome::Made(committed, (before, Plan { key, after })) => {
                 let revision = committed.position.revision;
                 let after = match after {
-                    Some(value) => {
-                        Some(self.stamped(before.as_ref(), key.clone(), value, revision)?)
-                    }
+                    Some(value) => Some(self.stamped(before.as_ref(), &key, value, revision)?),
                     None => None,
                 };
                 Ok((committed, Some(Edited { key, before, after })))
@@ -201,12 +199,12 @@ impl App {
     fn stamped<R: Resource>(
         &self,
         before: Option<&Stamped<R>>,
-        key: R::Key,
+        key: &R::Key,
         value: R,
         revision: Revision,
     ) -> Result<Stamped<R>, Problem> {
         let snapshot = self.snapshot()?;
-        let seen = R::find(&snapshot, &key).filter(|seen| seen.revision == revision);
+        let seen = R::find(&snapshot, key).filter(|seen| seen.revision == revision);
         Ok(match seen {
             Some(seen) => (**seen).clone(),
             None => stamp(before, value, revision),

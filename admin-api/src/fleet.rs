@@ -11,11 +11,11 @@ use crate::app::App;
 
 /// The instances, but for those whose place another has taken: nobody waits for them, so they concern nobody.
 pub(crate) async fn instances(registry: &dyn Registry) -> Result<Vec<Instance>, RegistryError> {
-    Ok(standing(registry.instances().await?))
+    Ok(standing(&registry.instances().await?))
 }
 
-fn standing(instances: Vec<Instance>) -> Vec<Instance> {
-    let stands = |it: &&Instance| !is_lost(it) || !is_superseded(it, &instances);
+fn standing(instances: &[Instance]) -> Vec<Instance> {
+    let stands = |it: &&Instance| !is_lost(it) || !is_superseded(it, instances);
     instances.iter().filter(stands).cloned().collect()
 }
 
