@@ -149,7 +149,7 @@ fn serve_ops(
         if stop.is_cancelled() {
             return Err("it is stopping".to_owned());
         }
-        standing.borrow().readiness.check().map_err(str::to_owned)
+        standing.borrow().check()
     };
     // Whoever watches it sees that it is stopping, until it has stopped.
     let router = runtime::ops_router(metrics, ready);

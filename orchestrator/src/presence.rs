@@ -36,7 +36,8 @@ pub(crate) async fn run(fleet: Fleet, advertise: String, stop: CancellationToken
 async fn report(fleet: &Fleet, advertise: &str) {
     let view = fleet.view();
     let snapshot = view.snapshot.as_ref();
-    let faults = snapshot.map(|snapshot| snapshot.faults.as_slice());
+    let faults = snapshot.into_iter().flat_map(|snapshot| &snapshot.faults);
+    let troubles = fleet.registry.troubles();
     let report = Report {
         instance: fleet.instance,
         role: Role::Orchestrator,
@@ -48,12 +49,16 @@ async fn report(fleet: &Fleet, advertise: &str) {
         origin: view.origin,
         leaving: std::collections::BTreeMap::new(),
         nacks: faults
-            .unwrap_or_default()
-            .iter()
+            .chain(&view.damage)
             .take(NACKS_MAX)
             .cloned()
             .collect(),
         holds: Vec::new(),
+        troubles: troubles
+            .iter()
+            .take(NACKS_MAX)
+            .map(ToString::to_string)
+            .collect(),
     };
     // Nobody waits for an orchestrator; and one that cannot report is seen to be silent.
     let _ = timeout(LIMIT, fleet.registry.report(&report, false)).await;

@@ -224,6 +224,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         leaving: BTreeMap::new(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        troubles: Vec::new(),
     }
 }
 

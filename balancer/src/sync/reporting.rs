@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use model::{Position, Report, Role, ServerKey, ServerLoad};
 use rand::RngExt;
-use registry::REPORT_PERIOD;
+use registry::{REPORT_PERIOD, RegistryError};
+use runtime::Backoff;
 use tokio::time::timeout;
 
 use super::Membership;
@@ -13,8 +14,14 @@ use super::Membership;
 /// What one call of the registry may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// The pause after a report that was not taken. It grows up to the period between reports.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
 /// How often the requests in flight to servers that leave are looked at, while there are any.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Troubles that a report names, at most.
+const TROUBLES_MAX: usize = 100;
 
 /// What someone may wait for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,13 +67,19 @@ impl Membership {
     async fn report_each_change(&self) {
         let mut standing = self.standing.subscribe();
         let mut told = Awaited::default();
+        let mut backoff = Backoff::new(FIRST_PAUSE, REPORT_PERIOD);
         loop {
             standing.borrow_and_update();
             let report = self.compose();
             let awaited = Awaited::of(&report);
-            if self.send(&report, awaited != told).await {
-                told = awaited;
+            if !self.send(&report, awaited != told).await {
+                // Whatever changes meanwhile, a registry that refuses is not asked in a hurry.
+                let pause = backoff.next_pause(&mut rand::rng());
+                tokio::time::sleep(pause).await;
+                continue;
             }
+            backoff.reset();
+            told = awaited;
             let period = REPORT_PERIOD.mul_f64(rand::rng().random_range(0.8..1.2));
             tokio::select! {
                 // Writers outlive this task.
@@ -94,13 +107,23 @@ impl Membership {
 
     async fn send(&self, report: &Report, announce: bool) -> bool {
         let sent = timeout(LIMIT, self.registry.report(report, announce)).await;
-        matches!(sent, Ok(Ok(())))
+        let sent = sent.unwrap_or(Err(RegistryError::Unanswered {
+            operation: "reporting",
+        }));
+        self.standing.send_if_modified(|standing| {
+            let unreported = sent.as_ref().err().map(ToString::to_string);
+            let changed = standing.unreported != unreported;
+            standing.unreported = unreported;
+            changed
+        });
+        sent.is_ok()
     }
 
     fn compose(&self) -> Report {
         // First what is applied, then what is in flight: a zero must be at least as late as the position that it stands beside.
         let standing = self.standing.borrow().clone();
         let leaving = self.tables.borrow().table.leaving();
+        let troubles = self.registry.troubles();
         let identity = &self.identity;
         Report {
             instance: identity.instance,
@@ -114,6 +137,11 @@ impl Membership {
             leaving,
             nacks: standing.nacks,
             holds: standing.holds,
+            troubles: troubles
+                .iter()
+                .take(TROUBLES_MAX)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct Standing {
     pub(crate) nacks: Vec<Fault>,
     pub(crate) holds: Vec<Hold>,
     pub(crate) readiness: Readiness,
+    /// Why the last report was not taken. Before the first one is, nothing is read.
+    pub(crate) unreported: Option<String>,
+    /// Why the registry cannot be followed.
+    pub(crate) unread: Option<String>,
 }
 
 /// Whether clients may come. Once they may, they may until the balancer stops.
@@ -40,6 +44,17 @@ impl Standing {
     pub(crate) fn note(&mut self, view: &View) {
         let faults = view.snapshot.iter().flat_map(|snapshot| &snapshot.faults);
         self.nacks = faults.take(FAULTS_MAX).cloned().collect();
+        self.unread = view.trouble.as_ref().map(ToString::to_string);
+    }
+
+    /// Why clients may not come yet: without a table, because of what hinders it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let reason = self.readiness.check();
+        let hindrance = self.unread.as_ref().or(self.unreported.as_ref());
+        reason.map_err(|reason| match (self.readiness, hindrance) {
+            (Readiness::NoTable, Some(hindrance)) => format!("{reason}: {hindrance}"),
+            _ => reason.into(),
+        })
     }
 }
 

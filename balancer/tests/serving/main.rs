@@ -8,6 +8,7 @@ mod draining;
 mod failures;
 mod fleet;
 mod membership;
+mod refused;
 mod rotation;
 mod stopping;
 mod upstream;

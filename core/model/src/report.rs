@@ -71,6 +71,9 @@ pub struct Report {
     /// Withdrawals that it holds back.
     #[serde(default)]
     pub holds: Vec<Hold>,
+    /// What the registry refuses it, and what it found there by other hands, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
 }
 
 /// How busy one incarnation of a server is, as one balancer sees it.

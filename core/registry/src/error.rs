@@ -21,4 +21,11 @@ pub enum RegistryError {
         operation: &'static str,
         reason: String,
     },
+    /// Other hands wrote it, and it is left out.
+    #[error("{key} holds nonsense under {field:?}: {reason}")]
+    Nonsense {
+        key: String,
+        field: String,
+        reason: String,
+    },
 }

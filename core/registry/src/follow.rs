@@ -36,6 +36,8 @@ pub struct FollowOptions {
     pub state_file: Option<PathBuf>,
     /// Whether mass withdrawals are held back: for those that serve traffic.
     pub guard: bool,
+    /// Whether to look now and then for what other hands did to the registry: for those that report it.
+    pub audit: bool,
     /// What the process itself has seen of the servers, to contradict a storm of `down` verdicts.
     pub witness: Option<Arc<dyn Witness>>,
 }
@@ -47,6 +49,7 @@ impl FollowOptions {
             fleet,
             state_file: None,
             guard: false,
+            audit: false,
             witness: None,
         }
     }
@@ -67,6 +70,9 @@ pub async fn follow(
     if options.guard {
         follower = follower.guarded(options.witness.clone());
     }
+    if options.audit {
+        follower = follower.auditing();
+    }
     if let Some(saved) = boot(&options).await {
         follower = follower.booted(saved.snapshot, saved.in_force);
     }
@@ -76,6 +82,9 @@ pub async fn follow(
             .map(|path| Saver::new(path, options.fleet)),
         registry,
         follower,
+        guarded: options.guard,
+        trouble: None,
+        hindered: false,
         views,
         started: Instant::now(),
         request: None,
@@ -110,6 +119,11 @@ enum Answer {
 struct Driver {
     registry: Arc<dyn Registry>,
     follower: Follower,
+    guarded: bool,
+    /// Why the last request failed, or the subscription ended.
+    trouble: Option<RegistryError>,
+    /// Whether that has changed since it was last shown.
+    hindered: bool,
     views: watch::Sender<Arc<View>>,
     saver: Option<Saver>,
     started: Instant,
@@ -146,6 +160,10 @@ impl Driver {
 
     fn answered(&mut self, answer: Answer) {
         self.request = None;
+        match &answer {
+            Answer::Failed(error) => self.hinder(Some(error.clone())),
+            Answer::Subscribed(_) | Answer::Read(_) => self.hinder(None),
+        }
         match answer {
             Answer::Subscribed(announcements) => {
                 self.announcements = Some(announcements);
@@ -168,6 +186,7 @@ impl Driver {
                 Ok(announcement) => self.handle(Input::Announced(announcement)),
                 Err(error) => {
                     tracing::debug!(%error, "the subscription ended");
+                    self.hinder(Some(error));
                     self.announcements = None;
                     self.handle(Input::Lost);
                 }
@@ -183,16 +202,24 @@ impl Driver {
         self.follower.handle(input, self.started.elapsed());
     }
 
+    fn hinder(&mut self, trouble: Option<RegistryError>) {
+        self.hindered |= self.trouble != trouble;
+        self.trouble = trouble;
+    }
+
     fn publish(&mut self) {
-        if !self.follower.take_changed() {
+        let hindered = std::mem::take(&mut self.hindered);
+        if !self.follower.take_changed() && !hindered {
             return;
         }
         let view = Arc::new(self.view());
-        if let (Some(saver), Some(truth)) = (&self.saver, self.follower.truth()) {
+        // Of what is damaged, a file from before is the better copy; a guard holds back what would be lost.
+        let worth = self.guarded || !self.follower.is_tainted();
+        if let (Some(saver), Some(truth), true) = (&self.saver, self.follower.truth(), worth) {
             saver.save(truth, view.snapshot.as_ref(), view.origin);
         }
         let before = self.views.send_replace(Arc::clone(&view));
-        log::changes(&before, &view);
+        log::changes(&before, &view, self.registry.outlives_process());
     }
 
     fn view(&self) -> View {
@@ -203,6 +230,7 @@ impl Driver {
             origin: follower.origin(),
             registry_position: follower.position().filter(|_| followed),
             connected: follower.is_connected(),
+            trouble: self.trouble.clone(),
             head_missing: follower.is_head_missing(),
             leader: follower.leader().map(|heard| Leader {
                 instance: heard.instance,

@@ -5,11 +5,11 @@
 //! not hold that very position, cannot be read, or ends before the head that raised the doubt, it is the
 //! snapshot. So there is one way back to the truth, not one a cause.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Delta, Fault, InstanceId, Origin, Position, Snapshot, Term};
+use model::{Collection, Delta, Fault, InstanceId, Origin, Position, Snapshot, Term};
 use rand::rngs::SmallRng;
 
 use crate::backoff::Backoff;
@@ -27,6 +27,9 @@ pub const HEAD_CHECK_PERIOD: Duration = Duration::from_secs(5);
 
 /// How often the head is looked for where there is none, about.
 const HEAD_SEARCH_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long a look for damage is put off for each element that it reads, so that a large fleet is read seldom.
+const AUDIT_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often verdicts that are held back are judged again.
 const GUARD_PERIOD: Duration = Duration::from_secs(1);
@@ -93,6 +96,12 @@ pub struct Follower {
     head_missing: bool,
     leader: Option<Heard>,
     damage: Vec<Fault>,
+    /// Collections of which the own copy is a damaged one: the others were whole at this position once.
+    tainted: BTreeSet<Collection>,
+    /// Whether the registry's content is read again now and then, although nothing raised a doubt.
+    audits: bool,
+    /// Whether the read under way only looks for damage.
+    auditing: bool,
     recent: VecDeque<Delta>,
     abandoned: Option<Arc<[Delta]>>,
     under_way: Option<Request>,
@@ -104,6 +113,7 @@ pub struct Follower {
     overflowed: bool,
     retry_at: Duration,
     head_check_at: Duration,
+    audit_at: Duration,
     guard_at: Duration,
     backoff: Backoff,
     changed: bool,
@@ -120,6 +130,9 @@ impl Follower {
             head_missing: false,
             leader: None,
             damage: Vec::new(),
+            tainted: BTreeSet::new(),
+            audits: false,
+            auditing: false,
             recent: VecDeque::new(),
             abandoned: None,
             under_way: None,
@@ -129,6 +142,7 @@ impl Follower {
             overflowed: false,
             retry_at: Duration::ZERO,
             head_check_at: Duration::ZERO,
+            audit_at: Duration::ZERO,
             guard_at: Duration::ZERO,
             backoff: Backoff::new(random),
             changed: true,
@@ -139,6 +153,13 @@ impl Follower {
     #[must_use]
     pub fn guarded(mut self, witness: Option<Arc<dyn Witness>>) -> Self {
         self.guard = Some(Guard::new(witness));
+        self
+    }
+
+    /// Looks now and then for what other hands did to the registry: no delta tells of it.
+    #[must_use]
+    pub fn auditing(mut self) -> Self {
+        self.audits = true;
         self
     }
 
@@ -161,6 +182,7 @@ impl Follower {
         }
         let request = self.due_request(now)?;
         self.under_way = Some(request);
+        self.auditing = request == Request::ReadSnapshot && self.is_sure();
         if matches!(request, Request::ReadLog(_) | Request::ReadSnapshot) {
             // What is read from now on covers all that was announced so far.
             self.doubt = Doubt::None;
@@ -179,9 +201,21 @@ impl Follower {
             (Doubt::Log | Doubt::Snapshot, _) => Some(Request::ReadSnapshot),
             (Doubt::None, _) if now < self.head_check_at => None,
             // Damage is over when a snapshot says so.
-            (Doubt::None, _) if !self.damage.is_empty() => Some(Request::ReadSnapshot),
+            (Doubt::None, _) if self.looks_for_damage() && now >= self.audit_at => {
+                Some(Request::ReadSnapshot)
+            }
             (Doubt::None, _) => Some(Request::ReadHead),
         }
+    }
+
+    fn looks_for_damage(&self) -> bool {
+        self.audits || !self.damage.is_empty()
+    }
+
+    /// Whether the own copy is the registry's, and whole.
+    fn is_sure(&self) -> bool {
+        let followed = self.origin == Origin::Registry && !self.head_missing;
+        followed && self.doubt == Doubt::None && self.tainted.is_empty()
     }
 
     /// When to call again where nothing arrives: for `request`, or with `Input::Tick`.
@@ -227,7 +261,10 @@ impl Follower {
     }
 
     fn failed(&mut self, now: Duration) {
+        let auditing = std::mem::take(&mut self.auditing);
         match self.under_way.take() {
+            // It was no doubt that asked.
+            Some(Request::ReadSnapshot) if auditing => {}
             // A log that cannot be read may never be readable again.
             Some(Request::ReadLog(_) | Request::ReadSnapshot) => self.doubt = Doubt::Snapshot,
             Some(Request::Subscribe | Request::ReadHead) | None => {}
@@ -236,9 +273,11 @@ impl Follower {
     }
 
     fn announced(&mut self, delta: Delta) {
-        let reading = Some(Request::ReadSnapshot) == self.under_way
-            || matches!(self.under_way, Some(Request::ReadLog(_)));
-        if !reading {
+        let reading = matches!(
+            self.under_way,
+            Some(Request::ReadLog(_) | Request::ReadSnapshot)
+        );
+        if !reading || self.auditing {
             self.take(delta);
         } else if self.buffer.len() < BUFFER_LENGTH {
             self.buffer.push_back(delta);

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::{
     Announcement, Announcements, Commit, CommitError, Committed, Committing, Head, HistoryEntry,
-    Leading, Life, Listing, Observing, Reading, RegistryError, Reporting, Snapshotted, Store,
-    Stream,
+    Leadership, Leading, Life, Listing, Observing, Reading, RegistryError, Reporting, Snapshotted,
+    Store, Stream,
 };
 use streams::Subscription;
 
@@ -113,6 +113,10 @@ impl Reading for Memory {
     async fn warnings(&self) -> Result<Vec<String>, RegistryError> {
         Ok(Vec::new())
     }
+
+    fn outlives_process(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -185,6 +189,28 @@ impl Leading for Memory {
     async fn release(&self, instance: InstanceId, term: Term) -> Result<(), RegistryError> {
         self.store.lock().release(instance, term);
         Ok(())
+    }
+
+    async fn forget_for(
+        &self,
+        leadership: &Leadership,
+        instance: InstanceId,
+    ) -> Result<bool, CommitError> {
+        let mut store = self.store.lock();
+        store.check_leadership(leadership)?;
+        let known = store.forget(instance);
+        let _ = self.reports.send(instance);
+        Ok(known)
+    }
+
+    async fn remove_registration_for(
+        &self,
+        leadership: &Leadership,
+        key: &ServerKey,
+    ) -> Result<bool, CommitError> {
+        let mut store = self.store.lock();
+        store.check_leadership(leadership)?;
+        Ok(store.remove_registration(key))
     }
 }
 

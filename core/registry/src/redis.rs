@@ -14,6 +14,7 @@ mod reporting;
 mod scripts;
 mod settings;
 mod subscription;
+mod troubles;
 mod wire;
 
 use model::FleetName;
@@ -36,9 +37,10 @@ impl Redis {
     /// # Errors
     /// What is wrong with the address, without repeating it.
     pub(crate) fn new(url: &str, fleet: &FleetName) -> Result<Self, String> {
+        let keys = Keys::new(fleet);
         Ok(Self {
-            link: Link::new(url)?,
-            keys: Keys::new(fleet),
+            link: Link::new(url, keys.all())?,
+            keys,
             scripts: Scripts::new(),
         })
     }

@@ -12,7 +12,7 @@ use model::{
     Suspicion, Term,
 };
 
-use crate::{Commit, CommitError, Committed, Head, HistoryEntry, RegistryError};
+use crate::{Commit, CommitError, Committed, Head, HistoryEntry, Leadership, RegistryError};
 
 /// A snapshot with the head that it was read with, atomically.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +58,14 @@ pub trait Reading: Send + Sync + fmt::Debug {
     async fn announcements(&self) -> Result<Announcements, RegistryError>;
     /// What the registry's settings should be and are not, a sentence each.
     async fn warnings(&self) -> Result<Vec<String>, RegistryError>;
+    /// Whether what it holds outlives this process. Where it does not, a start finds nothing, and nothing is lost.
+    fn outlives_process(&self) -> bool {
+        true
+    }
+    /// What this process is refused at present, and what it found by other hands. Each was logged when it began.
+    fn troubles(&self) -> Vec<RegistryError> {
+        Vec::new()
+    }
 }
 
 /// What who may change the state may do.
@@ -98,6 +106,18 @@ pub trait Leading: Send + Sync {
     ) -> Result<Option<Head>, RegistryError>;
     /// Gives the lease back, if it is still held.
     async fn release(&self, instance: InstanceId, term: Term) -> Result<(), RegistryError>;
+    /// Removes an instance's report, where this leadership stands; whether there was one.
+    async fn forget_for(
+        &self,
+        leadership: &Leadership,
+        instance: InstanceId,
+    ) -> Result<bool, CommitError>;
+    /// Removes a server's own lease, where this leadership stands; whether there was one.
+    async fn remove_registration_for(
+        &self,
+        leadership: &Leadership,
+        key: &ServerKey,
+    ) -> Result<bool, CommitError>;
 }
 
 /// What every instance says.

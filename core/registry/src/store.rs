@@ -27,7 +27,7 @@ use reports::{Renewed, Reported};
 use plan::is_desired;
 
 pub(crate) use answers::{ANSWER_LIFETIME, ANSWERS_CLEARED, ANSWERS_MAX};
-pub(crate) use assemble::Assembly;
+pub(crate) use assemble::{Assembly, WHOLE_COLLECTION};
 pub(crate) use plan::{Write, idempotency_key, plan};
 pub(crate) use seed::Seed;
 
@@ -88,6 +88,12 @@ impl Store {
             Some(stored) => elements.insert(key.into(), stored.into()),
             None => elements.remove(key),
         };
+    }
+
+    /// Loses the log, as when it was trimmed.
+    #[cfg(feature = "testing")]
+    pub fn forget_log(&mut self) {
+        self.log.clear();
     }
 
     /// The keys of a pool's servers.

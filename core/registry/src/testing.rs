@@ -53,12 +53,15 @@ impl RedisServer {
         server
     }
 
-    /// Starts a server with a fleet's users: `balancer`, `orchestrator` and `admin`, and nobody else. Each
-    /// one's password is `password_of` it.
+    /// Starts a server with a fleet's users: `balancer`, `orchestrator` and `admin`, and besides them only
+    /// `root`, who may do everything. Each one's password is `password_of` it.
     pub fn with_users(fleet: &FleetName) -> Self {
         let directory = directory();
         let users = directory.path().join("users.acl");
-        std::fs::write(&users, render(USERS_TEMPLATE, fleet)).expect("a file for the users");
+        let mut rendered = render(USERS_TEMPLATE, fleet);
+        let root = password_of("root");
+        rendered.push_str(&format!("user root on >{root} ~* &* +@all\n"));
+        std::fs::write(&users, rendered).expect("a file for the users");
         let users = users.to_str().expect("a temporary path is text").to_owned();
         Self::start_in(directory, &["--aclfile", &users])
     }
@@ -96,9 +99,23 @@ impl RedisServer {
         format!("redis://{user}:{password}@{}", self.address())
     }
 
+    /// Changes what one of a fleet's users may do.
+    pub fn grant(&self, user: &str, right: &str) {
+        self.command_as_root(&["ACL", "SETUSER", user, right]);
+    }
+
     /// Sends a command, as a person with a Redis client would, and gives its answer as text.
     pub fn command(&self, words: &[&str]) -> String {
-        let client = redis::Client::open(self.url()).expect("a URL");
+        self.command_at(&self.url(), words)
+    }
+
+    /// Sends a command to a server that has a fleet's users.
+    pub fn command_as_root(&self, words: &[&str]) -> String {
+        self.command_at(&self.url_of("root"), words)
+    }
+
+    fn command_at(&self, url: &str, words: &[&str]) -> String {
+        let client = redis::Client::open(url).expect("a URL");
         let connection = client.get_connection_with_timeout(DEADLINE);
         let mut connection = connection.expect("the server is running");
         let (name, arguments) = words.split_first().expect("a command has a name");

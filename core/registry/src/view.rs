@@ -5,6 +5,8 @@ use std::sync::Arc;
 use model::{Delta, Fault, Hold, InstanceId, Origin, Position, Snapshot, Term};
 use tokio::time::Instant;
 
+use crate::RegistryError;
+
 /// One state of following, whole. A new one replaces it; nothing in it changes.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -16,6 +18,9 @@ pub struct View {
     pub registry_position: Option<Position>,
     /// Whether the subscription stands.
     pub connected: bool,
+    /// Why the registry cannot be followed at present, in words for an operator: it is out of reach, or refuses
+    /// the password, or a right.
+    pub trouble: Option<RegistryError>,
     /// Whether the registry answers, but holds no head: it is new, or has lost its memory.
     pub head_missing: bool,
     /// Who leads, by the last heartbeat. How old a heartbeat still counts is for the reader.

@@ -1,11 +1,16 @@
 //! Says what changed in following, once per change.
 
-use model::{Origin, Position};
+use model::{Fault, Origin, Position};
 
 use crate::View;
 
-pub(super) fn changes(before: &View, after: &View) {
+/// Elements that are named at once, at most.
+const FAULTS_MAX: usize = 100;
+
+/// `kept` is whether the registry outlives the process.
+pub(super) fn changes(before: &View, after: &View, kept: bool) {
     connection(before, after);
+    memory(before, after, kept);
     history(before, after);
     if before.holds != after.holds {
         for hold in &after.holds {
@@ -16,6 +21,7 @@ pub(super) fn changes(before: &View, after: &View) {
             tracing::info!("nothing is held back any more");
         }
     }
+    faults(before, after);
     if before.damage != after.damage {
         for fault in &after.damage {
             tracing::warn!("the registry is damaged: {fault}");
@@ -26,13 +32,39 @@ pub(super) fn changes(before: &View, after: &View) {
     }
 }
 
+fn faults(before: &View, after: &View) {
+    let of = |view: &View| {
+        view.snapshot
+            .iter()
+            .flat_map(|it| it.faults.clone())
+            .collect()
+    };
+    let (before, after): (Vec<Fault>, Vec<Fault>) = (of(before), of(after));
+    if before == after {
+        return;
+    }
+    let new = after.iter().filter(|fault| !before.contains(fault));
+    for fault in new.take(FAULTS_MAX) {
+        tracing::warn!("cannot be used, the last good one stays: {fault}");
+    }
+    let gone = before.iter().filter(|fault| !after.contains(fault));
+    for fault in gone.take(FAULTS_MAX) {
+        tracing::info!("no longer: {fault}");
+    }
+}
+
 fn connection(before: &View, after: &View) {
     match (before.connected, after.connected) {
         (false, true) => tracing::info!("subscribed to the registry's changes"),
         (true, false) => tracing::warn!("lost the registry; going on with what is known"),
         _ => {}
     }
+}
+
+fn memory(before: &View, after: &View, kept: bool) {
+    let begins = !kept && after.origin != Origin::Registry;
     match (before.head_missing, after.head_missing) {
+        (false, true) if begins => {}
         (false, true) if after.snapshot.is_some() => {
             tracing::warn!("the registry has lost the fleet; going on with what is known");
         }

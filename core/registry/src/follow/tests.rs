@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use model::{
-    Author, Change, Epoch, InstanceId, Origin, Pool, PoolId, Position, Revision, RevisionId,
-    Server, Snapshot,
+    Author, Change, Collection, Epoch, InstanceId, Origin, Pool, PoolId, Position, Revision,
+    RevisionId, Server, Snapshot,
 };
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{Commit, Committed, Committing, LEASE, Leading, Memory, Reading, StateFile};
+use crate::{Commit, Committed, Committing, LEASE, Leading, Memory, Reading, StateFile, Store};
 
 struct Following {
     views: watch::Receiver<Arc<View>>,
@@ -222,5 +222,63 @@ async fn a_mass_withdrawal_is_held_and_survives_a_restart() {
     assert_eq!(view.snapshot.as_ref().map(|it| it.servers.len()), Some(2));
     assert_eq!(view.holds.len(), 1);
     assert_eq!(view.holds[0].size(), 2);
+    following.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_state_does_not_replace_a_good_one_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let options = FollowOptions {
+        state_file: Some(path.clone()),
+        ..options()
+    };
+    let registry = seeded(1).await;
+    commit(&registry, put("s1")).await;
+    let committed = commit(&registry, put("s2")).await;
+    let mut following = Following::start(&registry, options.clone());
+    following
+        .until(|view| holds(view, committed.position))
+        .await;
+    following.stop().await;
+    let load = || StateFile::load(&path, &options.fleet).expect("a state");
+    let good = load().expect("a state");
+
+    registry.tamper(|store| store.tamper(Collection::Servers, "default/s1", None));
+    let changed = commit(&registry, put("s3")).await;
+    registry.tamper(Store::forget_log);
+    let mut following = Following::start(&registry, options.clone());
+    let view = following.until(|view| !view.damage.is_empty()).await;
+    assert!(holds(&view, changed.position));
+    following.stop().await;
+    assert_eq!(load(), Some(good));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_audits_names_what_other_hands_wrote_within_seconds() {
+    let registry = seeded(1).await;
+    let committed = commit(&registry, put("s1")).await;
+    let options = FollowOptions {
+        audit: true,
+        ..options()
+    };
+    let mut following = Following::start(&registry, options);
+    following
+        .until(|view| holds(view, committed.position))
+        .await;
+    let written = Instant::now();
+    registry.tamper(|store| store.tamper(Collection::Servers, "default/s1", Some("nonsense{")));
+    let named = |view: &View| {
+        let snapshot = view.snapshot.as_ref().expect("a state");
+        snapshot
+            .faults
+            .iter()
+            .any(|fault| fault.key == "default/s1")
+    };
+    let view = following.until(named).await;
+    assert!(written.elapsed() < Duration::from_secs(10));
+    let snapshot = view.snapshot.as_ref().expect("a state");
+    assert_eq!(snapshot.servers.len(), 1, "the last good one stays");
+    assert_eq!(view.damage.len(), 1);
     following.stop().await;
 }

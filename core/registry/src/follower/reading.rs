@@ -1,12 +1,13 @@
 //! What the follower makes of what it reads: heads, logs and snapshots.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Delta, Origin, Position};
 
-use super::step::{Step, keep_last_good, place};
-use super::{Doubt, Follower, HEAD_CHECK_PERIOD, HEAD_SEARCH_PERIOD};
+use super::step::{Step, elements, keep_collection, keep_last_good, place};
+use super::{AUDIT_PAUSE, Doubt, Follower, HEAD_CHECK_PERIOD, HEAD_SEARCH_PERIOD};
 use crate::guard::Cause;
 use crate::{Head, Snapshotted};
 
@@ -55,15 +56,20 @@ impl Follower {
     }
 
     pub(super) fn snapshot_read(&mut self, snapshot: Option<Snapshotted>, now: Duration) {
+        let auditing = std::mem::take(&mut self.auditing);
         self.answered(now);
-        self.expected = None;
-        match snapshot {
-            Some(snapshot) => {
-                self.adopt(snapshot);
-                self.drain_buffer();
-            }
-            None => self.missing(now),
+        let Some(snapshot) = snapshot else {
+            self.expected = None;
+            return self.missing(now);
+        };
+        self.audit_at = now + AUDIT_PAUSE * elements(&snapshot.snapshot);
+        if auditing && self.position() != Some(snapshot.head.position) {
+            // Revisions were made meanwhile, so it says nothing about the own copy.
+            return self.compare(&snapshot.head);
         }
+        self.expected = None;
+        self.adopt(snapshot);
+        self.drain_buffer();
     }
 
     fn answered(&mut self, now: Duration) {
@@ -101,7 +107,18 @@ impl Follower {
     /// lost writes: we asked after we knew ours.
     fn adopt(&mut self, read: Snapshotted) {
         let mut snapshot = read.snapshot;
+        let damaged = read.damage.iter().map(|damage| damage.collection);
+        let mut tainted: BTreeSet<_> = damaged.collect();
         if let Some(own) = &self.truth {
+            if own.position == snapshot.position {
+                // What was whole here is not given up for what other hands made of it.
+                tainted.retain(|collection| {
+                    self.tainted.contains(collection) || {
+                        keep_collection(&mut snapshot, own, *collection);
+                        false
+                    }
+                });
+            }
             keep_last_good(&mut snapshot, own);
             if own.position != snapshot.position {
                 self.abandon(snapshot.position);
@@ -116,6 +133,7 @@ impl Follower {
         }
         self.truth = Some(truth);
         self.damage = read.damage;
+        self.tainted = tainted;
         self.confirmed();
         self.changed = true;
     }

@@ -47,6 +47,11 @@ impl Follower {
         &self.damage
     }
 
+    /// Whether the own copy is damaged too.
+    pub fn is_tainted(&self) -> bool {
+        !self.tainted.is_empty()
+    }
+
     pub fn holds(&self) -> Vec<Hold> {
         self.guard.as_ref().map(Guard::holds).unwrap_or_default()
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::{Collection, Delta, Fault, Position, Snapshot, Stamped};
 
+use crate::store::WHOLE_COLLECTION;
+
 /// A delta's place relative to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -28,9 +30,31 @@ pub(super) fn place(own: Option<Position>, delta: &Delta) -> Step {
     Step::Elsewhere
 }
 
+/// Puts the own collection in the place of the one that was read.
+pub(super) fn keep_collection(snapshot: &mut Snapshot, own: &Snapshot, collection: Collection) {
+    match collection {
+        Collection::Pools => snapshot.pools.clone_from(&own.pools),
+        Collection::Servers => snapshot.servers.clone_from(&own.servers),
+        Collection::Health => snapshot.health.clone_from(&own.health),
+        Collection::Holds => snapshot.holds.clone_from(&own.holds),
+    }
+}
+
+/// How many elements there are.
+pub(super) fn elements(snapshot: &Snapshot) -> u32 {
+    let desired = snapshot.pools.len() + snapshot.servers.len();
+    let all = desired + snapshot.health.len() + snapshot.holds.len();
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
 /// Puts the last good element in the place of each that could not be read.
 pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
-    for fault in &snapshot.faults {
+    let faults = snapshot.faults.clone();
+    for fault in &faults {
+        if fault.key == WHOLE_COLLECTION {
+            keep_collection(snapshot, own, fault.collection);
+            continue;
+        }
         match fault.collection {
             Collection::Pools => keep(&mut snapshot.pools, &own.pools, fault),
             Collection::Servers => keep(&mut snapshot.servers, &own.servers, fault),

@@ -396,6 +396,145 @@ fn damage_is_reported_until_a_snapshot_is_whole_again() {
     assert!(follower.damage().is_empty());
 }
 
+fn damage(collection: Collection) -> Fault {
+    Fault {
+        collection,
+        key: "*".into(),
+        reason: "by other hands".into(),
+    }
+}
+
+/// A history of two servers, and what is read of it after other hands took the second one away.
+fn robbed() -> (History, History) {
+    let mut history = History::new();
+    history.commit("default/s1");
+    history.commit("default/s2");
+    let mut robbed = history.clone();
+    let taken = "default/s2".parse().expect("a key");
+    robbed.snapshot.servers.remove(&taken);
+    (history, robbed)
+}
+
+#[test]
+fn who_audits_reports_damage_that_no_delta_tells_of_and_keeps_what_was_whole() {
+    let (history, robbed) = robbed();
+    let mut follower = following(&history).auditing();
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    let damage = damage(Collection::Servers);
+    let read = robbed.read_damaged(vec![damage.clone()]);
+    follower.handle(Input::Snapshot(Some(read)), check);
+    assert_eq!(follower.damage(), [damage]);
+    assert!(!follower.is_tainted());
+    assert_at(&follower, &history);
+
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), check);
+    assert_eq!(follower.damage(), []);
+}
+
+#[test]
+fn what_was_damaged_from_the_start_is_repaired_bit_by_bit() {
+    let (history, mut robbed) = robbed();
+    let mut follower = follower();
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    follower.request(NOW);
+    let read = |history: &History| {
+        let damage = damage(Collection::Servers);
+        Input::Snapshot(Some(history.read_damaged(vec![damage])))
+    };
+    follower.handle(read(&robbed), NOW);
+    assert!(follower.is_tainted());
+    assert_at(&follower, &robbed);
+    robbed.snapshot.servers.clear();
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    follower.handle(read(&robbed), check);
+    assert_at(&follower, &robbed);
+    let check = follower.wake();
+    follower.request(check);
+    follower.handle(history.read(), check);
+    assert!(!follower.is_tainted());
+    assert_at(&follower, &history);
+}
+
+#[test]
+fn an_audit_neither_passes_a_delta_by_nor_takes_one_back() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut follower = following(&history).auditing();
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    let before = history.clone();
+    let delta_of = history.commit("default/s2");
+    follower.handle(delta(&delta_of), check);
+    assert_at(&follower, &history);
+    follower.handle(before.read(), check);
+    assert_at(&follower, &history);
+
+    let position = history.snapshot.position;
+    assert_eq!(follower.request(check), Some(Request::ReadLog(position)));
+    // A log that was asked for because of that read says what there is.
+    follower.handle(Input::Log(Some(Vec::new())), check);
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    let later = history.commit("default/s3");
+    follower.handle(history.read(), check);
+    follower.handle(delta(&later), check);
+    assert_at(&follower, &history);
+    assert!(follower.abandoned().is_none());
+}
+
+#[test]
+fn a_large_fleet_is_read_for_damage_seldom() {
+    let mut history = History::new();
+    for number in 0..60 {
+        history.commit(&format!("default/s{number}"));
+    }
+    let mut follower = following(&history).auditing();
+    follower.audit_at = NOW + AUDIT_PAUSE * 60_000;
+    let mut now = NOW;
+    let mut heads = 0;
+    loop {
+        now = follower.wake().max(now);
+        match follower.request(now) {
+            Some(Request::ReadHead) => {
+                heads += 1;
+                follower.handle(Input::Head(Some(history.head())), now);
+            }
+            Some(Request::ReadSnapshot) => break,
+            other => panic!("nothing else is due: {other:?}"),
+        }
+    }
+    assert!(heads >= 60 / 8, "{heads}");
+    assert!(now >= NOW + Duration::from_secs(60));
+    follower.handle(history.read(), now);
+    assert_eq!(follower.audit_at, now + AUDIT_PAUSE * 60);
+}
+
+#[test]
+fn a_collection_that_cannot_be_read_at_all_stays_as_it_was() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let mut follower = following(&history);
+    let mut broken = history.clone();
+    broken.snapshot.servers.clear();
+    broken.snapshot.position = History::new().snapshot.position;
+    broken.snapshot.faults = vec![damage(Collection::Servers)];
+    follower.handle(heartbeat(&broken), NOW);
+    follower.request(NOW);
+    follower.handle(Input::Log(None), NOW);
+    follower.request(NOW);
+    let read = broken.read_damaged(vec![damage(Collection::Servers)]);
+    follower.handle(Input::Snapshot(Some(read)), NOW);
+    let truth = follower.truth().expect("a state");
+    assert_eq!(truth.servers, history.snapshot.servers);
+    assert_eq!(truth.position, broken.snapshot.position);
+    assert!(follower.is_tainted());
+}
+
 #[test]
 fn the_last_good_element_stays_where_a_snapshot_holds_nonsense() {
     let mut history = History::new();

@@ -4,14 +4,20 @@
 local head_key, lease_key = KEYS[1], KEYS[2]
 local instance, lifetime = ARGV[1], ARGV[2]
 
+local other_type = wrong_type('HLEN', { head_key }) or wrong_type('GET', { lease_key })
+if other_type then
+  return other_type
+end
+-- Also who stands by learns now that it could not lead, and not when it would have to.
+local missing = missing_right({ { 'SET', lease_key, instance, 'PX', lifetime }, { 'HSET', head_key, 'term', '0' } })
+if missing then
+  return missing
+end
+
 local head = read_hash(head_key)
 local holder = redis.call('GET', lease_key)
 if not head.epoch or (holder and holder ~= instance) then
   return {}
-end
-local missing = missing_right({ { 'SET', lease_key, instance, 'PX', lifetime }, { 'HSET', head_key, 'term', '0' } })
-if missing then
-  return missing
 end
 redis.call('SET', lease_key, instance, 'PX', lifetime)
 redis.call('HSET', head_key, 'term', number(tonumber(head.term) + 1), 'leader', instance)

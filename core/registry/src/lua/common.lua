@@ -35,13 +35,15 @@ local function damaged(key, fault)
   return redis.error_reply('DAMAGED ' .. key .. ' ' .. fault .. ': other hands wrote it; rename or delete that key')
 end
 
--- Whether a key that is there has another type than the command reads. Every user who writes may run XLEN and HLEN.
+local TYPES = { XLEN = 'stream', HLEN = 'hash', GET = 'string' }
+
+-- Whether a key that is there has another type than the command reads. Every user who writes may run XLEN, HLEN and GET.
 local function wrong_type(command, keys)
   for _, key in ipairs(keys) do
     local answer = redis.pcall(command, key)
     if type(answer) == 'table' and answer.err then
       local is_type = string.find(answer.err, 'WRONGTYPE', 1, true)
-      return is_type and damaged(key, 'is no ' .. (command == 'XLEN' and 'stream' or 'hash')) or answer
+      return is_type and damaged(key, 'is no ' .. TYPES[command]) or answer
     end
   end
 end

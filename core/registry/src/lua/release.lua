@@ -3,6 +3,10 @@
 local head_key, lease_key = KEYS[1], KEYS[2]
 local instance, term = ARGV[1], ARGV[2]
 
+local other_type = wrong_type('HLEN', { head_key }) or wrong_type('GET', { lease_key })
+if other_type then
+  return other_type
+end
 local head = read_hash(head_key)
 if head.leader ~= instance or head.term ~= term then
   return 0

@@ -2,6 +2,10 @@
 
 local field, value, channel = ARGV[1], ARGV[2], ARGV[3]
 
+local other_type = wrong_type('HLEN', { KEYS[1] })
+if other_type then
+  return other_type
+end
 redis.call('HSET', KEYS[1], field, '{"time":' .. number(now()) .. ',"value":' .. value .. '}')
 if channel ~= '' then
   redis.call('PUBLISH', channel, field)

@@ -32,6 +32,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         leaving: [].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        troubles: Vec::new(),
     };
     Instance {
         report,

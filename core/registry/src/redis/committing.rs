@@ -31,7 +31,7 @@ impl Committing for Redis {
             add_write(&mut script, write);
         }
         let answer: Vec<String> = self.link.ask(OPERATION, &script).await?;
-        read_answer(&answer).unwrap_or_else(|| Err(misunderstood(&answer)))
+        read_answer(&answer).unwrap_or_else(|| Err(misunderstood(OPERATION, &answer)))
     }
 
     async fn seed(&self, snapshot: &Snapshot) -> Result<bool, RegistryError> {
@@ -145,22 +145,29 @@ fn read_answer(answer: &[String]) -> Option<Result<Committed, CommitError>> {
     Some(match (kind.as_str(), rest) {
         ("committed", rest) => Ok(read_committed(rest, false)?),
         ("replayed", rest) => Ok(read_committed(rest, true)?),
-        ("key reused", []) => Err(CommitError::KeyReused),
-        ("uninitialised", []) => Err(CommitError::Uninitialised),
-        ("other epoch", [epoch]) => Err(CommitError::OtherEpoch {
+        _ => Err(read_refusal(kind, rest)?),
+    })
+}
+
+/// Nothing where it is none that a script gives.
+pub(super) fn read_refusal(kind: &str, rest: &[String]) -> Option<CommitError> {
+    Some(match (kind, rest) {
+        ("key reused", []) => CommitError::KeyReused,
+        ("uninitialised", []) => CommitError::Uninitialised,
+        ("other epoch", [epoch]) => CommitError::OtherEpoch {
             epoch: epoch.parse().ok()?,
-        }),
-        ("not leading", [term, leader]) => Err(CommitError::NotLeading {
+        },
+        ("not leading", [term, leader]) => CommitError::NotLeading {
             term: Term(term.parse().ok()?),
             leader: leader.parse().ok(),
-        }),
-        ("conflict", [desired]) => Err(CommitError::Conflict {
+        },
+        ("conflict", [desired]) => CommitError::Conflict {
             desired: Revision(desired.parse().ok()?),
-        }),
-        ("invalid", [key, rule]) => Err(CommitError::Invalid {
+        },
+        ("invalid", [key, rule]) => CommitError::Invalid {
             key: key.clone(),
             rule: rule.clone(),
-        }),
+        },
         _ => return None,
     })
 }
@@ -184,9 +191,9 @@ fn read_committed(answer: &[String], replayed: bool) -> Option<Committed> {
     })
 }
 
-fn misunderstood(answer: &[String]) -> CommitError {
+pub(super) fn misunderstood(operation: &'static str, answer: &[String]) -> CommitError {
     CommitError::Registry(RegistryError::Unexpected {
-        operation: OPERATION,
+        operation,
         reason: format!("{answer:?}"),
     })
 }

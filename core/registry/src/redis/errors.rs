@@ -9,6 +9,8 @@ use crate::RegistryError;
 pub(super) struct Endpoint {
     address: String,
     password: String,
+    /// The keys that are asked for, where a script does not say which.
+    keys: String,
 }
 
 /// Without the password.
@@ -19,9 +21,13 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: String, password: Option<&str>) -> Self {
+    pub(super) fn new(address: String, password: Option<&str>, keys: String) -> Self {
         let password = password.unwrap_or_default().into();
-        Self { address, password }
+        Self {
+            address,
+            password,
+            keys,
+        }
     }
 
     pub(super) fn address(&self) -> &str {
@@ -30,7 +36,21 @@ impl Endpoint {
 
     /// Says what an error means to an operator.
     pub(super) fn explain(&self, operation: &'static str, error: &RedisError) -> RegistryError {
-        let (code, detail) = code_and_detail(error);
+        self.explain_about(operation, error, |_| None)
+    }
+
+    /// The same, with the key that the failed command of a transaction was about.
+    pub(super) fn explain_about(
+        &self,
+        operation: &'static str,
+        error: &RedisError,
+        key: impl FnOnce(usize) -> Option<String>,
+    ) -> RegistryError {
+        let Answer {
+            index,
+            code,
+            detail,
+        } = Answer::of(error);
         let reason = self.without_password(&detail);
         let endpoint = self.address.clone();
         // Before Redis 7.2, what a script may not do has no code of its own.
@@ -40,9 +60,20 @@ impl Endpoint {
             code.as_str()
         };
         match code {
+            "NOAUTH" if self.password.is_empty() => RegistryError::WrongPassword {
+                endpoint,
+                reason: "NOAUTH it asks for a password, and none was given".into(),
+            },
             "WRONGPASS" | "NOAUTH" => RegistryError::WrongPassword { endpoint, reason },
-            "NOPERM" => RegistryError::MissingRight {
-                reason: format!("{operation}: {reason}"),
+            "NOPERM" => {
+                let about = key(index).unwrap_or_else(|| self.keys.clone());
+                RegistryError::MissingRight {
+                    reason: format!("{operation}: {reason} (on {about})"),
+                }
+            }
+            WRONG_TYPE => RegistryError::Unexpected {
+                operation,
+                reason: key(index).map_or(reason, |key| of_another_type(&key)),
             },
             "LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" => {
                 RegistryError::Unreachable { endpoint, reason }
@@ -62,27 +93,56 @@ impl Endpoint {
         }
     }
 
-    /// A server may repeat what it was sent, passwords included.
+    /// One line: a server may repeat what it was sent, passwords included.
     fn without_password(&self, text: &str) -> String {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if self.password.is_empty() {
-            text.into()
+            line
         } else {
-            text.replace(&self.password, "***")
+            line.replace(&self.password, "***")
         }
     }
 }
 
-/// The code that the server gave, if it was the server, and what it or the connection said. Of a failed
-/// transaction the first command's error counts.
-fn code_and_detail(error: &RedisError) -> (String, String) {
-    let errors = error.clone().into_server_errors();
-    let Some((_, first)) = errors.as_deref().and_then(<[_]>::first) else {
-        let code = error.code().unwrap_or_default();
-        return (code.into(), error.to_string());
-    };
-    let code = first.code();
-    let detail = first.details().unwrap_or_default();
-    (code.into(), format!("{code} {detail}").trim_end().into())
+/// The code of a command on a key that holds something else.
+const WRONG_TYPE: &str = "WRONGTYPE";
+
+/// Says that a key is of another type, and what helps.
+pub(super) fn of_another_type(key: &str) -> String {
+    format!("{key} is of another type: other hands wrote it; rename or delete that key")
+}
+
+/// Whether a command failed for its key's type.
+pub(super) fn is_wrong_type(error: &RedisError) -> bool {
+    Answer::of(error).code == WRONG_TYPE
+}
+
+/// What the server answered, if it was the server, or what the connection said. Of a failed transaction the
+/// first command's error counts.
+struct Answer {
+    index: usize,
+    code: String,
+    detail: String,
+}
+
+impl Answer {
+    fn of(error: &RedisError) -> Self {
+        let errors = error.clone().into_server_errors();
+        let Some((index, first)) = errors.as_deref().and_then(<[_]>::first) else {
+            return Self {
+                index: 0,
+                code: error.code().unwrap_or_default().into(),
+                detail: error.to_string(),
+            };
+        };
+        let code = first.code();
+        let detail = first.details().unwrap_or_default();
+        Self {
+            index: *index,
+            code: code.into(),
+            detail: format!("{code} {detail}").trim_end().into(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +152,8 @@ mod tests {
     use super::*;
 
     fn endpoint() -> Endpoint {
-        Endpoint::new("redis.example:6379".into(), Some("hunter2"))
+        let keys = "roundhouse:{main}:*".into();
+        Endpoint::new("redis.example:6379".into(), Some("hunter2"), keys)
     }
 
     fn explain(code: &str, detail: &str) -> RegistryError {
@@ -113,6 +174,32 @@ mod tests {
         assert!(matches!(loading, RegistryError::Unreachable { .. }));
         let full = explain("OOM", "command not allowed when used memory > 'maxmemory'");
         assert!(matches!(full, RegistryError::Unexpected { .. }));
+    }
+
+    #[test]
+    fn a_password_that_was_not_given_is_asked_for_in_one_line() {
+        let said = "HELLO must be called with the client already authenticated,\r\notherwise";
+        let error = make_extension_error("NOAUTH".into(), Some(said.into()));
+        let nobody = Endpoint::new("redis.example:6379".into(), None, String::new());
+        assert_eq!(
+            nobody.explain("connecting", &error).to_string(),
+            "the registry at redis.example:6379 refused the user or password: NOAUTH it asks for a password, \
+             and none was given"
+        );
+        let somebody = endpoint().explain("connecting", &error).to_string();
+        assert!(!somebody.contains(['\r', '\n']), "{somebody}");
+    }
+
+    #[test]
+    fn a_key_of_another_type_is_named() {
+        let error = make_extension_error("WRONGTYPE".into(), Some("Operation against".into()));
+        let key = |_| Some("roundhouse:{main}:log".into());
+        let error = endpoint().explain_about("reading the log", &error, key);
+        let text = error.to_string();
+        assert!(
+            text.contains("roundhouse:{main}:log is of another type"),
+            "{text}"
+        );
     }
 
     #[test]

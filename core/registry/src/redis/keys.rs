@@ -36,6 +36,11 @@ impl Keys {
         }
     }
 
+    /// All of them, as a person would write it.
+    pub(super) fn all(&self) -> String {
+        name(&self.fleet, "*")
+    }
+
     pub(super) fn collection(&self, collection: Collection) -> String {
         name(&self.fleet, collection.as_str())
     }

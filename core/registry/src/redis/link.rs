@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
+    Arg, AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
     Pipeline, ProtocolVersion, RedisResult, ScriptInvocation,
 };
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::errors::Endpoint;
+use super::troubles::Troubles;
 use crate::RegistryError;
 use crate::open::FORM;
 
@@ -32,6 +33,7 @@ pub(super) struct Link {
     client: Client,
     endpoint: Endpoint,
     state: Mutex<State>,
+    troubles: Troubles,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +53,15 @@ enum Said {
     Reachable,
     Unreachable,
     WrongPassword,
+    Refused,
+}
+
+/// Why there is no answer.
+enum Failure {
+    /// The connection failed, which is said of the connection.
+    Connection(RegistryError),
+    /// Redis answered that it will not, or not now.
+    Refusal(RegistryError),
 }
 
 /// What a connection can be asked.
@@ -89,44 +100,109 @@ impl Request<'_> {
             Self::Script(script) => script.invoke_async(&mut connection).await,
         }
     }
+
+    /// The key or channel that the command at an index is about; in a transaction, the first one where that
+    /// has none. A script names its own.
+    fn key(&self, index: usize) -> Option<String> {
+        match self {
+            Self::Command(command) => key_of(command),
+            Self::Transaction(commands) => {
+                let own = commands.cmd_iter().nth(index).and_then(key_of);
+                own.or_else(|| commands.cmd_iter().find_map(key_of))
+            }
+            Self::Script(_) => None,
+        }
+    }
+}
+
+fn key_of(command: &Cmd) -> Option<String> {
+    match command.args_iter().nth(1)? {
+        Arg::Simple(key) => Some(String::from_utf8_lossy(key).into_owned()),
+        _ => None,
+    }
 }
 
 impl Link {
-    pub(super) fn new(url: &str) -> Result<Self, String> {
+    /// `keys` is what of Redis is asked for.
+    pub(super) fn new(url: &str, keys: String) -> Result<Self, String> {
         let info = connection_info(url)?;
         let password = info.redis_settings().password();
-        let endpoint = Endpoint::new(info.addr().to_string(), password);
+        let endpoint = Endpoint::new(info.addr().to_string(), password, keys);
         let client = Client::open(info).map_err(|_| "names no Redis")?;
         Ok(Self {
             client,
             endpoint,
             state: Mutex::default(),
+            troubles: Troubles::default(),
         })
+    }
+
+    pub(super) fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Sends a request and waits for its answer.
-    ///
-    /// A shared connection may have ended unnoticed since it was last used; then the request is sent once more,
-    /// on a new one. Every request here may be: what it does twice, it does once.
+    /// Sends a request and waits for its answer. A refusal is said when it begins and when it is over.
     pub(super) async fn ask<T: FromRedisValue>(
         &self,
         operation: &'static str,
         request: impl Into<Request<'_>>,
     ) -> Result<T, RegistryError> {
-        let request = request.into();
+        self.ask_and_read(operation, request, Ok).await
+    }
+
+    /// The same, where an answer that makes no sense counts as a refusal.
+    pub(super) async fn ask_and_read<T: FromRedisValue, U>(
+        &self,
+        operation: &'static str,
+        request: impl Into<Request<'_>>,
+        read: impl FnOnce(T) -> Result<U, String>,
+    ) -> Result<U, RegistryError> {
+        let answer = self.send(operation, &request.into()).await;
+        let misunderstood =
+            |reason| Failure::Refusal(RegistryError::Unexpected { operation, reason });
+        match answer.and_then(|answer| read(answer).map_err(misunderstood)) {
+            Ok(value) => {
+                self.troubles.over(operation, "");
+                Ok(value)
+            }
+            Err(Failure::Connection(error)) => Err(error),
+            Err(Failure::Refusal(error)) => {
+                self.troubles.met(operation, "", &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The same, where the caller says itself what a refusal means.
+    pub(super) async fn try_to_ask<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        request: impl Into<Request<'_>>,
+    ) -> Result<T, RegistryError> {
+        let answer = self.send(operation, &request.into()).await;
+        answer.map_err(|(Failure::Connection(error) | Failure::Refusal(error))| error)
+    }
+
+    /// A shared connection may have ended unnoticed since it was last used; then the request is sent once more,
+    /// on a new one. Every request here may be: what it does twice, it does once.
+    async fn send<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        request: &Request<'_>,
+    ) -> Result<T, Failure> {
         let (connection, generation) = self.connection().await?;
         match request.send(connection).await {
             Err(error) if error.is_connection_dropped() => {
-                let _ = self.settle::<T>(operation, generation, Err(error));
+                let _ = self.settle::<T>(operation, request, generation, Err(error));
                 let (connection, generation) = self.connection().await?;
                 let result = request.send(connection).await;
-                self.settle(operation, generation, result)
+                self.settle(operation, request, generation, result)
             }
-            result => self.settle(operation, generation, result),
+            result => self.settle(operation, request, generation, result),
         }
     }
 
@@ -158,11 +234,12 @@ impl Link {
         }
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), RegistryError> {
+    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Failure> {
         if let Some(shared) = self.state.lock().shared() {
             return Ok(shared);
         }
-        let connection = self.connect(AsyncConnectionConfig::new()).await?;
+        let connection = self.connect(AsyncConnectionConfig::new()).await;
+        let connection = connection.map_err(Failure::Connection)?;
         Ok(self.state.lock().share(connection))
     }
 
@@ -170,20 +247,25 @@ impl Link {
     fn settle<T>(
         &self,
         operation: &'static str,
+        request: &Request<'_>,
         generation: u64,
         result: RedisResult<T>,
-    ) -> Result<T, RegistryError> {
+    ) -> Result<T, Failure> {
         let error = match result {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         let broken = error.is_io_error() || error.is_unrecoverable_error();
-        let error = self.endpoint.explain(operation, &error);
+        let key = |index| request.key(index);
+        let error = self.endpoint.explain_about(operation, &error, key);
+        if !broken {
+            return Err(Failure::Refusal(error));
+        }
         let mut state = self.state.lock();
-        if broken && state.generation == generation && state.connection.take().is_some() {
+        if state.generation == generation && state.connection.take().is_some() {
             state.failed(&error);
         }
-        Err(error)
+        Err(Failure::Connection(error))
     }
 }
 
@@ -214,7 +296,10 @@ impl State {
         self.retry_at = Some(Instant::now() + jittered);
         let said = match error {
             RegistryError::WrongPassword { .. } => Said::WrongPassword,
-            _ => Said::Unreachable,
+            RegistryError::Unreachable { .. } | RegistryError::Unanswered { .. } => {
+                Said::Unreachable
+            }
+            _ => Said::Refused,
         };
         if self.said.replace(said) != Some(said) {
             warn!("{error}; trying on");

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use model::{Instance, InstanceId, Registration, Report, ServerKey, Suspicion};
 use redis::Pipeline;
 use serde::de::DeserializeOwned;
-use tracing::warn;
 
 use super::Redis;
+use super::reading::apart;
 use super::subscription::Subscription;
 use super::wire::{self, Stamped};
 use crate::{Listing, Observing, RegistryError, Stream};
@@ -35,7 +35,7 @@ impl Observing for Redis {
         let (time, fields, server, replication): (_, _, String, String) = answer;
         Ok(Listing {
             life: wire::life(&server, &replication),
-            instances: instances(read(hash, fields), wire::time(time)),
+            instances: instances(self.read(hash, fields), wire::time(time)),
         })
     }
 
@@ -72,7 +72,26 @@ impl Redis {
     {
         let commands = reading_of(hash);
         let (time, fields) = self.link.ask(operation, &commands).await?;
-        Ok((read(hash, fields), wire::time(time)))
+        Ok((self.read(hash, fields), wire::time(time)))
+    }
+
+    /// The hash's elements, without those that are nonsense.
+    fn read<K, T>(&self, hash: &str, fields: Fields) -> BTreeMap<K, Stamped<T>>
+    where
+        K: Ord + FromStr,
+        T: DeserializeOwned,
+    {
+        let element = |(field, value): (Vec<u8>, Vec<u8>)| {
+            let field = String::from_utf8_lossy(&field).into_owned();
+            let Ok(key) = field.parse() else {
+                return Err((field, "that is no name that it can hold".into()));
+            };
+            let value = wire::json(&value).map_err(|reason| (field, reason))?;
+            Ok((key, value))
+        };
+        let (elements, nonsense) = apart(fields.into_iter().map(element));
+        self.link.troubles().found(hash, nonsense);
+        elements.into_iter().collect()
     }
 }
 
@@ -82,25 +101,6 @@ fn reading_of(hash: &str) -> Pipeline {
     commands.atomic().cmd("TIME");
     commands.hgetall(hash);
     commands
-}
-
-/// The hash's elements, without those that are nonsense.
-fn read<K, T>(hash: &str, fields: Fields) -> BTreeMap<K, Stamped<T>>
-where
-    K: Ord + FromStr,
-    T: DeserializeOwned,
-{
-    let element = |(field, value): (Vec<u8>, Vec<u8>)| {
-        let field = String::from_utf8_lossy(&field);
-        let Ok(key) = field.parse() else {
-            warn!(hash, %field, "not a name that this hash can hold");
-            return None;
-        };
-        let value = wire::json(&value)
-            .inspect_err(|reason| warn!(hash, %field, "holds nonsense: {reason}"));
-        Some((key, value.ok()?))
-    };
-    fields.into_iter().filter_map(element).collect()
 }
 
 fn instances(reports: BTreeMap<InstanceId, Stamped<Report>>, now: Duration) -> Vec<Instance> {

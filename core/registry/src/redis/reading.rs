@@ -1,12 +1,12 @@
 //! What everyone may do: read the head, the snapshot, the log and the history, and subscribe to changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use model::{Collection, Delta, Position};
-use redis::{Cmd, Pipeline};
-use tracing::warn;
+use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
+use super::errors::{is_wrong_type, of_another_type};
 use super::subscription::Subscription;
 use super::{Redis, settings, wire};
 use crate::store::Assembly;
@@ -21,37 +21,20 @@ type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
 impl Reading for Redis {
     async fn head(&self) -> Result<Option<Head>, RegistryError> {
         let command = Cmd::hgetall(&self.keys.head);
-        let fields = self.link.ask("reading the head", &command).await?;
-        understood("reading the head", wire::head(&fields))
+        let read = |fields: HashMap<_, _>| wire::head(&fields);
+        let operation = "reading the head";
+        self.link.ask_and_read(operation, &command, read).await
     }
 
     async fn snapshot(&self) -> Result<Option<Snapshotted>, RegistryError> {
         let operation = "reading the snapshot";
         let mut commands = Pipeline::new();
-        commands.atomic().hgetall(&self.keys.head);
+        commands.atomic().ignore_errors().hgetall(&self.keys.head);
         for collection in Collection::ALL {
             commands.hgetall(self.keys.collection(collection));
         }
-        let (head, pools, servers, health, holds): (
-            HashMap<String, String>,
-            Elements,
-            Elements,
-            Elements,
-            Elements,
-        ) = self.link.ask(operation, &commands).await?;
-        let Some(head) = understood(operation, wire::head(&head))? else {
-            return Ok(None);
-        };
-        let mut assembly = Assembly::new(head);
-        for (collection, elements) in Collection::ALL
-            .into_iter()
-            .zip([pools, servers, health, holds])
-        {
-            for (key, stored) in elements {
-                assembly.take(collection, &key, &stored);
-            }
-        }
-        Ok(Some(assembly.finish()))
+        let read = |hashes| self.assemble(hashes);
+        self.link.ask_and_read(operation, &commands, read).await
     }
 
     async fn log_after(&self, position: Position) -> Result<Option<Vec<Delta>>, RegistryError> {
@@ -61,16 +44,14 @@ impl Reading for Redis {
         let entries: Entries = self.link.ask(operation, &command).await?;
         let deltas = entries.iter().map(|(id, fields)| {
             let delta = only_value(fields).and_then(wire::json::<Delta>);
-            delta.map_err(|reason| format!("{id}: {reason}"))
+            delta.map_err(|reason| (id.clone(), reason))
         });
-        let deltas: Result<Vec<_>, _> = deltas.collect();
-        let deltas = match deltas {
-            Ok(deltas) => deltas,
-            Err(reason) => {
-                warn!("the log holds nonsense: {reason}");
-                return Ok(None);
-            }
-        };
+        let (deltas, nonsense) = apart(deltas);
+        let is_whole = nonsense.is_empty();
+        self.link.troubles().found(&self.keys.log, nonsense);
+        if !is_whole {
+            return Ok(None);
+        }
         let is_own = |delta: &Delta| delta.position() == position;
         if !deltas.first().is_some_and(is_own) {
             return Ok(None);
@@ -83,11 +64,11 @@ impl Reading for Redis {
         let entries: Entries = self.link.ask("reading the history", &command).await?;
         let read = |(id, fields): &(String, Vec<_>)| {
             let change = only_value(fields).and_then(wire::change);
-            change
-                .inspect_err(|reason| warn!(entry = id, "the history holds nonsense: {reason}"))
-                .ok()
+            change.map_err(|reason| (id.clone(), reason))
         };
-        Ok(entries.iter().filter_map(read).collect())
+        let (changes, nonsense) = apart(entries.iter().map(read));
+        self.link.troubles().found(&self.keys.history, nonsense);
+        Ok(changes)
     }
 
     async fn announcements(&self) -> Result<Announcements, RegistryError> {
@@ -98,6 +79,10 @@ impl Reading for Redis {
     async fn warnings(&self) -> Result<Vec<String>, RegistryError> {
         settings::warnings(&self.link).await
     }
+
+    fn troubles(&self) -> Vec<RegistryError> {
+        self.link.troubles().present()
+    }
 }
 
 /// The value of a stream entry's one field.
@@ -106,9 +91,57 @@ fn only_value(fields: &[(String, Vec<u8>)]) -> Result<&[u8], String> {
     Ok(value)
 }
 
-pub(super) fn understood<T>(
-    operation: &'static str,
-    result: Result<T, String>,
-) -> Result<T, RegistryError> {
-    result.map_err(|reason| RegistryError::Unexpected { operation, reason })
+/// What can be used, and what cannot: by name, with the reason.
+pub(super) fn apart<T>(
+    results: impl Iterator<Item = Result<T, (String, String)>>,
+) -> (Vec<T>, BTreeMap<String, String>) {
+    let (mut good, mut nonsense) = (Vec::new(), BTreeMap::new());
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err((name, reason)) => {
+                nonsense.insert(name, reason);
+            }
+        }
+    }
+    (good, nonsense)
+}
+
+impl Redis {
+    /// The snapshot of the head's hash and the collections'. A collection that is no hash is left out, by name.
+    fn assemble(&self, hashes: Vec<RedisResult<Elements>>) -> Result<Option<Snapshotted>, String> {
+        let mut hashes = hashes.into_iter();
+        let head = hashes.next().ok_or("it is empty")?;
+        let head = head.map_err(|error| refusal(&error, &self.keys.head))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let fields = head
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value)));
+        let Some(head) = wire::head(&fields.collect())? else {
+            return Ok(None);
+        };
+        let mut assembly = Assembly::new(head);
+        for (collection, elements) in Collection::ALL.into_iter().zip(hashes) {
+            match elements {
+                Ok(elements) => {
+                    for (key, stored) in elements {
+                        assembly.take(collection, &key, &stored);
+                    }
+                }
+                Err(error) => {
+                    let key = self.keys.collection(collection);
+                    assembly.unreadable(collection, refusal(&error, &key));
+                }
+            }
+        }
+        Ok(Some(assembly.finish()))
+    }
+}
+
+fn refusal(error: &RedisError, key: &str) -> String {
+    if is_wrong_type(error) {
+        of_another_type(key)
+    } else {
+        format!("{key}: {error}")
+    }
 }

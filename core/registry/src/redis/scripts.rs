@@ -20,6 +20,7 @@ pub(super) struct Scripts {
     pub(super) renew: Script,
     pub(super) release: Script,
     pub(super) stamp: Script,
+    pub(super) clear: Script,
 }
 
 impl Scripts {
@@ -31,6 +32,7 @@ impl Scripts {
             renew: script!("renew"),
             release: script!("release"),
             stamp: script!("stamp"),
+            clear: script!("clear"),
         }
     }
 }

@@ -14,7 +14,7 @@ const OLDEST_VERSION: (u32, u32) = (6, 2);
 pub(super) async fn warnings(link: &Link) -> Result<Vec<String>, RegistryError> {
     let mut info = Cmd::new();
     info.arg("INFO");
-    let text: String = match link.ask("checking the settings", &info).await {
+    let text: String = match link.try_to_ask("checking the settings", &info).await {
         Ok(text) => text,
         Err(RegistryError::MissingRight { reason }) => return Ok(vec![unasked(&reason)]),
         Err(error) => return Err(error),
@@ -60,7 +60,7 @@ fn eviction_warning(info: &HashMap<&str, &str>) -> Option<String> {
 async fn snapshots_warning(link: &Link) -> Result<Option<String>, RegistryError> {
     let mut command = Cmd::new();
     command.arg("CONFIG").arg("GET").arg("save");
-    let settings = link.ask("checking the settings", &command).await;
+    let settings = link.try_to_ask("checking the settings", &command).await;
     let settings: HashMap<String, String> = match settings {
         Ok(settings) => settings,
         Err(RegistryError::MissingRight { reason }) => return Ok(Some(unasked(&reason))),

@@ -23,6 +23,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// How many messages a subscriber may be behind.
 const CHANNEL_LENGTH: usize = 4096;
 
+const OPERATION: &str = "subscribing";
+
 /// How a message on a channel is read.
 type Read<T> = fn(&[u8]) -> Result<T, String>;
 /// A PING under way. It ends with an error when its answer is late.
@@ -49,10 +51,15 @@ impl<T: Send + 'static> Subscription<T> {
         let config = AsyncConnectionConfig::new().set_push_sender(sender);
         let mut connection = link.connect(config).await?;
         let endpoint = link.endpoint().clone();
-        connection
-            .subscribe(&channel)
-            .await
-            .map_err(|error| endpoint.explain("subscribing", &error))?;
+        if let Err(error) = connection.subscribe(&channel).await {
+            let about = |_| Some(channel.clone());
+            let explained = endpoint.explain_about(OPERATION, &error, about);
+            if !error.is_io_error() {
+                link.troubles().met(OPERATION, &channel, &explained);
+            }
+            return Err(explained);
+        }
+        link.troubles().over(OPERATION, &channel);
         Ok(Box::new(Self {
             channel,
             read,

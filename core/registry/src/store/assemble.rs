@@ -15,6 +15,7 @@ pub(crate) struct Assembly {
     head: Head,
     snapshot: Snapshot,
     found: BTreeMap<Collection, Digest>,
+    unreadable: BTreeMap<Collection, String>,
 }
 
 impl Assembly {
@@ -25,6 +26,7 @@ impl Assembly {
             head,
             snapshot,
             found: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
         }
     }
 
@@ -46,6 +48,16 @@ impl Assembly {
         }
     }
 
+    /// Leaves out a collection of which nothing can be read.
+    pub(crate) fn unreadable(&mut self, collection: Collection, reason: String) {
+        self.snapshot.faults.push(Fault {
+            collection,
+            key: WHOLE_COLLECTION.into(),
+            reason: reason.clone(),
+        });
+        self.unreadable.insert(collection, reason);
+    }
+
     pub(crate) fn finish(mut self) -> Snapshotted {
         self.snapshot
             .faults
@@ -62,6 +74,19 @@ impl Assembly {
     }
 
     fn damage(&self, collection: Collection) -> Option<Fault> {
+        let reason = match self.unreadable.get(&collection) {
+            Some(reason) => reason.clone(),
+            None => self.difference(collection)?,
+        };
+        Some(Fault {
+            collection,
+            key: WHOLE_COLLECTION.into(),
+            reason,
+        })
+    }
+
+    /// What is otherwise than the head says.
+    fn difference(&self, collection: Collection) -> Option<String> {
         let expected = self
             .head
             .digests
@@ -72,7 +97,7 @@ impl Assembly {
         if found == expected {
             return None;
         }
-        let reason = if found.count == expected.count {
+        Some(if found.count == expected.count {
             format!(
                 "not what was committed: {} elements, at least one of them by other hands",
                 found.count
@@ -82,11 +107,6 @@ impl Assembly {
                 "not what was committed: {} elements where there should be {}",
                 found.count, expected.count
             )
-        };
-        Some(Fault {
-            collection,
-            key: WHOLE_COLLECTION.into(),
-            reason,
         })
     }
 }

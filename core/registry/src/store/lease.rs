@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{InstanceId, Term};
 
 use super::Store;
-use crate::Head;
+use crate::{CommitError, Head, Leadership};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
@@ -60,6 +60,23 @@ impl Store {
         if self.lease.is_some_and(|lease| lease.holder == instance) {
             self.lease = None;
         }
+    }
+
+    /// Whether this leadership stands.
+    ///
+    /// # Errors
+    /// It does not: why, as a commit of that leader would learn it.
+    pub fn check_leadership(&self, leadership: &Leadership) -> Result<(), CommitError> {
+        let head = self.head.as_ref().ok_or(CommitError::Uninitialised)?;
+        let epoch = head.position.epoch;
+        if leadership.epoch != epoch {
+            return Err(CommitError::OtherEpoch { epoch });
+        }
+        if !leads(head, leadership.instance, leadership.term) {
+            let (term, leader) = (head.term, head.leader);
+            return Err(CommitError::NotLeading { term, leader });
+        }
+        Ok(())
     }
 
     fn lease_holder(&self, now: Duration) -> Option<InstanceId> {

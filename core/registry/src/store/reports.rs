@@ -51,8 +51,9 @@ impl Store {
         self.registrations.insert(key.clone(), renewed);
     }
 
-    pub fn remove_registration(&mut self, key: &ServerKey) {
-        self.registrations.remove(key);
+    /// Removes a server's own lease; whether there was one.
+    pub fn remove_registration(&mut self, key: &ServerKey) -> bool {
+        self.registrations.remove(key).is_some()
     }
 
     /// Every registration with its age, in the order of the keys.

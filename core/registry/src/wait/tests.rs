@@ -42,6 +42,7 @@ fn balancer(number: u128, applied: Option<Position>) -> Instance {
         leaving: BTreeMap::new(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        troubles: Vec::new(),
     };
     Instance {
         report,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use model::{InstanceId, Revision};
+use model::{FleetName, InstanceId, Revision};
 use registry::testing::RedisServer;
 use registry::{Commit, RegistryError};
 use tracing_subscriber::fmt::MakeWriter;
@@ -345,6 +345,69 @@ impl Log {
     fn count(&self, text: &str) -> usize {
         let bytes = self.0.lock().expect("no writer panics");
         String::from_utf8_lossy(&bytes).matches(text).count()
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_when_it_begins_and_when_it_is_over() {
+    let server = RedisServer::with_users(&FleetName::standard());
+    let registry = connect(&server.url_of("admin"));
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false);
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    for turn in 1..=2 {
+        for _ in 0..3 {
+            let taken = registry.acquire(InstanceId::random(), LONG).await;
+            taken.expect_err("no right");
+            registry.head().await.expect("an answer");
+        }
+        let said = log.count("lacks a right that this role needs: taking the lease");
+        assert_eq!((said, log.count("no longer refused")), (turn, turn - 1));
+        server.grant("admin", "+set");
+        let taken = registry.acquire(InstanceId::random(), LONG).await;
+        taken.expect("an answer");
+        assert_eq!(
+            log.count("no longer refused by the registry: taking the lease"),
+            turn
+        );
+        server.grant("admin", "-set");
+    }
+}
+
+#[tokio::test]
+async fn nonsense_in_what_others_say_is_logged_when_it_comes_and_when_it_is_gone() {
+    let server = RedisServer::start();
+    let registry = connect(&server.url());
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false);
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let hash = "roundhouse:{main}:instances";
+    for turn in 1..=2 {
+        server.command(&["HSET", hash, "zzz", "{bad"]);
+        for _ in 0..3 {
+            assert_eq!(registry.instances().await, Ok(vec![]));
+        }
+        let troubles = registry.troubles();
+        let [trouble] = troubles.as_slice() else {
+            panic!("one piece of nonsense: {troubles:?}");
+        };
+        let said = trouble.to_string();
+        assert!(said.contains(hash) && said.contains("\"zzz\""), "{said}");
+        assert_eq!(
+            (log.count(&said), log.count("no more nonsense")),
+            (turn, turn - 1)
+        );
+        server.command(&["HDEL", hash, "zzz"]);
+        registry.instances().await.expect("an answer");
+        assert_eq!(
+            (log.count(&said), log.count("no more nonsense")),
+            (turn, turn)
+        );
+        assert_eq!(registry.troubles(), []);
     }
 }
 

@@ -176,6 +176,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         leaving: [].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        troubles: Vec::new(),
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use model::{Epoch, InstanceId, Term};
+use model::{Epoch, InstanceId, ServerKey, Term};
 use registry::{Announcement, Commit, CommitError, Head, Leadership};
 
 use crate::contract;
-use crate::fixture::{Fixture, LONG, eventually, next, operator, put, remove};
+use crate::fixture::{Fixture, LONG, eventually, next, operator, put, remove, report, server_key};
 
 contract! {
     there_is_no_lease_without_a_head,
     only_one_holds_the_lease,
     who_holds_the_lease_may_take_it_again_in_a_new_term,
     whoever_writes_for_a_leader_that_was_followed_by_another_is_refused,
+    the_leader_clears_away_what_others_said,
+    who_leads_no_more_clears_nothing_away,
     each_taking_of_the_lease_is_a_new_term,
     a_lease_that_is_not_renewed_runs_out,
     a_renewed_lease_lasts,
@@ -51,6 +53,68 @@ async fn who_holds_the_lease_may_take_it_again_in_a_new_term(fixture: &Fixture) 
     assert_eq!(renewed, Ok(None), "the former term is over");
     let renewed = fixture.registry.renew(leader, head.term, LONG).await;
     assert_eq!(renewed, Ok(Some(head)));
+}
+
+/// The leader, and a report and a registration that it may clear away.
+async fn led(fixture: &Fixture) -> (Leadership, InstanceId, ServerKey) {
+    fixture.seed().await;
+    let head = fixture.lead(InstanceId::random()).await;
+    let leadership = Leadership {
+        instance: head.leader.expect("a leader"),
+        epoch: head.position.epoch,
+        term: head.term,
+    };
+    let (silent, key) = (InstanceId::random(), server_key("a"));
+    let reported = fixture.registry.report(&report(silent), false).await;
+    reported.expect("taken");
+    let renewed = fixture.registry.renew_registration(&key, LONG).await;
+    renewed.expect("taken");
+    (leadership, silent, key)
+}
+
+async fn the_leader_clears_away_what_others_said(fixture: &Fixture) {
+    let registry = &fixture.registry;
+    let (leader, silent, key) = led(fixture).await;
+    let mut reports = registry.reports().await.expect("a subscription");
+    assert_eq!(registry.forget_for(&leader, silent).await, Ok(true));
+    let told = next(&mut reports).await;
+    assert_eq!(told, silent, "whoever waits for it is told");
+    assert_eq!(registry.forget_for(&leader, silent).await, Ok(false));
+    assert_eq!(registry.instances().await, Ok(vec![]));
+    let remove = || registry.remove_registration_for(&leader, &key);
+    assert_eq!(remove().await, Ok(true));
+    assert_eq!(remove().await, Ok(false));
+    assert_eq!(registry.registrations().await, Ok(vec![]));
+}
+
+async fn who_leads_no_more_clears_nothing_away(fixture: &Fixture) {
+    let registry = &fixture.registry;
+    let (former, silent, key) = led(fixture).await;
+    let present = fixture.lead(former.instance).await;
+    let elsewhere = Leadership {
+        epoch: Epoch::random(),
+        ..former
+    };
+    let not_leading = CommitError::NotLeading {
+        term: present.term,
+        leader: present.leader,
+    };
+    let epoch = former.epoch;
+    for (leadership, refusal) in [
+        (former, not_leading),
+        (elsewhere, CommitError::OtherEpoch { epoch }),
+    ] {
+        let forgotten = registry.forget_for(&leadership, silent).await;
+        assert_eq!(forgotten, Err(refusal.clone()));
+        let removed = registry.remove_registration_for(&leadership, &key).await;
+        assert_eq!(removed, Err(refusal));
+    }
+    assert_eq!(registry.instances().await.expect("an answer").len(), 1);
+    let registrations = registry.registrations().await;
+    assert_eq!(registrations.expect("an answer").len(), 1);
+    let empty = fixture.another();
+    let forgotten = empty.registry.forget_for(&former, silent).await;
+    assert_eq!(forgotten, Err(CommitError::Uninitialised));
 }
 
 async fn whoever_writes_for_a_leader_that_was_followed_by_another_is_refused(fixture: &Fixture) {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use model::{Collection, Fault, InstanceId, Term};
 use registry::testing::RedisServer;
 use registry::{Commit, CommitError, Registry, RegistryError, Snapshotted};
 
-use crate::fixture::{connect, first_snapshot, operator, put, remove};
+use crate::fixture::{LONG, connect, first_snapshot, operator, put, remove, report, server_key};
 
 /// A fleet with one server, registered by itself.
 async fn fleet() -> (RedisServer, Arc<dyn Registry>) {
@@ -66,6 +67,86 @@ async fn a_key_of_the_wrong_type_leaves_a_commit_whole_or_absent() {
         refuses_whole(&*registry, name).await;
         commits_again(&redis, &*registry, name).await;
     }
+}
+
+#[tokio::test]
+async fn a_collection_of_another_type_is_named_and_the_rest_is_read() {
+    let (redis, registry) = fleet().await;
+    let whole = state(&*registry).await;
+    for (name, collection) in Collection::ALL.map(|it| (it.to_string(), it)) {
+        let aside = key("aside");
+        if redis.command(&["EXISTS", &key(&name)]).contains('1') {
+            redis.command(&["RENAME", &key(&name), &aside]);
+        }
+        redis.command(&["SET", &key(&name), "hello"]);
+        let read = state(&*registry).await;
+        let says = |fault: &Fault| {
+            let named =
+                fault.reason.contains(&key(&name)) && fault.reason.contains("rename or delete");
+            (fault.collection, fault.key.as_str(), named) == (collection, "*", true)
+        };
+        assert!(
+            matches!(read.damage.as_slice(), [only] if says(only)),
+            "{:?}",
+            read.damage
+        );
+        let faults = &read.snapshot.faults;
+        assert!(
+            matches!(faults.as_slice(), [only] if says(only)),
+            "{faults:?}"
+        );
+        let servers = usize::from(collection != Collection::Servers);
+        assert_eq!(read.snapshot.servers.len(), servers);
+        redis.command(&["DEL", &key(&name)]);
+        if redis.command(&["EXISTS", &aside]).contains('1') {
+            redis.command(&["RENAME", &aside, &key(&name)]);
+        }
+        assert_eq!(state(&*registry).await, whole);
+    }
+}
+
+#[tokio::test]
+async fn any_other_key_of_another_type_is_named_by_whoever_needs_it() {
+    let (redis, registry) = fleet().await;
+    let instance = InstanceId::random();
+    let position = first_snapshot().position;
+    for name in [
+        "head",
+        "log",
+        "history",
+        "instances",
+        "registrations",
+        "lease",
+    ] {
+        redis.command(&["DEL", &key(name)]);
+        redis.command(&["SADD", &key(name), "x"]);
+    }
+    let silenced = |result: Result<(), RegistryError>, name: &str| {
+        let error = result.expect_err(name).to_string();
+        assert!(
+            error.contains(&key(name)) && error.contains("rename or delete"),
+            "{error}"
+        );
+    };
+    silenced(registry.head().await.map(drop), "head");
+    silenced(registry.snapshot().await.map(drop), "head");
+    silenced(registry.log_after(position).await.map(drop), "log");
+    silenced(registry.history(9).await.map(drop), "history");
+    silenced(registry.instances().await.map(drop), "instances");
+    silenced(registry.deregister(instance).await, "instances");
+    silenced(registry.report(&report(instance), true).await, "instances");
+    silenced(registry.registrations().await.map(drop), "registrations");
+    silenced(
+        registry.renew_registration(&server_key("a"), LONG).await,
+        "registrations",
+    );
+    silenced(registry.acquire(instance, LONG).await.map(drop), "head");
+    redis.command(&["DEL", &key("head")]);
+    silenced(registry.acquire(instance, LONG).await.map(drop), "lease");
+    silenced(
+        registry.renew(instance, Term(1), LONG).await.map(drop),
+        "lease",
+    );
 }
 
 #[tokio::test]

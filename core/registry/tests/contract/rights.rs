@@ -2,7 +2,7 @@
 
 use model::{Collection, FleetName, Health, InstanceId, Revision, Suspicion, SuspicionKind, Term};
 use registry::testing::{RedisServer, password_of};
-use registry::{Announcement, Commit, CommitError, Registry, RegistryError};
+use registry::{Announcement, Commit, CommitError, Options, Registry, RegistryError, open};
 use std::sync::Arc;
 
 use crate::fixture::{
@@ -253,9 +253,72 @@ async fn an_admin_cannot_take_the_lease() {
         .await
         .expect("an answer");
     let term = taken.expect("nobody leads yet").term;
+    // Also where it could not take it anyway: whoever stands by has to learn it before the leader is gone.
+    lacks_right(users.admin.acquire(InstanceId::random(), LONG).await);
     lacks_right(users.admin.renew(leader, term, LONG).await);
     users.refuses_by_hand("admin", &["SET", "roundhouse:{main}:lease", "me"]);
     users.refuses_by_hand("admin", &["DEL", "roundhouse:{main}:lease"]);
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_do_is_known_until_it_may() {
+    let users = Users::start().await;
+    assert_eq!(users.admin.troubles(), []);
+    let taking = || users.admin.acquire(InstanceId::random(), LONG);
+    let refused = taking().await.expect_err("no right");
+    lacks_right(taking().await);
+    let publishing = users.balancer.seed(&first_snapshot()).await;
+    assert_eq!(
+        users.balancer.troubles(),
+        [publishing.expect_err("no right")]
+    );
+    let said = refused.to_string();
+    assert_eq!(users.admin.troubles(), [refused]);
+    assert!(
+        said.contains("lacks a right that this role needs: taking the lease"),
+        "{said}"
+    );
+    users.server.grant("admin", "+set");
+    taking().await.expect("an answer");
+    assert_eq!(users.admin.troubles(), []);
+}
+
+#[tokio::test]
+async fn a_fleet_that_is_out_of_reach_is_named() {
+    let users = Users::start().await;
+    let options = Options {
+        registry: users.server.url_of("balancer").as_str().into(),
+        fleet: "other".parse().expect("a name"),
+    };
+    let elsewhere = open(&options).expect("a URL");
+    let said = async |what: &str| {
+        let troubles = elsewhere.troubles();
+        let said = troubles.iter().map(ToString::to_string);
+        let said: Vec<_> = said.filter(|text| text.contains(what)).collect();
+        assert_eq!(said.len(), 1, "{what}: {troubles:?}");
+        assert!(said[0].contains("lacks a right"), "{said:?}");
+        assert!(said[0].contains("roundhouse:{other}:"), "{said:?}");
+    };
+    lacks_right(elsewhere.snapshot().await);
+    said("reading the snapshot").await;
+    lacks_right(elsewhere.head().await);
+    said("reading the head").await;
+    let position = first_snapshot().position;
+    lacks_right(elsewhere.log_after(position).await);
+    said("reading the log").await;
+    lacks_right(elsewhere.announcements().await.map(drop));
+    said("subscribing").await;
+    let suspicion = Suspicion {
+        instance: InstanceId::random(),
+        server: server_key("a"),
+        incarnation: Revision(1),
+        kind: SuspicionKind::Connect,
+    };
+    lacks_right(elsewhere.suspect(&suspicion).await);
+    said("saying a suspicion").await;
+    lacks_right(elsewhere.report(&report(InstanceId::random()), true).await);
+    let troubles = elsewhere.troubles();
+    assert_eq!(troubles.len(), 6, "{troubles:?}");
 }
 
 #[tokio::test]

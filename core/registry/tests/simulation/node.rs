@@ -302,6 +302,7 @@ impl World {
             leaving,
             nacks: Vec::new(),
             holds: node.follower.holds(),
+            troubles: Vec::new(),
         };
         self.send(Caller::Node(to), Question::Report(report));
     }
