@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{InstanceId, Origin};
 use registry::recovery::RECOVERY_WAIT;
-use registry::{FollowOptions, Registry, RegistryUrl, View};
+use registry::{FollowOptions, Registry, RegistryError, RegistryUrl, View};
 use runtime::{BindError, Supervisor};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -121,8 +121,9 @@ fn prepare(registry: Arc<dyn Registry>, metrics: &runtime::Metrics) -> (Fleet, S
 }
 
 fn serve(listener: TcpListener, metrics: runtime::Metrics, fleet: &Fleet, supervisor: &Supervisor) {
-    let views = fleet.views.clone();
-    let router = runtime::ops_router(metrics, move || readiness(&views.borrow()));
+    let (views, registry) = (fleet.views.clone(), Arc::clone(&fleet.registry));
+    let ready = move || readiness(&views.borrow()).and_then(|()| ability(&*registry));
+    let router = runtime::ops_router(metrics, ready);
     let ops = runtime::serve_ops(listener, router, supervisor.stop_token());
     supervisor.spawn("orchestrator ops", ops);
 }
@@ -130,6 +131,7 @@ fn serve(listener: TcpListener, metrics: runtime::Metrics, fleet: &Fleet, superv
 fn follow(args: &Args, fleet: &Fleet, views: watch::Sender<Arc<View>>, supervisor: &Supervisor) {
     let options = FollowOptions {
         state_file: args.state_dir.as_ref().map(|dir| dir.join(STATE_FILE)),
+        audit: true,
         ..FollowOptions::new(args.registry.fleet.clone())
     };
     let registry = Arc::clone(&fleet.registry);
@@ -200,10 +202,27 @@ fn recovery_wait(options: &registry::Options) -> Duration {
     }
 }
 
+/// Whether it follows the registry.
 fn readiness(view: &View) -> Result<(), String> {
     match (view.connected, view.origin) {
-        (false, _) => Err("the registry cannot be reached".into()),
         (true, Origin::Registry) if !view.head_missing => Ok(()),
-        (true, _) => Err("the registry holds no fleet yet".into()),
+        (true, _) if view.head_missing => Err("the registry holds no fleet yet".into()),
+        (connected, _) => Err(match &view.trouble {
+            Some(trouble) => trouble.to_string(),
+            None if connected => "the registry has not been read yet".into(),
+            None => "the registry has not been reached yet".into(),
+        }),
+    }
+}
+
+/// Whether it could lead: one that stands by without the rights for it would be of no use when it has to.
+fn ability(registry: &dyn Registry) -> Result<(), String> {
+    let is_right = |it: &RegistryError| matches!(it, RegistryError::MissingRight { .. });
+    let missing = registry.troubles().into_iter().filter(is_right);
+    let missing: Vec<_> = missing.map(|it| it.to_string()).collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(missing.join("; "))
     }
 }

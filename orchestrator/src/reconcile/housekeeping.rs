@@ -17,23 +17,27 @@ impl Reconciler for Forgetting {
     const PERIOD: Duration = Duration::from_secs(5);
 
     async fn reconcile(&mut self) {
-        if self.fleet.leadership().is_none() {
+        let Some(leadership) = self.fleet.leadership() else {
             return;
-        }
+        };
         let Ok(instances) = self.fleet.registry.instances().await else {
             return;
         };
         for silent in instances.iter().filter(|each| each.age > self.forget_after) {
             let report = &silent.report;
-            if let Ok(true) = self.fleet.registry.forget(report.instance).await {
-                let (role, instance) = (report.role, report.instance);
-                tracing::info!(%role, %instance, advertise = report.advertise, "forgot a silent instance");
+            let (role, instance) = (report.role, report.instance);
+            match self.fleet.registry.forget_for(&leadership, instance).await {
+                Ok(true) => {
+                    tracing::info!(%role, %instance, advertise = report.advertise, "forgot a silent instance");
+                }
+                Ok(false) => {}
+                Err(error) => return self.fleet.failed(leadership, &error),
             }
         }
     }
 }
 
-/// Says which of the registry's settings and elements are not as they should be, once for each.
+/// Says which of the registry's settings are not as they should be, once for each, and counts what is damaged.
 pub(crate) struct Auditing {
     fleet: Fleet,
     said: BTreeSet<String>,
@@ -67,14 +71,10 @@ impl Reconciler for Auditing {
         };
         let view = self.fleet.view();
         let faults = view.snapshot.iter().flat_map(|snapshot| &snapshot.faults);
-        let damage: Vec<_> = view
-            .damage
-            .iter()
-            .chain(faults)
-            .map(ToString::to_string)
-            .collect();
+        // All of it was logged as it was met.
+        let damage = view.damage.len() + faults.count() + self.fleet.registry.troubles().len();
         self.fleet.metrics.alarm(Alarm::Settings, settings.len());
-        self.fleet.metrics.alarm(Alarm::Damage, damage.len());
-        self.say(settings.into_iter().chain(damage).collect());
+        self.fleet.metrics.alarm(Alarm::Damage, damage);
+        self.say(settings.into_iter().collect());
     }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Delta, Epoch, PoolId, RevisionId, Snapshot};
+use model::{Delta, Epoch, Origin, PoolId, RevisionId, Snapshot};
+use registry::View;
 use registry::recovery::{self, Step};
 use tokio::time::Instant;
 
@@ -33,7 +34,7 @@ impl Reconciler for Recovery {
     async fn reconcile(&mut self) {
         let view = self.fleet.view();
         if view.head_missing {
-            self.recover(view.snapshot.as_deref()).await;
+            self.recover(&view).await;
             return;
         }
         self.candidate.reset();
@@ -58,7 +59,8 @@ impl Recovery {
         }
     }
 
-    async fn recover(&mut self, own: Option<&Snapshot>) {
+    async fn recover(&mut self, view: &View) {
+        let own = view.snapshot.as_deref();
         let Ok(instances) = self.fleet.registry.instances().await else {
             self.candidate.reset();
             return;
@@ -66,6 +68,11 @@ impl Recovery {
         let fresh = (Epoch::random(), RevisionId::random());
         let now = self.anchor.elapsed();
         let step = self.candidate.observe(&instances, own, fresh, now);
+        if matches!(step, Step::Leave(_) | Step::Alarm(_)) && !self.is_headless().await {
+            // Another one made the fleet since this one looked, and somebody has read it already.
+            self.candidate.reset();
+            return;
+        }
         let alarmed = matches!(step, Step::Alarm(_));
         self.fleet
             .metrics
@@ -81,7 +88,11 @@ impl Recovery {
             Step::Reseed(snapshot) => {
                 if self.seed(&snapshot).await {
                     let position = snapshot.position;
-                    tracing::warn!(%position, "the registry had lost its memory: restored the own copy");
+                    if self.begins_anew(view) {
+                        tracing::info!(%position, "went on from the own copy");
+                    } else {
+                        tracing::warn!(%position, "the registry had lost its memory: restored the own copy");
+                    }
                 }
             }
             Step::Leave(position) => self.say(format!(
@@ -89,9 +100,20 @@ impl Recovery {
             )),
             Step::Alarm(position) => self.say(format!(
                 "the registry has lost its memory, and no orchestrator holds the last position seen, \
-                 {position}: an operator has to restore it"
+                 {position}: an operator has to restore it: roundhouse restore-from FILE, with the \
+                 state file of an orchestrator or a balancer"
             )),
         }
+    }
+
+    /// Whether the registry holds no head still.
+    async fn is_headless(&self) -> bool {
+        matches!(self.fleet.registry.head().await, Ok(None))
+    }
+
+    /// Whether the registry began with this process, which has lost nothing by it.
+    fn begins_anew(&self, view: &View) -> bool {
+        view.origin != Origin::Registry && !self.fleet.registry.outlives_process()
     }
 
     fn set_first_path(&self, snapshot: &mut Snapshot) {
@@ -148,5 +170,68 @@ impl Recovery {
                 self.say(format!("lost changes cannot be made again: {error}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{InstanceId, Report, Role};
+    use registry::{Committing, Memory, Reporting, Store};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn report(snapshot: &Snapshot) -> Report {
+        Report {
+            instance: InstanceId::random(),
+            role: Role::Balancer,
+            advertise: "127.0.0.1:8000".into(),
+            region: String::new(),
+            zone: String::new(),
+            applied: Some(snapshot.position),
+            began: None,
+            origin: Origin::Registry,
+            leaving: [].into(),
+            nacks: Vec::new(),
+            holds: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    /// One that has just looked, and saw no head.
+    fn late(registry: &Arc<Memory>) -> Recovery {
+        let view = View {
+            head_missing: true,
+            ..View::default()
+        };
+        let fleet = Fleet {
+            registry: Arc::<Memory>::clone(registry),
+            instance: InstanceId::random(),
+            views: watch::Sender::new(Arc::new(view)).subscribe(),
+            tenure: watch::Sender::default().subscribe(),
+            refused: watch::Sender::default(),
+            metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+        };
+        Recovery::new(fleet, Duration::ZERO, "/".into())
+    }
+
+    #[tokio::test]
+    async fn a_fleet_that_another_one_made_meanwhile_is_no_lost_memory() {
+        let registry = Arc::new(Memory::new());
+        let first = Snapshot::first(Epoch::random(), RevisionId::random());
+        assert_eq!(registry.seed(&first).await, Ok(true));
+        let reported = registry.report(&report(&first), false).await;
+        reported.expect("the registry takes it");
+        let mut late = late(&registry);
+        late.reconcile().await;
+        assert_eq!(late.said, None);
+
+        registry.tamper(|store| *store = Store::default());
+        let reported = registry.report(&report(&first), false).await;
+        reported.expect("the registry takes it");
+        late.reconcile().await;
+        let said = late.said.expect("an alarm");
+        assert!(said.contains("restore-from"), "{said}");
     }
 }

@@ -35,14 +35,17 @@ impl Reconciler for Registrations {
     const PERIOD: Duration = Duration::from_secs(1);
 
     async fn reconcile(&mut self) {
-        let findings = match self.fleet.leadership() {
-            Some(leadership) => self.find(&leadership).await,
+        let leadership = self.fleet.leadership();
+        let findings = match &leadership {
+            Some(leadership) => self.find(leadership).await,
             None => Some(Findings::default()),
         };
         // Where the registry does not answer, what was found last stands.
         let Some(findings) = findings else { return };
-        for key in findings.orphaned {
-            self.remove_registration(&key).await;
+        if let Some(leadership) = &leadership {
+            for key in &findings.orphaned {
+                self.remove_registration(key, leadership).await;
+            }
         }
         self.lapsed.send_if_modified(|lapsed| {
             let changed = *lapsed != findings.lapsed;
@@ -82,7 +85,7 @@ impl Registrations {
             Ok(_) => {
                 for server in departed {
                     tracing::info!(%server, "removed: its registration ran out long ago, and it is down");
-                    self.remove_registration(server).await;
+                    self.remove_registration(server, leadership).await;
                 }
             }
             Err(CommitError::Conflict { .. }) => {}
@@ -95,8 +98,10 @@ impl Registrations {
     }
 
     /// One that is not removed now is found again.
-    async fn remove_registration(&self, key: &ServerKey) {
-        if let Err(error) = self.fleet.registry.remove_registration(key).await {
+    async fn remove_registration(&self, key: &ServerKey, leadership: &Leadership) {
+        let registry = &self.fleet.registry;
+        if let Err(error) = registry.remove_registration_for(leadership, key).await {
+            self.fleet.failed(*leadership, &error);
             tracing::debug!(%error, server = %key, "the registration could not be removed");
         }
     }

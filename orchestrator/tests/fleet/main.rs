@@ -1,7 +1,8 @@
-//! Orchestrators in one process, over the memory registry and real sockets: what they do, seen from
-//! outside.
+//! Orchestrators in one process, over the memory registry or a Redis with a deployment's users, and real
+//! sockets: what they do, seen from outside.
 
 mod inspection;
 mod leading;
 mod memory;
+mod rights;
 mod support;

@@ -58,13 +58,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(registry: &Arc<Memory>, flags: &[&str]) -> Self {
+        Self::start_on(Arc::<Memory>::clone(registry), flags).await
+    }
+
+    pub(crate) async fn start_on(registry: Arc<dyn Registry>, flags: &[&str]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let supervisor = Supervisor::new();
-        let registry: Arc<dyn Registry> = Arc::<Memory>::clone(registry);
         let (args, watched) = (args(flags), supervisor.clone());
         let start = async move { Orchestrator::start(args, registry, &watched).await };
         let started = runtime.spawn(start).await.expect("no panic");
