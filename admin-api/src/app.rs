@@ -40,7 +40,9 @@ impl App {
         match &view.snapshot {
             Some(snapshot) => Ok(Arc::clone(snapshot)),
             None if view.head_missing => Err(Problem::Uninitialised),
-            None => Err(Problem::NotReady),
+            None => Err(Problem::NotReady {
+                trouble: view.trouble.clone(),
+            }),
         }
     }
 

@@ -91,8 +91,8 @@ pub(crate) enum Problem {
         present: Option<Revision>,
     },
 
-    #[error("the registry has not been read yet")]
-    NotReady,
+    #[error("the registry has not been read yet{}", because(.trouble.as_ref()))]
+    NotReady { trouble: Option<RegistryError> },
     #[error("the registry holds no fleet yet: an orchestrator makes it")]
     Uninitialised,
     #[error(
@@ -110,6 +110,13 @@ pub(crate) enum Problem {
     Registry { reason: RegistryError },
     #[error("{reason}; whether the change was made is not known{}", hint(*.has_key))]
     Unanswered { reason: String, has_key: bool },
+}
+
+/// Why the registry cannot be followed, if that is known, to be put after what follows from it.
+pub(crate) fn because(trouble: Option<&RegistryError>) -> String {
+    trouble
+        .map(|trouble| format!(": {trouble}"))
+        .unwrap_or_default()
 }
 
 fn listed(errors: &[model::Problem]) -> String {
@@ -224,7 +231,7 @@ impl Problem {
             Self::Registry { .. } | Self::Unanswered { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "registry")
             }
-            Self::NotReady | Self::Uninitialised | Self::Forgetful => {
+            Self::NotReady { .. } | Self::Uninitialised | Self::Forgetful => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-ready")
             }
             Self::Contended | Self::Busy | Self::TooManyFollowers => {

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::auth::{Access, AccessError};
 use crate::events::Feed;
 use crate::metrics::Metrics;
+use crate::problem::because;
 use crate::router::router;
 use crate::serve::serve;
 
@@ -147,10 +148,11 @@ fn address_of(listener: &TcpListener) -> SocketAddr {
 }
 
 fn readiness(view: &View) -> Result<(), String> {
+    let because = because(view.trouble.as_ref());
     match (&view.snapshot, view.connected) {
         (Some(_), true) => Ok(()),
-        (Some(_), false) => Err("the registry cannot be reached".into()),
+        (Some(_), false) => Err(format!("the registry cannot be followed{because}")),
         (None, _) if view.head_missing => Err("the registry holds no fleet yet".into()),
-        (None, _) => Err("the registry has not been read yet".into()),
+        (None, _) => Err(format!("the registry has not been read yet{because}")),
     }
 }

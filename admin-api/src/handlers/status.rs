@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::fleet;
-use crate::problem::Problem;
+use crate::problem::{Problem, because};
 
 /// How long the registry may take to say what the view does not hold.
 const ASK_TIME: Duration = Duration::from_secs(2);
@@ -25,6 +25,8 @@ struct Sources {
     leader: Option<Leader>,
     instances: Result<Vec<Instance>, String>,
     warnings: Vec<String>,
+    /// What the registry refuses this process, and what it found there by other hands.
+    troubles: Vec<RegistryError>,
 }
 
 /// Also where the registry cannot be reached: then of all times somebody asks.
@@ -43,6 +45,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
         leader,
         instances,
         warnings,
+        troubles: app.registry.troubles(),
     };
     Ok(Json(status(&sources)))
 }
@@ -128,11 +131,9 @@ fn alarms(sources: &Sources) -> Vec<Value> {
     match &sources.instances {
         Err(reason) => raise("unreachable", "registry".into(), reason.clone()),
         Ok(_) if !view.connected => {
-            raise(
-                "unreachable",
-                "registry".into(),
-                "changes do not arrive".into(),
-            );
+            let because = because(view.trouble.as_ref());
+            let detail = format!("changes do not arrive{because}");
+            raise("unreachable", "registry".into(), detail);
         }
         Ok(_) => {}
     }
@@ -161,6 +162,9 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             format!("{} {}", damage.collection, damage.key),
             damage.reason.clone(),
         );
+    }
+    for trouble in &sources.troubles {
+        raise("trouble", "admin API".into(), trouble.to_string());
     }
     for instance in sources.instances.iter().flatten() {
         instance_alarms(instance, &mut raise);
@@ -199,6 +203,9 @@ fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, Str
     for hold in &report.holds {
         let detail = format!("{} servers of {} held back", hold.size(), hold.pool);
         raise("hold", name(), detail);
+    }
+    for trouble in &report.troubles {
+        raise("trouble", name(), trouble.clone());
     }
     for nack in &report.nacks {
         raise("nack", name(), nack.to_string());

@@ -91,6 +91,57 @@ async fn an_api_that_never_reached_its_registry_lives_and_is_not_ready() {
         ops(&fixture, "/readyz").await,
         StatusCode::SERVICE_UNAVAILABLE
     );
+    told(&fixture, &format!("{closed} cannot be reached: ")).await;
+}
+
+/// Waits until who asks for the status is told why the registry has not been read.
+async fn told(fixture: &Fixture, why: &str) {
+    let told = async {
+        loop {
+            let answer = fixture.get("/v1/status").await;
+            let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+            let detail = answer
+                .detail()
+                .strip_prefix("the registry has not been read yet");
+            if detail.expect("that it was not read").contains(why) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(told).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_the_registry_refuses_is_said_to_who_asks() {
+    let redis = RedisServer::with_users(&model::FleetName::standard());
+    let url = format!("redis://admin:wrong@{}", redis.address());
+    let fixture = Fixture::over(registry_at(&url), args()).await;
+    told(&fixture, "refused the user or password").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_hands_left_among_the_instances_is_an_alarm_by_name() {
+    let redis = RedisServer::start();
+    let fixture = Fixture::start_over(registry_at(&redis.url())).await;
+    let report = Report {
+        troubles: vec!["the registry user lacks a right".into()],
+        ..balancer("127.0.0.1:8000")
+    };
+    fixture.report(&report).await;
+    redis.command(&["HSET", "roundhouse:{main}:instances", "zzz", "{bad"]);
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    let alarms = status["alarms"].as_array().unwrap().iter();
+    let troubles: Vec<_> = alarms.filter(|it| it["kind"] == "trouble").collect();
+    assert_eq!(troubles.len(), 2, "{status}");
+    assert_eq!(troubles[0]["subject"], "admin API");
+    let detail = troubles[0]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("instances") && detail.contains("zzz"),
+        "{detail}"
+    );
+    assert_eq!(troubles[1]["subject"], "balancer 127.0.0.1:8000");
+    assert_eq!(troubles[1]["detail"], report.troubles[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
