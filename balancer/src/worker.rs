@@ -116,7 +116,7 @@ impl Worker {
         }
     }
 
-    /// Takes over each table that is published, and says so.
+    /// Takes over each table that is published, and says so. Ends when no more will come.
     pub(crate) async fn adopt(&self, mut adoption: Adoption) {
         while let Some(table) = adoption.next().await {
             self.counters.know(&table);

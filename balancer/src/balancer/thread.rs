@@ -71,7 +71,8 @@ async fn serve(start: WorkerStart) {
     tokio::select! {
         () = serving => {}
         _ = ticking => panic!("the clock has stopped"),
-        _ = adopting => panic!("no more tables come"),
+        // Where no more tables come, the process is ending around this thread, which serves by the last one until it is told to end.
+        Err(error) = adopting => panic!("tables are not taken over any more: {error}"),
     }
     drop(start.serving);
 }

@@ -172,3 +172,19 @@ async fn a_stop_resets_no_connection_that_was_made() {
         }
     }
 }
+
+#[test]
+fn workers_to_which_no_more_tables_come_serve_by_the_last_one_until_they_are_stopped() {
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let (of_clients, of_balancer) = (runtime(), runtime());
+    let server = of_clients.block_on(Upstream::named("one"));
+    let fleet = of_balancer.block_on(Fleet::of(&[&server]));
+    // As when a process that is told twice to end waits for nothing more.
+    of_balancer.shutdown_background();
+    of_clients.block_on(async {
+        assert_eq!(client::get(fleet.address(), "/").await.text(), "one");
+        fleet.supervisor.request_stop();
+        fleet.supervisor.finished(LIMIT).await.expect("it ends");
+    });
+    assert_eq!(fleet.supervisor.failure(), None);
+}
