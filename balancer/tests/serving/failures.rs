@@ -1,6 +1,8 @@
 //! Servers that fail, and what clients see of it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use model::{Pool, SuspicionKind};
@@ -130,18 +132,45 @@ async fn a_body_too_long_to_keep_is_not_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_server_costs_no_get() {
-    let (hung, good) = (Upstream::silent().await, Upstream::named("good").await);
-    let fleet = Fleet::of(&[&hung, &good]).await;
-    for _ in 0..4 {
-        assert_eq!(client::get(fleet.address(), "/").await.text(), "good");
-    }
-    assert!(hung.connections() > 0);
-    assert!(
-        fleet
-            .metric("roundhouse_balancer_retries_total{cause=\"timeout\"}")
-            .await
-            >= 2.0
+    let asked = Arc::new(Mutex::new(HashSet::new()));
+    let (one, two) = (
+        hanging_at_first(&asked).await,
+        hanging_at_first(&asked).await,
     );
+    let fleet = Fleet::with(impatient(), &[&one, &two]).await;
+    for round in 0..4 {
+        let path = format!("/{round}");
+        assert_eq!(client::get(fleet.address(), &path).await.text(), path);
+    }
+    let retries = "roundhouse_balancer_retries_total{cause=\"timeout\"}";
+    assert_eq!(fleet.metric(retries).await, 4.0);
+}
+
+/// A pool whose servers have a moment for an answer, where there is another one.
+fn impatient() -> Pool {
+    let mut pool = pool();
+    pool.timeouts.per_try = Duration::from_millis(150);
+    pool
+}
+
+/// Says nothing to who asks for a path for the first time, whichever of those that share `asked` is asked: the second one, which
+/// answers, is the last one, so it may take its time.
+async fn hanging_at_first(asked: &Arc<Mutex<HashSet<String>>>) -> Upstream {
+    let asked = Arc::clone(asked);
+    Upstream::start(move |mut link: Link| {
+        let asked = Arc::clone(&asked);
+        async move {
+            while let Some(request) = link.request().await {
+                let path = request.head.split(' ').nth(1).expect("a path").to_owned();
+                if asked.lock().expect("a lock").insert(path.clone()) {
+                    link.wire.rest().await;
+                    return;
+                }
+                link.answer(&request, &path).await;
+            }
+        }
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +183,7 @@ async fn the_only_server_is_waited_for_as_long_as_an_answer_may_take() {
         }
     })
     .await;
-    let fleet = Fleet::of(&[&slow]).await;
+    let fleet = Fleet::with(impatient(), &[&slow]).await;
     assert_eq!(client::get(fleet.address(), "/").await.text(), "late");
 }
 
@@ -168,10 +197,7 @@ async fn no_answer_in_time_is_a_504() {
     let answer = client::get(fleet.address(), "/").await;
     assert_eq!(reason(&answer), (504, "server-timeout".into()));
     let taken = started.elapsed();
-    assert!(
-        taken >= Duration::from_millis(290) && taken < Duration::from_secs(5),
-        "{taken:?}"
-    );
+    assert!(taken >= Duration::from_millis(290), "{taken:?}");
     let answer = client::post(fleet.address(), "/", "body").await;
     assert_eq!(answer.status(), 504);
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::client;
@@ -54,7 +55,16 @@ async fn a_stop_under_load_loses_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_not_ready_takes_nobody_in_finishes_what_runs_and_says_goodbye() {
-    let server = slow(600).await;
+    let (answer, gate) = watch::channel(false);
+    let server = Upstream::start(move |mut link: Link| {
+        let mut gate = gate.clone();
+        async move {
+            let request = link.request().await.expect("a request");
+            gate.wait_for(|open| *open).await.expect("a gate");
+            link.answer(&request, "done").await;
+        }
+    })
+    .await;
     let fleet = Fleet::of(&[&server]).await;
     let address = fleet.address();
     let running = tokio::spawn(async move { client::get(address, "/").await.text() });
@@ -73,6 +83,7 @@ async fn it_is_not_ready_takes_nobody_in_finishes_what_runs_and_says_goodbye() {
     while TcpStream::connect(address).await.is_ok() {
         assert!(started.elapsed() < LIMIT, "the port is closed");
     }
+    answer.send_replace(true);
     assert_eq!(running.await.expect("it ends"), "done");
     fleet.supervisor.finished(LIMIT).await.expect("it ends");
     assert_eq!(
@@ -111,11 +122,7 @@ async fn what_does_not_end_within_the_drain_time_is_cut_short() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     eventually("the request is in flight", || server.open() == 1).await;
     fleet.supervisor.request_stop();
-    fleet
-        .supervisor
-        .finished(Duration::from_secs(5))
-        .await
-        .expect("it ends");
+    fleet.supervisor.finished(LIMIT).await.expect("it ends");
     assert!(client.is_ended().await);
 }
 
