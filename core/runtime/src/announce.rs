@@ -9,7 +9,7 @@ pub fn row(role: &str, address: Option<SocketAddr>, ops: Option<SocketAddr>) -> 
     let address = address.map(|address| format!("http://{address}"));
     let ops = ops.map(|address| format!("ops http://{address}"));
     let line = format!(
-        "{role:<15}{:<31}{}",
+        "{role:<14} {:<30} {}",
         address.unwrap_or_default(),
         ops.unwrap_or_default()
     );
@@ -36,6 +36,14 @@ mod tests {
         assert_eq!(
             row("server 1", at("127.0.0.1:3001"), None),
             "server 1       http://127.0.0.1:3001"
+        );
+        assert_eq!(
+            row(
+                "server with-a-long-name",
+                at("[2001:db8::1234:5678]:30001"),
+                at("127.0.0.1:8100")
+            ),
+            "server with-a-long-name http://[2001:db8::1234:5678]:30001 ops http://127.0.0.1:8100"
         );
     }
 }
