@@ -10,14 +10,15 @@ pub struct Args {
     pub registry: registry::Options,
 
     /// Where operators reach the API. Any address but a loopback one needs --token-file.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = runtime::address)]
     pub listen: SocketAddr,
 
     /// Where /livez, /readyz and /metrics are served. Nowhere where it is not given.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = runtime::address)]
     pub ops: Option<SocketAddr>,
 
-    /// The file with the tokens that are let in: one a line, as "token" or "name:token"; '#' begins a comment.
+    /// The file with the tokens that are let in: one of at least 16 characters a line, as "token" or "name:token"; '#' begins a
+    /// comment.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

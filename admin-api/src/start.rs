@@ -23,8 +23,10 @@ pub enum StartError {
     /// The flags ask for what cannot be.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    #[error("--listen: {0}")]
+    Listen(BindError),
+    #[error("--ops: {0}")]
+    Ops(BindError),
 }
 
 /// Flags that ask for what cannot be; nothing was opened.
@@ -63,9 +65,9 @@ impl AdminApi {
     ) -> Result<Self, StartError> {
         let access = Access::open(args.listen, args.token_file.as_deref());
         let access = access.map_err(ConfigurationError)?;
-        let listener = bind(args.listen).await?;
+        let listener = bind(args.listen).await.map_err(StartError::Listen)?;
         let ops = match args.ops {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address).await.map_err(StartError::Ops)?),
             None => None,
         };
         let (sender, views) = watch::channel(Arc::new(View::default()));

@@ -30,8 +30,10 @@ const STATE_FILE: &str = "balancer.json";
 /// Why a balancer could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    #[error("--listen: {0}")]
+    Listen(BindError),
+    #[error("--ops: {0}")]
+    Ops(BindError),
     #[error("cannot start worker threads: {source}")]
     Threads { source: io::Error },
 }
@@ -56,9 +58,10 @@ impl Balancer {
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
         let workers = args.workers();
-        let listeners = bind(args.listen, workers)?;
+        let listeners = bind(args.listen, workers).map_err(StartError::Listen)?;
         let address = listeners[0].local_addr().unwrap_or(args.listen);
-        let ops_listener = runtime::bind(args.ops).await?;
+        let ops_listener = runtime::bind(args.ops).await;
+        let ops_listener = ops_listener.map_err(StartError::Ops)?;
         let ops = ops_listener.local_addr().unwrap_or(args.ops);
         let membership = Membership {
             registry,

@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", value_parser = check_name)]
     pub name: Option<String>,
     /// The address it listens on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001", value_parser = runtime::address)]
     pub listen: SocketAddr,
     /// The admin API at which it registers itself, such as http://127.0.0.1:8080; it does not where none is given.
     #[arg(long, value_name = "URL")]

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use model::{Pool, PoolId, validate_pool};
 
+/// With none at all everything would be forgotten at once.
+const FORGET_AFTER_MIN: Duration = Duration::from_millis(1);
+
 /// The flags of `roundhouse orchestrator`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -13,7 +16,7 @@ pub struct Args {
     pub registry: registry::Options,
 
     /// Where /livez, /readyz and /metrics are served.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200", value_parser = runtime::address)]
     pub ops: SocketAddr,
 
     /// The address under which it is listed; that of --ops where none is given.
@@ -25,24 +28,17 @@ pub struct Args {
     pub state_dir: Option<PathBuf>,
 
     /// How many servers are probed at the same time, at most.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = concurrency)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = runtime::whole_number::<usize>(1..=65_536))]
     pub probe_concurrency: usize,
 
     /// How long an instance, or a server that registered itself and is down, may be silent before it is
     /// forgotten.
-    #[arg(long, value_name = "DURATION", default_value = model::format_duration(registry::FORGET_AFTER), value_parser = model::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = model::format_duration(registry::FORGET_AFTER), value_parser = model::duration_from(FORGET_AFTER_MIN))]
     pub forget_after: Duration,
 
     /// The health check's path of the pool `default`, where this orchestrator is the one to create it.
     #[arg(long, value_name = "PATH", default_value = "/", value_parser = health_path)]
     pub default_health_path: String,
-}
-
-fn concurrency(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..=65_536) => Ok(number),
-        _ => Err("must be a number from 1 to 65536".into()),
-    }
 }
 
 fn health_path(text: &str) -> Result<String, String> {

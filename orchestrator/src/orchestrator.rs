@@ -30,8 +30,8 @@ const STATE_FILE: &str = "orchestrator.json";
 /// Why an orchestrator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    #[error("--ops: {0}")]
+    Ops(BindError),
 }
 
 /// A running orchestrator. Its loops belong to the supervisor, and end with its stop token.
@@ -59,7 +59,7 @@ impl Orchestrator {
         registry: Arc<dyn Registry>,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
-        let listener = runtime::bind(args.ops).await?;
+        let listener = runtime::bind(args.ops).await.map_err(StartError::Ops)?;
         // A listener that was just bound has an address.
         let ops = listener.local_addr().unwrap_or(args.ops);
         let metrics = runtime::Metrics::new();

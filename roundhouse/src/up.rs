@@ -13,28 +13,37 @@ use std::process::ExitCode;
 use runtime::{LogOptions, misused};
 
 pub(crate) use args::Args;
+use args::{Renamed, renamed};
 use fleet::Fleet;
 use stages::Stages;
 
 /// Why the fleet could not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error(transparent)]
+    #[error("{}", renamed(Renamed::Balancer, .0))]
     Balancer(#[from] balancer::StartError),
-    #[error(transparent)]
+    #[error("{}", renamed(Renamed::Orchestrator, .0))]
     Orchestrator(#[from] orchestrator::StartError),
-    #[error(transparent)]
+    #[error("{}", renamed(Renamed::AdminApi, .0))]
     AdminApi(#[from] admin_api::StartError),
-    #[error(transparent)]
+    #[error("{}", renamed(Renamed::DemoServer, .0))]
     DemoServer(#[from] demo_servers::StartError),
-    #[error("{0}: there is no port after 65535")]
-    Port(SocketAddr),
+    #[error(transparent)]
+    Port(#[from] NoPort),
+}
+
+/// There are more of a role than ports.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag} {address}: the others listen on the ports after it, and there is none after 65535")]
+struct NoPort {
+    flag: &'static str,
+    address: SocketAddr,
 }
 
 /// Runs the fleet until it is told to end.
 pub(crate) fn run(args: &Args, log: &LogOptions) -> ExitCode {
-    if let Err(error) = args.admin().check() {
-        return misused(error);
+    if let Err(problem) = args.check() {
+        return misused(problem);
     }
     let registry = match registry::open(&args.registry) {
         Ok(registry) => registry,

@@ -13,6 +13,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{text:?} is not a duration such as \"2s\" or \"150ms\": {error}"))
 }
 
+/// Reads durations that are at least this long.
+pub fn duration_from(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| match parse_duration(text) {
+        Ok(duration) if duration < least => {
+            Err(format!("must be at least {}", format_duration(least)))
+        }
+        read => read,
+    }
+}
+
 /// Writes a duration the way `parse_duration` reads it.
 pub fn format_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
@@ -34,5 +44,20 @@ pub(crate) mod text {
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_duration(&text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_that_is_too_short_is_told_the_shortest() {
+        let read = duration_from(Duration::from_millis(10));
+        assert_eq!(read("10ms"), Ok(Duration::from_millis(10)));
+        for short in ["0s", "9ms", "1ns"] {
+            assert_eq!(read(short), Err("must be at least 10ms".into()));
+        }
+        assert!(read("long").expect_err("no duration").contains("\"2s\""));
     }
 }

@@ -16,7 +16,7 @@ mod stamp;
 mod validate;
 
 pub use change::{Author, Change, Collection, Delta, Entry};
-pub use duration::{format_duration, parse_duration};
+pub use duration::{duration_from, format_duration, parse_duration};
 pub use health::{Health, Verdict};
 pub use ids::{FleetName, InvalidName, NAME_LENGTH_MAX, PoolId, ServerId, ServerKey};
 pub use pool::{Algorithm, CheckKind, Guard, HealthCheck, Pool, Retry, StatusRange, Timeouts};

@@ -10,7 +10,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +38,7 @@ fn parse_from<T: Parser>(
     arguments: Vec<OsString>,
     environment: Environment<'_>,
 ) -> Result<T, Refusal> {
+    let arguments = with_negative_values(arguments);
     let command = with_config_flag(T::command());
     // Which subcommand is meant, and where the file is, must be known before the flags are complete.
     let given = relaxed(command.clone()).try_get_matches_from(&arguments)?;
@@ -47,6 +48,38 @@ fn parse_from<T: Parser>(
     let command = Settings::new(environment, &file).complete(command, &given)?;
     let mut matches = command.try_get_matches_from(arguments)?;
     Ok(T::from_arg_matches_mut(&mut matches)?)
+}
+
+/// Joins `--flag -1` to `--flag=-1`: no flag begins with a digit, so this is a value, and it is the flag before it that is to
+/// say what it takes.
+fn with_negative_values(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut only_values = false;
+    for argument in arguments {
+        let before = joined.last_mut().filter(|_| !only_values);
+        match before.filter(|flag| is_open_flag(flag) && is_negative(&argument)) {
+            Some(flag) => {
+                flag.push("=");
+                flag.push(argument);
+            }
+            None => {
+                only_values |= argument == "--";
+                joined.push(argument);
+            }
+        }
+    }
+    joined
+}
+
+/// Whether a value may follow.
+fn is_open_flag(argument: &OsStr) -> bool {
+    let text = argument.to_string_lossy();
+    text.len() > "--".len() && text.starts_with("--") && !text.contains('=')
+}
+
+fn is_negative(argument: &OsStr) -> bool {
+    let bytes = argument.as_encoded_bytes();
+    bytes.first() == Some(&b'-') && bytes.get(1).is_some_and(u8::is_ascii_digit)
 }
 
 fn with_config_flag(command: Command) -> Command {

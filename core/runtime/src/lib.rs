@@ -15,6 +15,7 @@ mod serve;
 mod signals;
 mod supervisor;
 mod telemetry;
+mod values;
 
 pub use announce::{announce, row};
 pub use backoff::Backoff;
@@ -28,3 +29,4 @@ pub use run::run;
 pub use serve::{Broken, Connection, Limits, serve};
 pub use supervisor::{Failure, Supervisor, Unfinished};
 pub use telemetry::{LogFormat, LogOptions, init_telemetry};
+pub use values::{address, whole_number};

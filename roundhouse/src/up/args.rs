@@ -1,12 +1,26 @@
 //! The flags of `roundhouse up`, and what follows from them for each role.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::FromArgMatches;
 
-use super::StartError;
+use super::NoPort;
+
+const LISTEN: &str = "--listen";
+const BALANCER_OPS: &str = "--balancer-ops";
+const SERVER_LISTEN: &str = "--server-listen";
+
+/// A role, some flag of which has another name here, where several roles have one of that name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Renamed {
+    Balancer,
+    Orchestrator,
+    AdminApi,
+    DemoServer,
+}
 
 /// The flags of `roundhouse up`. With port 0 in an address each role takes a free port.
 #[derive(clap::Args, Clone, Debug)]
@@ -15,27 +29,27 @@ pub(crate) struct Args {
     pub(super) registry: registry::Options,
 
     /// How many servers to balance. With 0 the pool `default` is empty.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = runtime::whole_number::<u16>(0..=1000))]
     pub(super) servers: u16,
 
     /// How many balancers.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = runtime::whole_number::<u16>(1..=100))]
     pub(super) balancers: u16,
 
     /// Worker threads of each balancer; as many as there are cores where it is not given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = runtime::whole_number::<NonZero<usize>>(1..=1024))]
     threads: Option<NonZero<usize>>,
 
     /// Where the first balancer listens; the others on the ports after it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = runtime::address)]
     listen: SocketAddr,
 
     /// Where the first balancer's /livez, /readyz and /metrics are; the others' on the ports after it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8100")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8100", value_parser = runtime::address)]
     balancer_ops: SocketAddr,
 
     /// Where the admin API listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = runtime::address)]
     admin: SocketAddr,
 
     /// The file with the admin API's tokens; needed where it listens on another address than a loopback one.
@@ -43,11 +57,11 @@ pub(crate) struct Args {
     token_file: Option<PathBuf>,
 
     /// Where the orchestrator's /livez, /readyz and /metrics are.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200", value_parser = runtime::address)]
     orchestrator_ops: SocketAddr,
 
     /// Where the first server listens; the others on the ports after it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001", value_parser = runtime::address)]
     server_listen: SocketAddr,
 
     /// Where the balancers and the orchestrator keep their copies of the state, a folder each.
@@ -78,12 +92,26 @@ impl Args {
         }
     }
 
-    pub(super) fn balancer(&self, index: u16) -> Result<balancer::Args, StartError> {
+    /// Whether these flags can be followed, before anything is opened.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let admin = self.admin();
+        admin
+            .check()
+            .map_err(|error| renamed(Renamed::AdminApi, &error))?;
+        let balancers = (0..self.balancers).try_for_each(|index| self.balancer(index).map(drop));
+        let servers =
+            || (0..self.servers).try_for_each(|index| self.server(index, self.admin).map(drop));
+        balancers
+            .and_then(|()| servers())
+            .map_err(|error| error.to_string())
+    }
+
+    pub(super) fn balancer(&self, index: u16) -> Result<balancer::Args, NoPort> {
         let defaults: balancer::Args = defaults();
         Ok(balancer::Args {
             registry: self.registry.clone(),
-            listen: after(self.listen, index)?,
-            ops: after(self.balancer_ops, index)?,
+            listen: after(LISTEN, self.listen, index)?,
+            ops: after(BALANCER_OPS, self.balancer_ops, index)?,
             threads: self.threads.or(defaults.threads),
             state_dir: self
                 .state_dir
@@ -97,7 +125,7 @@ impl Args {
         &self,
         index: u16,
         admin: SocketAddr,
-    ) -> Result<demo_servers::Args, StartError> {
+    ) -> Result<demo_servers::Args, NoPort> {
         let number = index + 1;
         Ok(demo_servers::Args {
             id: Some(
@@ -111,7 +139,10 @@ impl Args {
                     .expect("an address makes a URL"),
             ),
             token_file: self.token_file.clone(),
-            ..demo_servers::Args::new(number.to_string(), after(self.server_listen, index)?)
+            ..demo_servers::Args::new(
+                number.to_string(),
+                after(SERVER_LISTEN, self.server_listen, index)?,
+            )
         })
     }
 }
@@ -124,13 +155,29 @@ fn defaults<A: clap::Args + FromArgMatches>() -> A {
 }
 
 /// The address so many ports on; port 0 stays, since it stands for any.
-fn after(address: SocketAddr, ports: u16) -> Result<SocketAddr, StartError> {
+fn after(flag: &'static str, address: SocketAddr, ports: u16) -> Result<SocketAddr, NoPort> {
     if address.port() == 0 {
         return Ok(address);
     }
-    let port = address
-        .port()
-        .checked_add(ports)
-        .ok_or(StartError::Port(address))?;
-    Ok(SocketAddr::new(address.ip(), port))
+    match address.port().checked_add(ports) {
+        Some(port) => Ok(SocketAddr::new(address.ip(), port)),
+        None => Err(NoPort { flag, address }),
+    }
+}
+
+/// What a role says, with the names that its flags have here.
+pub(super) fn renamed(role: Renamed, said: &impl Display) -> String {
+    let said = said.to_string();
+    let (own, here) = match role {
+        Renamed::Balancer => ("--ops", BALANCER_OPS),
+        Renamed::Orchestrator => ("--ops", "--orchestrator-ops"),
+        Renamed::AdminApi => (LISTEN, "--admin"),
+        Renamed::DemoServer => (LISTEN, SERVER_LISTEN),
+    };
+    let is_whole =
+        |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-');
+    match said.strip_prefix(own) {
+        Some(rest) if is_whole(rest) => format!("{here}{rest}"),
+        _ => said,
+    }
 }

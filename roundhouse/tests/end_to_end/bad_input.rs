@@ -38,6 +38,10 @@ fn a_bad_value_is_named_with_its_flag() {
         ["balancer", "--fleet", "no spaces"],
         ["balancer", "--registry", "ftp://x"],
         ["up", "--servers", "many"],
+        ["up", "--servers", "-1"],
+        ["balancer", "--head-timeout", "0s"],
+        ["balancer", "--keep-alive-timeout", "0s"],
+        ["orchestrator", "--forget-after", "0s"],
     ] {
         let (code, _, errors) = run(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {errors}");
@@ -50,24 +54,85 @@ fn a_bad_value_is_named_with_its_flag() {
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn a_bad_value_is_told_what_it_must_be() {
+    let port = "must be an IP address and a port, such as 127.0.0.1:8000";
+    let servers = "must be a whole number from 0 to 1000";
+    for (arguments, rule) in [
+        (["balancer", "--listen", "localhost:8000"], port),
+        (["admin-api", "--ops", "8000"], port),
+        (["up", "--server-listen", "here"], port),
+        (["up", "--servers", "many"], servers),
+        (["up", "--servers", "1001"], servers),
+        (
+            ["balancer", "--threads", "0"],
+            "must be a whole number from 1 to 1024",
+        ),
+        (
+            ["balancer", "--head-timeout", "0s"],
+            "must be at least 10ms",
+        ),
+    ] {
+        let (code, _, errors) = run(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {errors}");
+        assert!(one_line(&errors).contains(rule), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let port = address.split(':').nth(1).expect("a port");
     for (role, flag) in [
         ("balancer", "--listen"),
         ("balancer", "--ops"),
+        ("orchestrator", "--ops"),
         ("admin-api", "--listen"),
+        ("admin-api", "--ops"),
         ("demo-server", "--listen"),
+        ("up", "--listen"),
+        ("up", "--balancer-ops"),
+        ("up", "--admin"),
+        ("up", "--orchestrator-ops"),
+        ("up", "--server-listen"),
     ] {
-        let (code, _, errors) = run(&[role, flag, &address]);
-        assert_eq!(code, 1, "{role}: {errors}");
+        let mut arguments = vec![role, flag, &address];
+        let others = match role {
+            "demo-server" => &[][..],
+            "up" => &[
+                "--listen",
+                "--balancer-ops",
+                "--admin",
+                "--orchestrator-ops",
+                "--server-listen",
+            ],
+            "balancer" => &["--listen", "--ops"],
+            "orchestrator" => &["--ops"],
+            _ => &["--listen"],
+        };
+        for other in others.iter().filter(|other| **other != flag) {
+            arguments.extend([*other, "127.0.0.1:0"]);
+        }
+        if matches!(role, "balancer" | "orchestrator" | "admin-api") {
+            arguments.extend(["--registry", "redis://127.0.0.1:1"]);
+        }
+        let (code, _, errors) = run(&arguments);
+        assert_eq!(code, 1, "{arguments:?}: {errors}");
+        let said = format!("roundhouse: {flag}: port {port} of 127.0.0.1 is already in use");
         assert!(
-            errors
-                .lines()
-                .any(|line| line.contains(port) && line.contains("in use")),
-            "{role} {flag}: {errors}"
+            errors.lines().any(|line| line.starts_with(&said)),
+            "{arguments:?}: {errors}"
         );
+    }
+}
+
+#[test]
+fn ports_that_do_not_exist_are_refused_before_anything_starts() {
+    for flag in ["--listen", "--balancer-ops", "--server-listen"] {
+        let (code, _, errors) = run(&["up", flag, "127.0.0.1:65535"]);
+        assert_eq!(code, 2, "{flag}: {errors}");
+        let said = format!("{flag} 127.0.0.1:65535: ");
+        assert!(one_line(&errors).contains(&said), "{flag}: {errors}");
     }
 }
 
@@ -79,6 +144,8 @@ fn a_second_balancer_on_the_same_port_is_refused() {
         "127.0.0.1:0",
         "--ops",
         "127.0.0.1:0",
+        "--registry",
+        "redis://127.0.0.1:1",
     ]);
     let line = first.line_with(&["http://"]);
     let address = line
@@ -86,7 +153,15 @@ fn a_second_balancer_on_the_same_port_is_refused() {
         .nth(1)
         .and_then(|rest| rest.split_whitespace().next())
         .expect("an address");
-    let (code, _, errors) = run(&["balancer", "--listen", address, "--ops", "127.0.0.1:0"]);
+    let (code, _, errors) = run(&[
+        "balancer",
+        "--listen",
+        address,
+        "--ops",
+        "127.0.0.1:0",
+        "--registry",
+        "redis://127.0.0.1:1",
+    ]);
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains("in use"), "{errors}");
 }
@@ -98,7 +173,11 @@ fn the_admin_api_refuses_an_open_door() {
     assert!(one_line(&errors).contains("--token-file"), "{errors}");
     let (code, _, errors) = run(&["up", "--admin", "0.0.0.0:0"]);
     assert_eq!(code, 2, "{errors}");
-    assert!(one_line(&errors).contains("--token-file"), "{errors}");
+    let line = one_line(&errors);
+    assert!(
+        line.contains("--admin 0.0.0.0:0 ") && line.contains("--token-file"),
+        "{line}"
+    );
 }
 
 #[test]

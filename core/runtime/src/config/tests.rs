@@ -194,6 +194,21 @@ fn what_is_wrong_is_said_in_one_line_that_names_flag_and_value() {
 }
 
 #[test]
+fn a_value_that_begins_with_a_minus_is_refused_by_its_flag() {
+    let ok = [("ROUNDHOUSE_REGISTRY", "memory")];
+    for (flags, value) in [("--threads -1", "-1"), ("--listen -5s --quiet", "-5s")] {
+        let line = complaint::<Whole>(&format!("roundhouse balancer {flags}"), &ok);
+        let flag = flags.split(' ').next().unwrap();
+        assert!(
+            line.starts_with(&format!("invalid value '{value}' for '{flag} ")),
+            "{line}"
+        );
+    }
+    let line = complaint::<Whole>("roundhouse balancer -1", &ok);
+    assert!(line.contains("'-1'"), "{line}");
+}
+
+#[test]
 fn a_bad_value_names_the_place_it_comes_from() {
     let ok = ("ROUNDHOUSE_REGISTRY", "memory");
     let line = complaint::<Whole>("roundhouse balancer", &[ok, ("ROUNDHOUSE_LISTEN", "here")]);
