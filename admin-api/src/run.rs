@@ -15,7 +15,7 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
     if let Err(error) = args.check() {
         return runtime::misused(error);
     }
-    let registry = match registry::open(&args.registry) {
+    let registry = match registry::open_shared(&args.registry) {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),
     };

@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs a balancer until it is told to end.
 pub fn run(args: Args, log: &LogOptions) -> ExitCode {
-    let registry = match registry::open(&args.registry) {
+    let registry = match registry::open_shared(&args.registry) {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),
     };

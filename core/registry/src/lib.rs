@@ -32,7 +32,7 @@ pub use guard::Witness;
 pub use head::{Digest, Head};
 pub use lease::{Leadership, Lease, LeaseRequest};
 pub use memory::Memory;
-pub use open::{OpenError, open};
+pub use open::{OpenError, open, open_shared};
 pub use options::{Options, RegistryUrl};
 pub use roles::{
     Announcement, Announcements, Committing, Leading, Life, Listing, Observing, Reading, Registry,

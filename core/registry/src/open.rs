@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::options::MEMORY;
 use crate::redis::Redis;
 use crate::{Memory, Options, Registry};
 
@@ -23,13 +24,30 @@ pub fn open(options: &Options) -> Result<Arc<dyn Registry>, OpenError> {
         reason,
     };
     match options.registry.as_str() {
-        "memory" => Ok(Arc::new(Memory::new())),
+        MEMORY => Ok(Arc::new(Memory::new())),
         url if url.starts_with("redis://") => {
             let redis = Redis::new(url, &options.fleet).map_err(refused)?;
             Ok(Arc::new(redis))
         }
         _ => Err(refused(format!("is neither memory nor {FORM}"))),
     }
+}
+
+/// The same for a process that runs one role alone, to which a registry within itself is of no use: no other role would find it.
+///
+/// # Errors
+/// The address is none that a registry of several processes can have.
+pub fn open_shared(options: &Options) -> Result<Arc<dyn Registry>, OpenError> {
+    if options.is_within_process() {
+        return Err(OpenError {
+            url: MEMORY.into(),
+            reason: format!(
+                "is within one process, where no other role finds it: a role on its own needs --registry {FORM}; \
+                 `roundhouse up` runs all of them in one process"
+            ),
+        });
+    }
+    open(options)
 }
 
 /// The form of a Redis's address.
@@ -77,6 +95,26 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_role_on_its_own_is_refused_a_registry_within_its_process() {
+        let options = |url: &str| Options {
+            registry: url.into(),
+            fleet: FleetName::standard(),
+        };
+        let error = open_shared(&options("memory"))
+            .expect_err("nobody else would find it")
+            .to_string();
+        assert!(
+            error.starts_with("--registry memory: is within one process"),
+            "{error}"
+        );
+        assert!(
+            error.contains("--registry redis://") && !error.contains('\n'),
+            "{error}"
+        );
+        open_shared(&options("redis://127.0.0.1:1")).expect("others reach it too");
     }
 
     #[test]

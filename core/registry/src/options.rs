@@ -6,10 +6,13 @@ use std::str::FromStr;
 
 use model::FleetName;
 
+/// The registry within one process.
+pub(crate) const MEMORY: &str = "memory";
+
 /// Where the fleet's shared state is.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// The registry: `memory` within one process, or `redis://[user:password@]host[:port][/database]`.
+    /// The registry: `memory`, within one process and so for `roundhouse up` only, or `redis://[user:password@]host[:port][/database]`.
     #[arg(long, value_name = "URL", default_value = "memory")]
     pub registry: RegistryUrl,
 
@@ -22,6 +25,13 @@ impl Options {
     /// Whether the registry is one within this process alone.
     pub fn is_memory(&self) -> bool {
         self.registry.as_str() == "memory"
+    }
+}
+
+impl Options {
+    /// Whether the registry is within this process, so that it begins empty and no other process finds it.
+    pub fn is_within_process(&self) -> bool {
+        self.registry.as_str() == MEMORY
     }
 }
 

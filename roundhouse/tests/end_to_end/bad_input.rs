@@ -137,6 +137,30 @@ fn ports_that_do_not_exist_are_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_role_on_its_own_is_refused_a_registry_that_no_other_finds() {
+    for role in ["balancer", "orchestrator", "admin-api"] {
+        for registry in [&[][..], &["--registry", "memory"]] {
+            let (code, _, errors) = run(&[&[role], registry].concat());
+            assert_eq!(code, 2, "{role} {registry:?}: {errors}");
+            let line = one_line(&errors);
+            assert!(
+                line.contains("within one process") && line.contains("--registry redis://"),
+                "{line}"
+            );
+        }
+    }
+    let mut process = Process::start_with(
+        &["admin-api", "--listen", "127.0.0.1:0"],
+        &[("ROUNDHOUSE_REGISTRY", "memory")],
+    );
+    assert_eq!(
+        process.ended().code(),
+        Some(2),
+        "the environment counts too"
+    );
+}
+
+#[test]
 fn a_second_balancer_on_the_same_port_is_refused() {
     let first = Process::start(&[
         "balancer",
