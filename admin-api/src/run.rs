@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::LogOptions;
+use runtime::{Ending, LogOptions};
 
 use crate::{AdminApi, Args, StartError};
 
 /// What ending in order may take.
-const GRACE: Duration = Duration::from_secs(10);
+const ENDING: Ending = Ending {
+    within: Duration::from_secs(10),
+    awaits: "the requests under way",
+};
 
 /// Runs the admin API until it is told to end.
 pub fn run(args: Args, log: &LogOptions) -> ExitCode {
@@ -19,7 +22,7 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),
     };
-    runtime::run(log, GRACE, async |supervisor| {
+    runtime::run(log, ENDING, async |supervisor| {
         let admin = AdminApi::start(args, registry, &supervisor).await?;
         runtime::announce("admin API", Some(admin.address()), admin.ops_address());
         Ok::<_, StartError>(admin)

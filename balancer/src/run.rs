@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::LogOptions;
+use runtime::{Ending, LogOptions};
 
 use crate::{Args, Balancer, StartError};
 
@@ -16,8 +16,11 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),
     };
-    let grace = args.drain_timeout.saturating_add(GRACE);
-    runtime::run(log, grace, async |supervisor| {
+    let ending = Ending {
+        within: args.drain_timeout.saturating_add(GRACE),
+        awaits: "the requests under way",
+    };
+    runtime::run(log, ending, async |supervisor| {
         let balancer = Balancer::start(args, registry, &supervisor).await?;
         runtime::announce("balancer", Some(balancer.address()), balancer.ops_address());
         Ok::<_, StartError>(balancer)

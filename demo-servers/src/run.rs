@@ -3,16 +3,19 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::LogOptions;
+use runtime::{Ending, LogOptions};
 
 use crate::{Args, DemoServer, StartError};
 
 /// Above what leaving the fleet and closing may take: its drain waits for the whole fleet.
-const GRACE: Duration = Duration::from_secs(40);
+const ENDING: Ending = Ending {
+    within: Duration::from_secs(40),
+    awaits: "the fleet to let go of this server and for the requests under way",
+};
 
 /// Runs a demo server until it is told to end.
 pub fn run(args: Args, log: &LogOptions) -> ExitCode {
-    runtime::run(log, GRACE, async |supervisor| {
+    runtime::run(log, ENDING, async |supervisor| {
         let server = DemoServer::start(args, &supervisor).await?;
         let role = format!("server {}", server.name());
         runtime::announce(&role, Some(server.address()), None);

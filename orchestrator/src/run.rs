@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use runtime::LogOptions;
+use runtime::{Ending, LogOptions};
 
 use crate::{Args, Orchestrator, StartError};
 
 /// What ending in order may take.
-const GRACE: Duration = Duration::from_secs(10);
+const ENDING: Ending = Ending {
+    within: Duration::from_secs(10),
+    awaits: "its lease to be given back and its commits to end",
+};
 
 /// Runs an orchestrator until it is told to end.
 pub fn run(args: Args, log: &LogOptions) -> ExitCode {
@@ -16,7 +19,7 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),
     };
-    runtime::run(log, GRACE, async |supervisor| {
+    runtime::run(log, ENDING, async |supervisor| {
         let orchestrator = Orchestrator::start(args, registry, &supervisor).await?;
         runtime::announce("orchestrator", None, orchestrator.ops_address());
         Ok::<_, StartError>(orchestrator)

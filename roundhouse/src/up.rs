@@ -10,12 +10,17 @@ mod stages;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use runtime::{LogOptions, misused};
+use runtime::{Ending, LogOptions, misused};
 
 pub(crate) use args::Args;
 use args::{Renamed, renamed};
 use fleet::Fleet;
 use stages::Stages;
+
+const ENDING: Ending = Ending {
+    within: stages::ALL,
+    awaits: "the requests under way and for the servers to leave the fleet",
+};
 
 /// Why the fleet could not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +54,7 @@ pub(crate) fn run(args: &Args, log: &LogOptions) -> ExitCode {
         Ok(registry) => registry,
         Err(error) => return misused(error),
     };
-    runtime::run(&quiet(log), stages::ALL, async |supervisor| {
+    runtime::run(&quiet(log), ENDING, async |supervisor| {
         let stages = Stages::default();
         supervisor.spawn("stages", stages.clone().run(supervisor.stop_token()));
         let fleet = Fleet::start(args, registry, &stages).await?;

@@ -25,7 +25,7 @@ pub use config::parse;
 pub use host::{host_name, reachable};
 pub use metrics::Metrics;
 pub use ops::{ops_router, serve_ops};
-pub use run::run;
+pub use run::{Ending, run};
 pub use serve::{Broken, Connection, Limits, serve};
 pub use supervisor::{Failure, Supervisor, Unfinished};
 pub use telemetry::{LogFormat, LogOptions, init_telemetry};

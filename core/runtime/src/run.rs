@@ -5,15 +5,24 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::{LogOptions, Supervisor, complain, init_telemetry};
+use crate::{LogOptions, Supervisor, Unfinished, complain, init_telemetry};
+
+/// How a role ends in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending {
+    /// How long it may take.
+    pub within: Duration,
+    /// What it waits for, for people: what a second signal cuts short.
+    pub awaits: &'static str,
+}
 
 /// Runs a role until it is asked to end: `start` binds and spawns on the supervisor, and what it returns
-/// lives until the end. After the stop everything has `grace` to end in order.
+/// lives until the end.
 ///
 /// Exit code 1 where it could not start, where a task failed, or where something did not end in time.
 pub fn run<R, E, F>(
     log: &LogOptions,
-    grace: Duration,
+    ending: Ending,
     start: impl FnOnce(Supervisor) -> F,
 ) -> ExitCode
 where
@@ -31,13 +40,13 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(supervise(grace, start));
+    let code = runtime.block_on(supervise(ending, start));
     // What did not end in time is not waited for again.
     runtime.shutdown_background();
     code
 }
 
-async fn supervise<R, E, F>(grace: Duration, start: impl FnOnce(Supervisor) -> F) -> ExitCode
+async fn supervise<R, E, F>(ending: Ending, start: impl FnOnce(Supervisor) -> F) -> ExitCode
 where
     F: Future<Output = Result<R, E>>,
     E: Display,
@@ -59,9 +68,13 @@ where
             }
         },
     };
-    if let Err(unfinished) = supervisor.finished(grace).await {
-        complain(format_args!("ended without waiting for: {unfinished}"));
-        return ExitCode::FAILURE;
+    match supervisor.finished(ending.within).await {
+        Ok(()) => return supervisor.exit_code(),
+        Err(Unfinished::Abandoned) => complain(format_args!(
+            "ended at the second signal, without waiting for {}",
+            ending.awaits
+        )),
+        Err(overdue) => complain(format_args!("ended with this {overdue}")),
     }
-    supervisor.exit_code()
+    ExitCode::FAILURE
 }

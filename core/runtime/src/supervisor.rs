@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,9 +32,16 @@ pub enum Failure {
     Panicked { name: String, message: String },
 }
 
-/// The names of those that were still running when the time was over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished(pub Vec<String>);
+/// Why those that were still running are not waited for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfinished {
+    /// The time is over. There is at least one name.
+    #[error("still running after {limit:?}: {}", names.join(", "))]
+    Overdue { limit: Duration, names: Vec<String> },
+    /// A second signal came.
+    #[error("not waited for since a second signal came")]
+    Abandoned,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -144,13 +150,20 @@ impl Supervisor {
     /// Waits until nothing runs any more.
     ///
     /// # Errors
-    /// The names of those that still run after `limit`, or at a second signal.
+    /// Something still runs after `limit`, or at a second signal.
     pub async fn finished(&self, limit: Duration) -> Result<(), Unfinished> {
         let mut count = self.shared.count.subscribe();
-        tokio::select! {
-            _ = count.wait_for(|count| *count == 0) => Ok(()),
-            () = tokio::time::sleep(limit) => Err(self.unfinished()),
-            () = self.shared.abandon.cancelled() => Err(self.unfinished()),
+        let abandoned = tokio::select! {
+            _ = count.wait_for(|count| *count == 0) => return Ok(()),
+            () = self.shared.abandon.cancelled() => true,
+            () = tokio::time::sleep(limit) => false,
+        };
+        let names = self.running();
+        match (names.is_empty(), abandoned) {
+            // The last one ended at this very moment.
+            (true, _) => Ok(()),
+            (false, true) => Err(Unfinished::Abandoned),
+            (false, false) => Err(Unfinished::Overdue { limit, names }),
         }
     }
 
@@ -180,8 +193,8 @@ impl Supervisor {
         }
     }
 
-    fn unfinished(&self) -> Unfinished {
-        Unfinished(self.shared.running().names.values().cloned().collect())
+    fn running(&self) -> Vec<String> {
+        self.shared.running().names.values().cloned().collect()
     }
 }
 
@@ -229,14 +242,6 @@ impl Drop for Presence {
         self.shared.count.send_replace(running.names.len());
     }
 }
-
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
-    }
-}
-
-impl std::error::Error for Unfinished {}
 
 #[cfg(test)]
 mod tests {
@@ -294,6 +299,15 @@ mod tests {
         supervisor.spawn("stubborn", std::future::pending());
         supervisor.request_stop();
         let unfinished = supervisor.finished(SOON).await.expect_err("it never ends");
-        assert_eq!(unfinished.to_string(), "stubborn");
+        assert_eq!(unfinished.to_string(), "still running after 5s: stubborn");
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_the_waiting_only_while_there_is_something_to_wait_for() {
+        let supervisor = Supervisor::new();
+        supervisor.shared.abandon.cancel();
+        assert_eq!(supervisor.finished(SOON).await, Ok(()));
+        supervisor.spawn("stubborn", std::future::pending());
+        assert_eq!(supervisor.finished(SOON).await, Err(Unfinished::Abandoned));
     }
 }

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 /// How long each stage may take to end.
 const STAGE: Duration = Duration::from_secs(40);
 
-/// How long all of them may take, one after another.
-pub(super) const ALL: Duration = Duration::from_secs(3 * STAGE.as_secs());
+/// How long all of them may take, one after another: more than they take, so that it is said which one did not end.
+pub(super) const ALL: Duration = Duration::from_secs(3 * STAGE.as_secs() + 5);
 
 /// What ends together, in the order of ending.
 #[derive(Clone, Default)]
@@ -32,7 +32,7 @@ impl Stages {
         for stage in &stages {
             stage.request_stop();
             if let Err(unfinished) = stage.finished(STAGE).await {
-                complain(format_args!("ended without waiting for: {unfinished}"));
+                complain(format_args!("ended with this {unfinished}"));
             }
         }
     }

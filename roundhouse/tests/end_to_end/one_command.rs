@@ -1,6 +1,7 @@
 //! `roundhouse up`: everything in one process.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use hyper::StatusCode;
 
@@ -206,6 +207,35 @@ async fn an_interrupt_ends_it_in_order_and_leaves_no_port_behind() {
         std::net::TcpListener::bind(address)
             .unwrap_or_else(|error| panic!("{address} is still held: {error}"));
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_and_says_what_was_cut_short() {
+    let mut up = Up::start(&["--servers", "1", "--balancers", "1", "--log", "info"]);
+    let http = Http::new();
+    http.post(&format!("{}/-/hang", up.servers[0]), "").await;
+    let balancer = up.balancers[0].trim_start_matches("http://");
+    let mut client = std::net::TcpStream::connect(balancer).expect("connected");
+    // As long as the body is not whole, nobody can say that the request is over.
+    let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
+    client.write_all(half.as_bytes()).expect("sent");
+    let load = format!("{}/-/load", up.servers[0]);
+    eventually("the request is in flight", || async {
+        http.get(&load).await.body == "1\n"
+    })
+    .await;
+    up.process.signal("TERM");
+    // Signals that come together count as one.
+    eventually("the first signal is heard", || async {
+        let errors = up.process.errors();
+        errors.contains("a second signal ends at once")
+    })
+    .await;
+    up.process.signal("TERM");
+    assert_eq!(up.process.ended().code(), Some(1));
+    let errors = up.process.errors();
+    let said = "roundhouse: ended at the second signal, without waiting for the requests under way";
+    assert!(errors.contains(said), "{errors}");
 }
 
 #[tokio::test]
