@@ -30,6 +30,8 @@ impl Fleet {
         let orchestrator =
             Orchestrator::start(args.orchestrator(), registry.clone(), &stages.control).await?;
         let admin = AdminApi::start(args.admin(), registry.clone(), &stages.control).await?;
+        // A server that came before there is a fleet would complain that it cannot register.
+        admin.ready().await;
         let mut servers = Vec::new();
         for index in 0..args.servers {
             let server = args.server(index, admin.address())?;

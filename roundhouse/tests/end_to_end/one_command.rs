@@ -239,6 +239,25 @@ async fn a_second_signal_ends_it_at_once_and_says_what_was_cut_short() {
 }
 
 #[tokio::test]
+async fn a_restart_from_its_own_copy_is_no_cause_for_alarm() {
+    let state = tempfile::tempdir().expect("a directory");
+    let folder = state.path().to_str().expect("a path");
+    for _ in 0..2 {
+        let mut up = Up::start(&["--state-dir", folder]);
+        let copies = ["orchestrator/orchestrator.json", "balancer-1/balancer.json"];
+        for copy in copies.map(|copy| state.path().join(copy)) {
+            eventually("the state is on disk", || async {
+                std::fs::read_to_string(&copy).is_ok_and(|text| text.contains("\"s3\""))
+            })
+            .await;
+        }
+        up.process.signal("INT");
+        assert!(up.process.ended().success(), "{}", up.process.errors());
+        assert_eq!(up.process.errors(), "");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_pool_is_said_to_be_empty() {
     let up = Up::start(&["--servers", "0"]);
     let answer = Http::new().get(&up.balancers[0]).await;
