@@ -41,7 +41,7 @@ impl Troubles {
         let mut refusals = self.refusals.lock();
         let before = refusals.insert((operation, about.into()), refusal);
         if before.is_none_or(|before| before.error != *error) {
-            warn!("{error}; trying on");
+            warn!("{error}");
         }
     }
 
@@ -52,7 +52,7 @@ impl Troubles {
             return;
         }
         if refusals.remove(&(operation, about.into())).is_some() {
-            info!("no longer refused by the registry: {operation} {about}");
+            info!(about, "no longer refused by the registry: {operation}");
         }
     }
 
