@@ -111,6 +111,15 @@ fn refusal(error: CommitError, intent: &Intent) -> Problem {
         CommitError::KeyReused => Problem::KeyReused,
         CommitError::Uninitialised => Problem::Uninitialised,
         CommitError::Registry(
+            error @ (RegistryError::Unreachable {
+                nothing_done: true, ..
+            }
+            | RegistryError::MissingRight { .. }),
+        ) => {
+            let reason = error.to_string();
+            Problem::Unmade { reason }
+        }
+        CommitError::Registry(
             error @ (RegistryError::Unreachable { .. } | RegistryError::Unanswered { .. }),
         ) => {
             let reason = error.to_string();

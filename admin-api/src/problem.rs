@@ -108,6 +108,8 @@ pub(crate) enum Problem {
     TooManyFollowers,
     #[error("{reason}")]
     Registry { reason: RegistryError },
+    #[error("{reason}; the change was not made")]
+    Unmade { reason: String },
     #[error("{reason}; whether the change was made is not known{}", hint(*.has_key))]
     Unanswered { reason: String, has_key: bool },
 }
@@ -228,7 +230,7 @@ impl Problem {
             Self::Registry {
                 reason: RegistryError::Unexpected { .. },
             } => (StatusCode::INTERNAL_SERVER_ERROR, "registry"),
-            Self::Registry { .. } | Self::Unanswered { .. } => {
+            Self::Registry { .. } | Self::Unmade { .. } | Self::Unanswered { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "registry")
             }
             Self::NotReady { .. } | Self::Uninitialised | Self::Forgetful => {
@@ -307,5 +309,23 @@ impl IntoResponse for Problem {
             response.extensions_mut().insert(Uninitialised);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_spoken_of_where_there_is_one() {
+        let said = |has_key| {
+            let reason = "the registry did not answer".into();
+            Problem::Unanswered { reason, has_key }.to_string()
+        };
+        assert_eq!(
+            said(false),
+            "the registry did not answer; whether the change was made is not known"
+        );
+        assert!(said(true).ends_with("it can be sent again with the same Idempotency-Key"));
     }
 }

@@ -161,6 +161,11 @@ async fn while_the_registry_is_away_what_was_read_is_shown_and_changes_are_refus
         "{}",
         refused.detail()
     );
+    // Once it is known to be gone, nothing is sent to it.
+    let body = json!({"address": "10.0.0.2:80"});
+    let refused = fixture.post("/v1/pools/default/servers", body).await;
+    let told = refused.detail();
+    assert!(told.ends_with("; the change was not made"), "{told}");
     fixture
         .get("/v1/balancers")
         .await

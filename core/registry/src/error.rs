@@ -5,7 +5,12 @@
 pub enum RegistryError {
     /// It cannot be reached, or its connection stalls. Trying again later is right.
     #[error("the registry at {endpoint} cannot be reached: {reason}")]
-    Unreachable { endpoint: String, reason: String },
+    Unreachable {
+        endpoint: String,
+        reason: String,
+        /// Whether it is certain that nothing of what was asked was done.
+        nothing_done: bool,
+    },
     /// It did not answer within the time that there was; what was asked may have been done.
     #[error("the registry did not answer {operation} in time")]
     Unanswered { operation: &'static str },
@@ -28,4 +33,20 @@ pub enum RegistryError {
         field: String,
         reason: String,
     },
+}
+
+impl RegistryError {
+    /// The same, where it is known whether what was asked may have been done.
+    pub(crate) fn with_nothing_done(self, nothing_done: bool) -> Self {
+        match self {
+            Self::Unreachable {
+                endpoint, reason, ..
+            } => Self::Unreachable {
+                endpoint,
+                reason,
+                nothing_done,
+            },
+            other => other,
+        }
+    }
 }

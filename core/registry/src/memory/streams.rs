@@ -25,7 +25,11 @@ impl<T: Clone + Send> Stream<T> for Subscription<T> {
                 RecvError::Closed => "the registry has ended".into(),
             };
             let endpoint = "memory".into();
-            RegistryError::Unreachable { endpoint, reason }
+            RegistryError::Unreachable {
+                endpoint,
+                reason,
+                nothing_done: false,
+            }
         })
     }
 }

@@ -76,12 +76,21 @@ impl Endpoint {
                 reason: key(index).map_or(reason, |key| of_another_type(&key)),
             },
             "LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" => {
-                RegistryError::Unreachable { endpoint, reason }
+                // It answered that it will not, before it did anything.
+                RegistryError::Unreachable {
+                    endpoint,
+                    reason,
+                    nothing_done: true,
+                }
             }
             _ if error.kind() == ErrorKind::AuthenticationFailed => {
                 RegistryError::WrongPassword { endpoint, reason }
             }
-            _ if error.kind() == ErrorKind::Io => RegistryError::Unreachable { endpoint, reason },
+            _ if error.kind() == ErrorKind::Io => RegistryError::Unreachable {
+                endpoint,
+                reason,
+                nothing_done: false,
+            },
             _ => RegistryError::Unexpected { operation, reason },
         }
     }
@@ -90,6 +99,7 @@ impl Endpoint {
         RegistryError::Unreachable {
             endpoint: self.address.clone(),
             reason: reason.into(),
+            nothing_done: false,
         }
     }
 

@@ -64,6 +64,16 @@ enum Failure {
     Refusal(RegistryError),
 }
 
+impl Failure {
+    /// The same, of what was sent before.
+    fn after_sending(self) -> Self {
+        match self {
+            Self::Connection(error) => Self::Connection(error.with_nothing_done(false)),
+            refusal @ Self::Refusal(_) => refusal,
+        }
+    }
+}
+
 /// What a connection can be asked.
 pub(super) enum Request<'a> {
     Command(&'a Cmd),
@@ -198,7 +208,8 @@ impl Link {
         match request.send(connection).await {
             Err(error) if error.is_connection_dropped() => {
                 let _ = self.settle::<T>(operation, request, generation, Err(error));
-                let (connection, generation) = self.connection().await?;
+                let again = self.connection().await;
+                let (connection, generation) = again.map_err(Failure::after_sending)?;
                 let result = request.send(connection).await;
                 self.settle(operation, request, generation, result)
             }
@@ -228,6 +239,7 @@ impl Link {
             }
             Err(error) => {
                 let error = self.endpoint.explain("connecting", &error);
+                let error = error.with_nothing_done(true);
                 self.state.lock().failed(&error);
                 Err(error)
             }
