@@ -23,7 +23,8 @@ pub(super) fn changes(before: &View, after: &View, kept: bool) {
     }
     faults(before, after);
     if before.damage != after.damage {
-        for fault in &after.damage {
+        let new = after.damage.iter();
+        for fault in new.filter(|fault| !before.damage.contains(fault)) {
             tracing::warn!("the registry is damaged: {fault}");
         }
         if after.damage.is_empty() {
