@@ -121,6 +121,7 @@ fn identity(args: &Args, address: SocketAddr) -> Identity {
         instance: InstanceId::random(),
         fleet: args.registry.fleet.clone(),
         advertise: advertise.unwrap_or_else(|| runtime::reachable(address)),
+        host: runtime::host_name(),
         region: args.region.clone(),
         zone: args.zone.clone(),
         state_file: args

@@ -42,6 +42,7 @@ async fn report(fleet: &Fleet, advertise: &str) {
         instance: fleet.instance,
         role: Role::Orchestrator,
         advertise: advertise.to_owned(),
+        host: runtime::host_name(),
         region: String::new(),
         zone: String::new(),
         applied: snapshot.map(|snapshot| snapshot.position),

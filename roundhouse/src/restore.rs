@@ -25,8 +25,6 @@ pub(crate) struct Args {
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("--registry memory is within one process and loses its memory with it: name a Redis")]
-    Memory,
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -44,7 +42,7 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Memory | Self::Open(_) => 2,
+            Self::Open(_) => 2,
             _ => 1,
         })
     }
@@ -65,10 +63,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn restore(args: &Args) -> Result<Snapshot, Failure> {
-    if args.registry.is_memory() {
-        return Err(Failure::Memory);
-    }
-    let registry = registry::open(&args.registry)?;
+    let registry = registry::open_shared(&args.registry)?;
     let copy = StateFile::load(&args.file, &args.registry.fleet)?;
     let copy = copy.ok_or_else(|| Failure::NoFile(args.file.clone()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

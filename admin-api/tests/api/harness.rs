@@ -216,6 +216,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         instance: InstanceId::random(),
         role: Role::Balancer,
         advertise: advertise.into(),
+        host: String::new(),
         region: "eu".into(),
         zone: "a".into(),
         applied: None,

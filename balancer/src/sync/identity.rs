@@ -9,6 +9,7 @@ pub(crate) struct Identity {
     pub(crate) instance: InstanceId,
     pub(crate) fleet: FleetName,
     pub(crate) advertise: String,
+    pub(crate) host: String,
     pub(crate) region: String,
     pub(crate) zone: String,
     /// Where the last good state is kept.

@@ -129,6 +129,7 @@ impl Membership {
             instance: identity.instance,
             role: Role::Balancer,
             advertise: identity.advertise.clone(),
+            host: identity.host.clone(),
             region: identity.region.clone(),
             zone: identity.zone.clone(),
             applied: standing.applied,

@@ -49,6 +49,9 @@ pub struct Report {
     pub role: Role,
     /// The address at which clients reach it. Another instance that registers with it supersedes this one.
     pub advertise: String,
+    /// The name of its host: a loopback address means another listener on each.
+    #[serde(default)]
+    pub host: String,
     #[serde(default)]
     pub region: String,
     #[serde(default)]

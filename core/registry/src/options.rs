@@ -22,13 +22,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether the registry is one within this process alone.
-    pub fn is_memory(&self) -> bool {
-        self.registry.as_str() == "memory"
-    }
-}
-
-impl Options {
     /// Whether the registry is within this process, so that it begins empty and no other process finds it.
     pub fn is_within_process(&self) -> bool {
         self.registry.as_str() == MEMORY

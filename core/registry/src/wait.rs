@@ -7,6 +7,7 @@
 //! goal, since who was registered before a commit is lost with it or not at all. `wait_for` drives it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use model::{
     Collection, Delta, Entry, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId,
@@ -239,15 +240,21 @@ impl Waiter {
 }
 
 /// Whether another has taken the place of an instance that is silent or was forgotten: it reports, in the same
-/// role and from the same address.
+/// role and from the same address, on the same host where the address is good there alone.
 pub fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a Instance>) -> bool {
     let successor = |newer: &Instance| {
         newer.report.instance != gone.report.instance
             && newer.age <= LOST_AFTER
             && newer.report.role == gone.report.role
             && newer.report.advertise == gone.report.advertise
+            && (newer.report.host == gone.report.host || !is_loopback(&gone.report.advertise))
     };
     !gone.report.advertise.is_empty() && listed.into_iter().any(successor)
+}
+
+fn is_loopback(address: &str) -> bool {
+    let address = address.parse::<SocketAddr>();
+    address.is_ok_and(|address| address.ip().is_loopback())
 }
 
 /// Whether the entry makes this incarnation of the server active. One that cannot be read may do so.

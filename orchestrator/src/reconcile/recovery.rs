@@ -187,6 +187,7 @@ mod tests {
             instance: InstanceId::random(),
             role: Role::Balancer,
             advertise: "127.0.0.1:8000".into(),
+            host: String::new(),
             region: String::new(),
             zone: String::new(),
             applied: Some(snapshot.position),

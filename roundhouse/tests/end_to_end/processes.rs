@@ -259,7 +259,10 @@ async fn a_memory_that_no_orchestrator_holds_is_restored_by_an_operator() {
     let (code, _, error) = restore();
     assert_eq!(
         (code, error.as_str()),
-        (1, "roundhouse: the registry holds a fleet: nothing was restored\n")
+        (
+            1,
+            "roundhouse: the registry holds a fleet: nothing was restored\n"
+        )
     );
     fleet.orchestrator.process.signal("KILL");
     fleet.orchestrator.process.ended();

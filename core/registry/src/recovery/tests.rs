@@ -24,6 +24,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         instance: InstanceId::random(),
         role,
         advertise: "10.0.0.1:8000".into(),
+        host: String::new(),
         region: String::new(),
         zone: String::new(),
         applied,

@@ -34,6 +34,7 @@ fn balancer(number: u128, applied: Option<Position>) -> Instance {
         instance: id(number),
         role: Role::Balancer,
         advertise: format!("10.0.0.{number}:8000"),
+        host: String::new(),
         region: String::new(),
         zone: String::new(),
         applied,
@@ -243,6 +244,19 @@ fn a_lost_balancer_is_superseded_by_a_fresh_one_at_its_address_and_by_no_other()
     admin.report.role = Role::Admin;
     admin.report.advertise = lost.report.advertise.clone();
     assert_ne!(applied(&[lost, admin]), Outcome::Done);
+}
+
+#[test]
+fn a_loopback_address_of_another_host_supersedes_nobody() {
+    let on = |number, host: &str| {
+        let mut instance = balancer(number, Some(position(4 + number as u64 - 1)));
+        instance.report.advertise = "127.0.0.1:8000".into();
+        instance.report.host = host.into();
+        instance
+    };
+    let lost = aged(on(1, "edge-1"), Duration::from_secs(30));
+    assert_ne!(applied(&[lost.clone(), on(2, "edge-2")]), Outcome::Done);
+    assert_eq!(applied(&[lost, on(2, "edge-1")]), Outcome::Done);
 }
 
 #[test]

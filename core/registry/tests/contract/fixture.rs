@@ -168,6 +168,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         instance,
         role: Role::Balancer,
         advertise: "127.0.0.1:8000".into(),
+        host: String::new(),
         region: String::new(),
         zone: String::new(),
         applied: None,

@@ -294,6 +294,7 @@ impl World {
             instance: instance_of(to),
             role,
             advertise: format!("node {}", to.node),
+            host: String::new(),
             region: String::new(),
             zone: String::new(),
             applied,
