@@ -174,7 +174,7 @@ async fn a_balancer_with_requests_left_or_none_named_is_not_drained() {
     let answer = answer.expect(StatusCode::ACCEPTED);
     let mut late = laggards(&answer);
     late.sort_unstable();
-    assert!(late[0].1.contains("3 requests in flight"), "{late:?}");
+    assert!(late[0].1.contains("has 3 in flight"), "{late:?}");
     assert!(late[1].1.contains("does not say"), "{late:?}");
     fixture.get(SERVER).await.expect(StatusCode::NOT_FOUND);
 }

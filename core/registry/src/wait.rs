@@ -222,7 +222,7 @@ impl Waiter {
                 load.incarnation
             )),
             Some(load) if load.in_flight > 0 => Some(format!(
-                "has {} requests in flight to {key}",
+                "has {} in flight to {key}",
                 load.in_flight
             )),
             Some(_) => None,
