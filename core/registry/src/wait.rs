@@ -221,10 +221,9 @@ impl Waiter {
                 "speaks of another incarnation of {key}: {}",
                 load.incarnation
             )),
-            Some(load) if load.in_flight > 0 => Some(format!(
-                "has {} in flight to {key}",
-                load.in_flight
-            )),
+            Some(load) if load.in_flight > 0 => {
+                Some(format!("has {} in flight to {key}", load.in_flight))
+            }
             Some(_) => None,
             None if self.never_used(report) => None,
             None => Some(format!(

@@ -151,53 +151,39 @@ async fn add(args: Add) -> Result<(), Failure> {
 }
 
 async fn drain(args: Drain) -> Result<(), Failure> {
-    let Common {
-        pool,
-        timeout,
-        connection,
-        output,
-    } = args.common;
-    let key = ServerKey::new(pool, args.id);
-    let patch = ServerPatch {
-        state: Some(ServerState::Draining),
-        ..ServerPatch::default()
-    };
-    let demand = demand(args.wait.then(|| Wait::drained(timeout)));
-    let changed = connection
-        .client()?
-        .patch_server(&key, &patch, &demand)
-        .await?;
-    let Changed { value, outcome } = changed;
-    let drained = args.wait && outcome == Outcome::Done;
+    let key = ServerKey::new(args.common.pool.clone(), args.id);
+    let wait = args.wait.then(|| Wait::drained(args.common.timeout));
+    let changed = set_state(&args.common, &key, ServerState::Draining, wait).await?;
+    let drained = args.wait && changed.outcome == Outcome::Done;
     let state = if drained { "is drained" } else { "is draining" };
-    output.write(&value, |it: &ServerView| {
+    args.common.output.write(&changed.value, |it| {
         format!("{key} {state} since revision {}", it.revision)
     })?;
-    finish(format!("the drain of {key}"), outcome)
+    finish(format!("the drain of {key}"), changed.outcome)
 }
 
 async fn activate(args: Activate) -> Result<(), Failure> {
-    let Common {
-        pool,
-        timeout,
-        connection,
-        output,
-    } = args.common;
-    let key = ServerKey::new(pool, args.id);
-    let patch = ServerPatch {
-        state: Some(ServerState::Active),
-        ..ServerPatch::default()
-    };
-    let demand = demand(args.wait.then(|| Wait::applied(timeout)));
-    let changed = connection
-        .client()?
-        .patch_server(&key, &patch, &demand)
-        .await?;
-    let Changed { value, outcome } = changed;
-    output.write(&value, |it: &ServerView| {
+    let key = ServerKey::new(args.common.pool.clone(), args.id);
+    let wait = args.wait.then(|| Wait::applied(args.common.timeout));
+    let changed = set_state(&args.common, &key, ServerState::Active, wait).await?;
+    args.common.output.write(&changed.value, |it| {
         format!("{key} is active since revision {}", it.revision)
     })?;
-    finish(format!("the activation of {key}"), outcome)
+    finish(format!("the activation of {key}"), changed.outcome)
+}
+
+async fn set_state(
+    common: &Common,
+    key: &ServerKey,
+    state: ServerState,
+    wait: Option<Wait>,
+) -> Result<Changed<ServerView>, Failure> {
+    let patch = ServerPatch {
+        state: Some(state),
+        ..ServerPatch::default()
+    };
+    let client = common.connection.client()?;
+    Ok(client.patch_server(key, &patch, &demand(wait)).await?)
 }
 
 async fn remove(args: Remove) -> Result<(), Failure> {
