@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{Instance, Position, Role, format_duration};
-use registry::{LEASE, LOST_AFTER, Leader, Registry, RegistryError, View, is_superseded};
+use registry::{LEASE, LOST_AFTER, Leader, Registry, RegistryError, View, standing};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -11,12 +11,8 @@ use crate::app::App;
 
 /// The instances, but for those whose place another has taken: nobody waits for them, so they concern nobody.
 pub(crate) async fn instances(registry: &dyn Registry) -> Result<Vec<Instance>, RegistryError> {
-    Ok(standing(&registry.instances().await?))
-}
-
-fn standing(instances: &[Instance]) -> Vec<Instance> {
-    let stands = |it: &&Instance| !is_lost(it) || !is_superseded(it, instances);
-    instances.iter().filter(stands).cloned().collect()
+    let instances = registry.instances().await?;
+    Ok(standing(&instances).cloned().collect())
 }
 
 /// Whether a registry that holds no fleet held one: somebody works with a revision of it.

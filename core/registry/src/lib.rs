@@ -42,4 +42,4 @@ pub use state_file::{StateFile, StateFileError};
 pub use store::Store;
 pub use timing::{FORGET_AFTER, HEARTBEAT_PERIOD, LEASE, LOST_AFTER, REPORT_PERIOD, TAKEOVER};
 pub use view::{Leader, View};
-pub use wait::{Goal, Laggard, Outcome, Waiter, is_superseded, wait_for};
+pub use wait::{Goal, Laggard, Outcome, Waiter, standing, wait_for};

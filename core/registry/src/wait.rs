@@ -2,11 +2,12 @@
 //!
 //! `Waiter` is the pure rule: a wait covers every balancer that the registry lists, hence every one that has
 //! neither deregistered nor been forgotten, which is for the leader and operators to do. One that is lost is
-//! named, never skipped, however long its silence, since it may go on serving. What a registry that has lost
-//! its memory lists proves nothing: a wait is over only where the log, read after the listing, still holds the
-//! goal, since who was registered before a commit is lost with it or not at all. `wait_for` drives it.
+//! named however long its silence, since it may go on serving, unless another has taken its place. Whom a
+//! failover made the registry forget during the wait is named too. What a registry that has lost its memory
+//! lists proves nothing: a wait is over only where the log, read after the listing, still holds the goal, since
+//! who was registered before a commit is lost with it or not at all. `wait_for` drives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use model::{
@@ -86,6 +87,8 @@ pub struct Waiter {
     /// Who was listed by an earlier life of the registry, and by no later one yet: a failover may have
     /// forgotten them, and they may go on serving.
     forgotten: BTreeMap<InstanceId, Instance>,
+    /// All whom an earlier life listed. They stood beside those who were forgotten, and took nobody's place.
+    elders: BTreeSet<InstanceId>,
 }
 
 impl Waiter {
@@ -98,6 +101,7 @@ impl Waiter {
             life: Life::default(),
             listed: Vec::new(),
             forgotten: BTreeMap::new(),
+            elders: BTreeSet::new(),
         }
     }
 
@@ -105,21 +109,27 @@ impl Waiter {
     /// says nothing of it.
     pub fn list(&mut self, listing: Listing) {
         if self.life != listing.life {
-            let known = self.listed.drain(..).map(|it| (it.report.instance, it));
-            self.forgotten.extend(known);
+            for instance in self.listed.drain(..) {
+                self.elders.insert(instance.report.instance);
+                self.forgotten.insert(instance.report.instance, instance);
+            }
         }
-        for instance in &listing.instances {
-            self.forgotten.remove(&instance.report.instance);
-        }
+        let newcomers = || {
+            let listed = listing.instances.iter();
+            listed.filter(|it| !self.elders.contains(&it.report.instance))
+        };
+        let listed = |id| listing.instances.iter().any(|it| it.report.instance == id);
+        self.forgotten
+            .retain(|id, gone| !listed(*id) && !is_superseded(gone, newcomers()));
         self.life = listing.life;
         self.listed = listing.instances;
         self.is_kept = false;
     }
 
     /// Whether an instance reports a position that only the log can place, or only the log can say whether
-    /// nobody lags.
+    /// nobody lags or the goal was undone.
     pub fn needs_log(&self) -> bool {
-        self.has_unplaced() || self.laggards().is_empty()
+        self.has_unplaced() || self.returned.is_some() || self.laggards().is_empty()
     }
 
     fn has_unplaced(&self) -> bool {
@@ -141,32 +151,35 @@ impl Waiter {
 
     /// Judges the last listing by what was learned since.
     pub fn outcome(&self) -> Outcome {
+        if let Some(reason) = self.undone() {
+            return Outcome::Unknown(reason);
+        }
         let laggards = self.laggards();
         if !laggards.is_empty() {
             return Outcome::Waiting(laggards);
         }
-        if !self.is_kept {
-            let revision = self.goal.position().revision;
-            return Outcome::Unknown(format!(
-                "the registry's log does not hold revision {revision} any more: it may have lost its memory"
-            ));
+        if self.is_kept {
+            return Outcome::Done;
         }
+        let revision = self.goal.position().revision;
+        Outcome::Unknown(format!(
+            "the registry's log does not hold revision {revision} any more: it may have lost its memory"
+        ))
+    }
+
+    /// Why nobody can do what is waited for any more.
+    fn undone(&self) -> Option<String> {
         match (&self.goal, self.returned) {
-            (Goal::Drained(_, key, _), Some(revision)) => Outcome::Unknown(format!(
+            (Goal::Drained(_, key, _), Some(revision)) if self.is_kept => Some(format!(
                 "{key} was made active again by revision {revision}, so it does not drain"
             )),
-            _ => Outcome::Done,
+            _ => None,
         }
     }
 
     fn laggards(&self) -> Vec<Laggard> {
-        let is_superseded = |gone| is_superseded(gone, &self.listed);
-        let listed = balancers(&self.listed)
-            .filter(|instance| instance.age <= LOST_AFTER || !is_superseded(instance))
-            .filter_map(|instance| self.laggard(instance));
-        let forgotten = balancers(self.forgotten.values())
-            .filter(|instance| !is_superseded(instance))
-            .map(unheard);
+        let listed = balancers(standing(&self.listed)).filter_map(|it| self.laggard(it));
+        let forgotten = balancers(self.forgotten.values()).map(unheard);
         listed.chain(forgotten).collect()
     }
 
@@ -238,9 +251,15 @@ impl Waiter {
     }
 }
 
+/// The instances that somebody has to reckon with: all but those that are lost and whose place another has taken.
+pub fn standing(instances: &[Instance]) -> impl Iterator<Item = &Instance> {
+    let stands = move |it: &&Instance| it.age <= LOST_AFTER || !is_superseded(it, instances);
+    instances.iter().filter(stands)
+}
+
 /// Whether another has taken the place of an instance that is silent or was forgotten: it reports, in the same
 /// role and from the same address, on the same host where the address is good there alone.
-pub fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a Instance>) -> bool {
+fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a Instance>) -> bool {
     let successor = |newer: &Instance| {
         newer.report.instance != gone.report.instance
             && newer.age <= LOST_AFTER
@@ -252,8 +271,8 @@ pub fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a I
 }
 
 fn is_loopback(address: &str) -> bool {
-    let address = address.parse::<SocketAddr>();
-    address.is_ok_and(|address| address.ip().is_loopback())
+    let parsed = address.parse::<SocketAddr>();
+    address.starts_with("localhost:") || parsed.is_ok_and(|parsed| parsed.ip().is_loopback())
 }
 
 /// Whether the entry makes this incarnation of the server active. One that cannot be read may do so.

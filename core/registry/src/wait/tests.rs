@@ -203,11 +203,30 @@ fn whom_a_failover_made_the_registry_forget_is_waited_for_until_it_reports_again
     let named = laggards(outcome(2, &[]));
     let reason = "has not reported to the registry since that was restarted or replaced";
     assert_eq!(named, [(id(1), reason.into())]);
-    let mut successor = balancer(2, Some(position(5)));
-    successor.report.advertise = done.report.advertise.clone();
-    assert_eq!(outcome(2, &[successor]), Outcome::Done);
-    assert_eq!(outcome(2, &[done]), Outcome::Done);
+    assert_eq!(outcome(2, std::slice::from_ref(&done)), Outcome::Done);
     assert_eq!(outcome(2, &[]), Outcome::Done, "it deregistered");
+}
+
+#[test]
+fn only_a_newcomer_takes_the_place_of_whom_a_failover_made_the_registry_forget() {
+    let old = balancer(1, Some(position(4)));
+    let mut successor = balancer(2, Some(position(5)));
+    successor.report.advertise = old.report.advertise.clone();
+    let after = |before: &[Instance], listings: &[(u32, &[Instance])]| {
+        let mut waiter = Waiter::new(Goal::Applied(position(5)));
+        waiter.list(listing(1, before));
+        for (life, instances) in listings {
+            waiter.list(listing(*life, instances));
+        }
+        waiter.learn(Some(&[]));
+        waiter.outcome()
+    };
+    let old = std::slice::from_ref(&old);
+    let new = std::slice::from_ref(&successor);
+    assert_eq!(after(old, &[(2, new)]), Outcome::Done);
+    assert_eq!(after(old, &[(2, new), (3, new)]), Outcome::Done);
+    let beside = [old, new].concat();
+    assert_ne!(after(&beside, &[(2, new)]), Outcome::Done);
 }
 
 #[test]
@@ -350,6 +369,12 @@ fn a_server_that_was_made_active_again_does_not_drain() {
     let disabled = written(6, ServerState::Disabled);
     let active = written(7, ServerState::Active);
     assert_eq!(outcome(2, std::slice::from_ref(&disabled)), Outcome::Done);
+    let used_again = balancer(1, Some(position(7)));
+    let mut waiter = Waiter::new(Goal::Drained(position(5), key(), Revision(2)));
+    let log = [disabled.clone(), active.clone()];
+    let outcome_in_use = judged_with(&mut waiter, &[used_again], &log);
+    assert!(matches!(outcome_in_use, Outcome::Unknown(_)));
+    assert!(waiter.needs_log());
     let undone = outcome(2, &[disabled, active.clone()]);
     let Outcome::Unknown(reason) = undone else {
         panic!("{undone:?}");
