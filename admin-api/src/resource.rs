@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::app::App;
 use crate::problem::Problem;
 
-pub(crate) use server::next_id;
+pub(crate) use server::{next_id, twin};
 
 /// A resource of the desired state.
 pub(crate) trait Resource:

@@ -17,7 +17,7 @@ use crate::edit::{self, Edited, Plan};
 use crate::etag::Conditions;
 use crate::extract::{Intent, ServerPath};
 use crate::problem::Problem;
-use crate::resource::Resource;
+use crate::resource::{Resource, twin};
 use crate::serve::Peer;
 
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(10);
@@ -138,37 +138,48 @@ fn unchanged(
 /// Takes out the server that registered itself at this address and has not renewed in time: there is another
 /// process now, under another name, as when a container is made anew. Probes cannot tell the two apart.
 async fn retire_predecessor(app: &App, intent: &Intent, wanted: &Server) -> Result<(), Problem> {
-    let find = |snapshot: &Snapshot| {
-        let servers = snapshot.servers_of(&wanted.pool);
-        let mut others = servers.iter().map(|server| &server.value);
-        let other = others.find(|it| it.address == wanted.address && it.id != wanted.id)?;
-        Some(other.key())
-    };
-    let Some(other) = find(&*app.snapshot()?) else {
+    let snapshot = app.snapshot()?;
+    let key = wanted.key();
+    let Some(other) = twin(wanted, &snapshot).map(|other| other.value.key()) else {
         return Ok(());
     };
+    // What would be refused takes nobody out.
+    let present = Server::find(&snapshot, &key).map(|stored| stored.revision);
+    intent
+        .conditions
+        .check(Server::KIND, &key.to_string(), present)?;
     let leases = app.registry.registrations().await?;
-    let overdue = |lease: &Registration| lease.key == other && lease.age > lease.lifetime;
-    if !leases.iter().any(overdue) {
+    let is_its_own = |lease: &&Registration| lease.key == other;
+    if !leases
+        .iter()
+        .find(is_its_own)
+        .is_some_and(Registration::is_expired)
+    {
         return Ok(());
     }
     let intent = Intent {
         author: intent.author.clone(),
-        reason: format!("{} registered at its address", wanted.key()),
+        reason: format!("{key} registered at its address"),
         idempotency_key: None,
         fingerprint: String::new(),
         conditions: Conditions::default(),
         wait: None,
     };
     let plan = |snapshot: &Snapshot| {
-        edit::find::<Server>(snapshot, &other)?;
+        let found = twin(wanted, snapshot).map(|found| found.value.key());
+        if found.as_ref() != Some(&other) {
+            return Err(Problem::not_found(Server::KIND, &other));
+        }
         Ok(Plan::<Server> {
             key: other.clone(),
             after: None,
         })
     };
-    app.make_edit(&intent, Some(&other), plan).await?;
-    Ok(())
+    match app.make_edit(&intent, Some(&other), plan).await {
+        // Somebody else took it out, or it has moved: the address is free.
+        Ok(_) | Err(Problem::NotFound { .. }) => Ok(()),
+        Err(problem) => Err(problem),
+    }
 }
 
 async fn register(

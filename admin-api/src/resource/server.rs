@@ -84,10 +84,7 @@ impl Resource for Server {
                 limit: SERVERS_MAX,
             });
         }
-        let twin = |other: &&&Arc<Stamped<Self>>| {
-            other.value.id != self.id && other.value.address == self.address
-        };
-        match others.iter().find(twin) {
+        match twin(self, snapshot) {
             Some(other) => Err(Problem::AddressTaken {
                 address: self.address.to_string(),
                 server: other.value.key(),
@@ -142,6 +139,16 @@ impl Resource for Server {
         }
         observed
     }
+}
+
+/// The server of the same pool that has this one's address, under another id.
+pub(crate) fn twin<'a>(
+    server: &Server,
+    snapshot: &'a Snapshot,
+) -> Option<&'a Arc<Stamped<Server>>> {
+    let others = snapshot.servers_of(&server.pool).into_iter();
+    let mut others = others.filter(|other| other.value.id != server.id);
+    others.find(|other| other.value.address == server.address)
 }
 
 /// The id of a server whose author gave none: one more than the largest `s<number>` of its pool.

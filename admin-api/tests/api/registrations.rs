@@ -103,12 +103,21 @@ async fn another_server_takes_the_address_of_one_that_stopped_renewing() {
     let successor = "/v1/registrations/default/demo-2";
     let refused = fixture.put(successor, body.clone()).await;
     refused.expect(StatusCode::CONFLICT);
-    let taken = async {
-        while fixture.put(successor, body.clone()).await.status != StatusCode::CREATED {
+    let expired = async {
+        while !fixture.registry.registrations().await.unwrap()[0].is_expired() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    within(taken).await;
+    within(expired).await;
+    // A renewal of what was never there is refused, and takes nobody out.
+    let renewal = fixture.request("PUT", successor);
+    let renewal = renewal.header("if-match", "*").json(&body).send().await;
+    renewal.expect(StatusCode::PRECONDITION_FAILED);
+    fixture.get(SERVER).await.expect(StatusCode::OK);
+    fixture
+        .put(successor, body)
+        .await
+        .expect(StatusCode::CREATED);
     fixture.get(SERVER).await.expect(StatusCode::NOT_FOUND);
     assert_eq!(leases(&fixture).await, [("default/demo-2".to_owned(), 1)]);
 }
