@@ -85,7 +85,6 @@ impl Registrations {
             Ok(_) => {
                 for server in departed {
                     tracing::info!(%server, "removed: its registration ran out long ago, and it is down");
-                    self.remove_registration(server, leadership).await;
                 }
             }
             Err(CommitError::Conflict { .. }) => {}
