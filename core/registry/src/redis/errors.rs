@@ -103,14 +103,31 @@ impl Endpoint {
         }
     }
 
+    /// An error in the server's or the connection's own words.
+    pub(super) fn words(&self, error: &RedisError) -> String {
+        self.without_password(&Answer::of(error).detail)
+    }
+
     /// One line: a server may repeat what it was sent, passwords included.
     fn without_password(&self, text: &str) -> String {
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         if self.password.is_empty() {
-            line
+            one_line(text)
         } else {
-            line.replace(&self.password, "***")
+            // Before the lines are joined, which may change the password too.
+            one_line(&text.replace(&self.password, "***"))
         }
+    }
+}
+
+/// The most characters of what other hands wrote that are repeated in one place.
+const REPEATED_MAX: usize = 200;
+
+/// What other hands wrote may be of any length, and it goes into logs and reports.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(REPEATED_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
 }
 
@@ -232,5 +249,24 @@ mod tests {
         );
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(!format!("{:?}", endpoint()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_password_with_white_space_is_not_passed_on_either() {
+        for password in ["two  spaces", "a\ttab", " around "] {
+            let endpoint =
+                Endpoint::new("redis.example:6379".into(), Some(password), String::new());
+            let said = format!("unknown command\r\n'AUTH' '{password}'");
+            let error = make_extension_error("ERR".into(), Some(said));
+            let told = endpoint.explain("connecting", &error).to_string();
+            assert!(told.ends_with("unknown command 'AUTH' '***'"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_other_hands_wrote_is_cut_by_characters() {
+        let long = "ü".repeat(REPEATED_MAX);
+        assert_eq!(shortened(&long), long);
+        assert_eq!(shortened(&format!("{long}x")), format!("{long}…"));
     }
 }

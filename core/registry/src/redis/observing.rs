@@ -90,7 +90,7 @@ impl Redis {
             Ok((key, value))
         };
         let (elements, nonsense) = apart(fields.into_iter().map(element));
-        self.link.troubles().found(hash, nonsense);
+        self.link.troubles().found(hash, &nonsense, |_| true);
         elements.into_iter().collect()
     }
 }

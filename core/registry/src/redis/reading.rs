@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use model::{Collection, Delta, Position};
 use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
-use super::errors::{is_wrong_type, of_another_type};
+use super::errors::{is_wrong_type, of_another_type, shortened};
 use super::subscription::Subscription;
 use super::{Redis, settings, wire};
 use crate::store::Assembly;
@@ -48,7 +48,11 @@ impl Reading for Redis {
         });
         let (deltas, nonsense) = apart(deltas);
         let is_whole = nonsense.is_empty();
-        self.link.troubles().found(&self.keys.log, nonsense);
+        let first = (position.revision.0, 1);
+        let looked_at = |id: &str| entry_id(id) >= first;
+        self.link
+            .troubles()
+            .found(&self.keys.log, &nonsense, looked_at);
         if !is_whole {
             return Ok(None);
         }
@@ -67,7 +71,13 @@ impl Reading for Redis {
             change.map_err(|reason| (id.clone(), reason))
         };
         let (changes, nonsense) = apart(entries.iter().map(read));
-        self.link.troubles().found(&self.keys.history, nonsense);
+        // The newest come first. Fewer than were asked for are all that there are.
+        let last = entries.get(limit.saturating_sub(1));
+        let looked_at =
+            |id: &str| last.is_none_or(|(last, _)| limit > 0 && entry_id(id) >= entry_id(last));
+        self.link
+            .troubles()
+            .found(&self.keys.history, &nonsense, looked_at);
         Ok(changes)
     }
 
@@ -91,6 +101,13 @@ fn only_value(fields: &[(String, Vec<u8>)]) -> Result<&[u8], String> {
     Ok(value)
 }
 
+/// The two numbers of a stream entry's id, by which entries are ordered.
+fn entry_id(id: &str) -> (u64, u64) {
+    let (first, second) = id.split_once('-').unwrap_or((id, ""));
+    let number = |text: &str| text.parse().unwrap_or_default();
+    (number(first), number(second))
+}
+
 /// What can be used, and what cannot: by name, with the reason.
 pub(super) fn apart<T>(
     results: impl Iterator<Item = Result<T, (String, String)>>,
@@ -100,7 +117,7 @@ pub(super) fn apart<T>(
         match result {
             Ok(value) => good.push(value),
             Err((name, reason)) => {
-                nonsense.insert(name, reason);
+                nonsense.insert(shortened(&name), shortened(&reason));
             }
         }
     }
@@ -112,7 +129,7 @@ impl Redis {
     fn assemble(&self, hashes: Vec<RedisResult<Elements>>) -> Result<Option<Snapshotted>, String> {
         let mut hashes = hashes.into_iter();
         let head = hashes.next().ok_or("it is empty")?;
-        let head = head.map_err(|error| refusal(&error, &self.keys.head))?;
+        let head = head.map_err(|error| self.refusal(&error, &self.keys.head))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let fields = head
             .into_iter()
@@ -130,18 +147,18 @@ impl Redis {
                 }
                 Err(error) => {
                     let key = self.keys.collection(collection);
-                    assembly.unreadable(collection, refusal(&error, &key));
+                    assembly.unreadable(collection, self.refusal(&error, &key));
                 }
             }
         }
         Ok(Some(assembly.finish()))
     }
-}
 
-fn refusal(error: &RedisError, key: &str) -> String {
-    if is_wrong_type(error) {
-        of_another_type(key)
-    } else {
-        format!("{key}: {error}")
+    fn refusal(&self, error: &RedisError, key: &str) -> String {
+        if is_wrong_type(error) {
+            of_another_type(key)
+        } else {
+            format!("{key}: {}", self.link.endpoint().words(error))
+        }
     }
 }

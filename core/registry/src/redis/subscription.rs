@@ -14,7 +14,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::errors::Endpoint;
+use super::errors::{Endpoint, shortened};
 use super::link::Link;
 use crate::{RegistryError, Stream};
 
@@ -86,7 +86,10 @@ impl<T: Send + 'static> Subscription<T> {
     fn message(&self, push: PushInfo) -> Option<T> {
         let message = Msg::from_push_info(push)?;
         (self.read)(message.get_payload_bytes())
-            .inspect_err(|reason| warn!(channel = self.channel, "not a message: {reason}"))
+            .inspect_err(|reason| {
+                let reason = shortened(reason);
+                warn!(channel = self.channel, "not a message: {reason}");
+            })
             .ok()
     }
 

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::RegistryError;
 
-/// A refusal that was not met again within this time may be no more: whoever would be refused does not ask.
+/// What was not met again within this time may be no more: whoever would be refused does not ask.
 const RECENT: Duration = Duration::from_secs(60);
 /// How many pieces of nonsense are named of one key.
 const NAMED_MAX: usize = 100;
@@ -22,7 +22,21 @@ pub(super) struct Troubles {
     /// By operation, and by what it was about where that is not always the same.
     refusals: Mutex<BTreeMap<(&'static str, String), Refusal>>,
     /// By key and field.
-    nonsense: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    nonsense: Mutex<BTreeMap<String, BTreeMap<String, Nonsense>>>,
+}
+
+#[derive(Debug)]
+struct Nonsense {
+    reason: String,
+    /// Since when whoever looks at the key has no longer looked where it was.
+    out_of_sight: Option<Instant>,
+}
+
+impl Nonsense {
+    fn is_present(&self) -> bool {
+        self.out_of_sight
+            .is_none_or(|since| since.elapsed() < RECENT)
+    }
 }
 
 #[derive(Debug)]
@@ -56,25 +70,40 @@ impl Troubles {
         }
     }
 
-    /// All the nonsense that a key holds now: by field, what is wrong with it.
-    pub(super) fn found(&self, key: &str, mut nonsense: BTreeMap<String, String>) {
-        while nonsense.len() > NAMED_MAX {
-            nonsense.pop_last();
-        }
+    /// The nonsense that a key holds now, by field, among the fields that were looked at: what is wrong with it. Of the others
+    /// it stays known, so that who looks at more does not find it anew.
+    pub(super) fn found(
+        &self,
+        key: &str,
+        nonsense: &BTreeMap<String, String>,
+        looked_at: impl Fn(&str) -> bool,
+    ) {
         let mut known = self.nonsense.lock();
         let before = known.remove(key).unwrap_or_default();
-        for (field, reason) in &nonsense {
-            if before.get(field) != Some(reason) {
+        let mut after = BTreeMap::new();
+        for (field, reason) in nonsense.iter().take(NAMED_MAX) {
+            if before.get(field).is_none_or(|it| it.reason != *reason) {
                 warn!("{}", error(key, field, reason));
             }
+            let found = Nonsense {
+                reason: reason.clone(),
+                out_of_sight: None,
+            };
+            after.insert(field.clone(), found);
         }
-        for field in before.keys() {
-            if !nonsense.contains_key(field) {
+        for (field, mut earlier) in before {
+            if nonsense.contains_key(&field) {
+                continue;
+            }
+            if looked_at(&field) {
                 info!("no more nonsense in {key}: {field}");
+            } else if after.len() < NAMED_MAX {
+                earlier.out_of_sight.get_or_insert_with(Instant::now);
+                after.insert(field, earlier);
             }
         }
-        if !nonsense.is_empty() {
-            known.insert(key.into(), nonsense);
+        if !after.is_empty() {
+            known.insert(key.into(), after);
         }
     }
 
@@ -84,8 +113,8 @@ impl Troubles {
         let recent = refusals.values().filter(|it| it.met.elapsed() < RECENT);
         let mut present: Vec<_> = recent.map(|it| it.error.clone()).collect();
         for (key, nonsense) in self.nonsense.lock().iter() {
-            let errors = nonsense.iter();
-            present.extend(errors.map(|(field, reason)| error(key, field, reason)));
+            let seen = nonsense.iter().filter(|(_, it)| it.is_present());
+            present.extend(seen.map(|(field, it)| error(key, field, &it.reason)));
         }
         present
     }
@@ -96,5 +125,59 @@ fn error(key: &str, field: &str, reason: &str) -> RegistryError {
         key: key.into(),
         field: field.into(),
         reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nonsense(fields: &[&str]) -> BTreeMap<String, String> {
+        let reason = |field: &&str| ((*field).to_owned(), "is nonsense".to_owned());
+        fields.iter().map(reason).collect()
+    }
+
+    fn present(troubles: &Troubles) -> Vec<String> {
+        let field = |error| match error {
+            RegistryError::Nonsense { field, .. } => field,
+            other => panic!("{other:?}"),
+        };
+        troubles.present().into_iter().map(field).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_looked_at_is_neither_over_nor_new() {
+        let troubles = Troubles::default();
+        troubles.found("log", &nonsense(&["1", "2"]), |_| true);
+        troubles.found("log", &nonsense(&["2"]), |field| field == "2");
+        assert_eq!(present(&troubles), ["1", "2"]);
+        troubles.found("log", &nonsense(&["1"]), |_| true);
+        assert_eq!(present(&troubles), ["1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_looks_at_any_more_is_no_trouble_for_long() {
+        let troubles = Troubles::default();
+        troubles.found("log", &nonsense(&["1"]), |_| true);
+        tokio::time::advance(RECENT * 2).await;
+        assert_eq!(present(&troubles), ["1"]);
+        troubles.found("log", &nonsense(&[]), |_| false);
+        assert_eq!(present(&troubles), ["1"]);
+        tokio::time::advance(RECENT / 2).await;
+        troubles.found("log", &nonsense(&[]), |_| false);
+        tokio::time::advance(RECENT / 2).await;
+        assert_eq!(present(&troubles), [""; 0]);
+        troubles.found("log", &nonsense(&["1"]), |_| true);
+        assert_eq!(present(&troubles), ["1"]);
+    }
+
+    #[test]
+    fn more_than_are_named_are_not_over_either() {
+        let fields: Vec<_> = (0..2 * NAMED_MAX).map(|it| format!("{it:04}")).collect();
+        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+        let troubles = Troubles::default();
+        troubles.found("log", &nonsense(&fields[..10]), |_| true);
+        troubles.found("log", &nonsense(&fields[10..]), |field| field >= "0010");
+        assert_eq!(present(&troubles), &fields[10..][..NAMED_MAX]);
     }
 }

@@ -412,6 +412,50 @@ async fn nonsense_in_what_others_say_is_logged_when_it_comes_and_when_it_is_gone
 }
 
 #[tokio::test]
+async fn nonsense_is_neither_over_nor_new_for_who_looks_elsewhere() {
+    let server = RedisServer::start();
+    let registry = connect(&server.url());
+    let first = first_snapshot();
+    assert_eq!(registry.seed(&first).await, Ok(true));
+    let add = async |key: &str, id: &str| {
+        let key = format!("roundhouse:{{main}}:{key}");
+        server.command(&["XADD", &key, id, "by", &"long ".repeat(1000)]);
+    };
+    add("log", "1-2").await;
+    add("history", "1-1").await;
+    let commit = Commit::new(operator(), vec![put("a", 1)]);
+    let last = registry.commit(commit).await.expect("a commit").position;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false);
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    for _ in 0..3 {
+        assert_eq!(registry.log_after(first.position).await, Ok(None));
+        assert_eq!(registry.log_after(last).await, Ok(Some(vec![])));
+        for limit in [1, 2, 9] {
+            assert_eq!(registry.history(limit).await.expect("history").len(), 1);
+        }
+    }
+    assert_eq!(
+        (log.count("holds nonsense"), log.count("no more nonsense")),
+        (2, 0)
+    );
+    let troubles = registry.troubles();
+    assert_eq!(troubles.len(), 2, "{troubles:?}");
+    for trouble in troubles.iter().map(ToString::to_string) {
+        assert!(trouble.len() < 500, "{trouble}");
+    }
+    for (key, id) in [("log", "1-2"), ("history", "1-1")] {
+        server.command(&["XDEL", &format!("roundhouse:{{main}}:{key}"), id]);
+    }
+    registry.log_after(first.position).await.expect("an answer");
+    registry.history(9).await.expect("history");
+    assert_eq!(log.count("no more nonsense"), 2);
+    assert_eq!(registry.troubles(), []);
+}
+
+#[tokio::test]
 async fn reachability_is_logged_when_it_changes_and_not_at_each_try() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
