@@ -111,10 +111,9 @@ fn refusal(error: CommitError, intent: &Intent) -> Problem {
         CommitError::KeyReused => Problem::KeyReused,
         CommitError::Uninitialised => Problem::Uninitialised,
         CommitError::Registry(
-            error @ (RegistryError::Unreachable {
+            error @ RegistryError::Unreachable {
                 nothing_done: true, ..
-            }
-            | RegistryError::MissingRight { .. }),
+            },
         ) => {
             let reason = error.to_string();
             Problem::Unmade { reason }

@@ -121,6 +121,23 @@ async fn a_password_that_the_registry_refuses_is_said_to_who_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_is_said_without_a_claim_about_the_change() {
+    let redis = RedisServer::with_users(&model::FleetName::standard());
+    let orchestrator = registry_at(&redis.url_of("orchestrator"));
+    orchestrator.seed(&new_fleet()).await.expect("seeded");
+    let fixture = Fixture::over(registry_at(&redis.url_of("admin")), args()).await;
+    within(fixture.api.ready()).await;
+    redis.grant("admin", "-publish");
+    let body = json!({"address": "10.0.0.2:80"});
+    let refused = fixture.post("/v1/pools/default/servers", body).await;
+    let refused = refused.expect(StatusCode::SERVICE_UNAVAILABLE);
+    let told = refused.detail();
+    assert!(told.contains("lacks a right"), "{told}");
+    // Where Redis cannot be asked beforehand, it may be refused after the change was written.
+    assert!(!told.contains("not made"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_other_hands_left_among_the_instances_is_an_alarm_by_name() {
     let redis = RedisServer::start();
     let fixture = Fixture::start_over(registry_at(&redis.url())).await;

@@ -16,7 +16,7 @@ use redis::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::errors::Endpoint;
+use super::errors::{Endpoint, shortened};
 use super::troubles::Troubles;
 use crate::RegistryError;
 use crate::open::FORM;
@@ -65,11 +65,11 @@ enum Failure {
 }
 
 impl Failure {
-    /// The same, of what was sent before.
+    /// The same, of what was sent before: who refuses it now says nothing of what became of it then.
     fn after_sending(self) -> Self {
         match self {
             Self::Connection(error) => Self::Connection(error.with_nothing_done(false)),
-            refusal @ Self::Refusal(_) => refusal,
+            Self::Refusal(error) => Self::Refusal(error.with_nothing_done(false)),
         }
     }
 }
@@ -172,8 +172,10 @@ impl Link {
         read: impl FnOnce(T) -> Result<U, String>,
     ) -> Result<U, RegistryError> {
         let answer = self.send(operation, &request.into()).await;
-        let misunderstood =
-            |reason| Failure::Refusal(RegistryError::Unexpected { operation, reason });
+        let misunderstood = |reason: String| {
+            let reason = shortened(&reason);
+            Failure::Refusal(RegistryError::Unexpected { operation, reason })
+        };
         match answer.and_then(|answer| read(answer).map_err(misunderstood)) {
             Ok(value) => {
                 self.troubles.over(operation, "");
@@ -211,7 +213,8 @@ impl Link {
                 let again = self.connection().await;
                 let (connection, generation) = again.map_err(Failure::after_sending)?;
                 let result = request.send(connection).await;
-                self.settle(operation, request, generation, result)
+                let settled = self.settle(operation, request, generation, result);
+                settled.map_err(Failure::after_sending)
             }
             result => self.settle(operation, request, generation, result),
         }
@@ -331,3 +334,6 @@ fn connection_info(url: &str) -> Result<ConnectionInfo, String> {
     let tcp = TcpSettings::default().set_nodelay(true);
     Ok(info.set_redis_settings(settings).set_tcp_settings(tcp))
 }
+
+#[cfg(test)]
+mod tests;
