@@ -263,8 +263,8 @@ impl Follower {
     fn failed(&mut self, now: Duration) {
         let auditing = std::mem::take(&mut self.auditing);
         match self.under_way.take() {
-            // It was no doubt that asked.
-            Some(Request::ReadSnapshot) if auditing => {}
+            // It was no doubt that asked, and what does ask is not kept waiting.
+            Some(Request::ReadSnapshot) if auditing => self.audit_at = now + HEAD_CHECK_PERIOD,
             // A log that cannot be read may never be readable again.
             Some(Request::ReadLog(_) | Request::ReadSnapshot) => self.doubt = Doubt::Snapshot,
             Some(Request::Subscribe | Request::ReadHead) | None => {}

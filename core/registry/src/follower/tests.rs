@@ -515,6 +515,21 @@ fn a_large_fleet_is_read_for_damage_seldom() {
 }
 
 #[test]
+fn a_look_for_damage_that_fails_keeps_the_head_from_nothing() {
+    let history = History::new();
+    let mut follower = following(&history).auditing();
+    let mut ahead = history.clone();
+    ahead.commit("default/s1");
+    let check = follower.wake();
+    assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
+    follower.handle(Input::Failed, check);
+    let retry = follower.wake();
+    assert_eq!(follower.request(retry), Some(Request::ReadHead));
+    follower.handle(Input::Head(Some(ahead.head())), retry);
+    assert!(matches!(follower.request(retry), Some(Request::ReadLog(_))));
+}
+
+#[test]
 fn a_collection_that_cannot_be_read_at_all_stays_as_it_was() {
     let mut history = History::new();
     history.commit("default/s1");
