@@ -36,7 +36,9 @@ pub(crate) async fn run(fleet: Fleet, advertise: String, stop: CancellationToken
 async fn report(fleet: &Fleet, advertise: &str) {
     let view = fleet.view();
     let snapshot = view.snapshot.as_ref();
-    let faults = snapshot.into_iter().flat_map(|snapshot| &snapshot.faults);
+    let faults = snapshot
+        .into_iter()
+        .flat_map(|snapshot| snapshot.element_faults());
     let troubles = fleet.registry.troubles();
     let report = Report {
         instance: fleet.instance,

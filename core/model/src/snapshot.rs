@@ -21,6 +21,11 @@ pub struct Fault {
     pub reason: String,
 }
 
+impl Fault {
+    /// The key that stands for a collection as a whole.
+    pub const WHOLE_COLLECTION: &'static str = "*";
+}
+
 /// Everything that the registry holds of desired and observed state, at one position.
 ///
 /// Elements are shared, so that a clone costs a pointer an element.
@@ -91,6 +96,13 @@ impl Snapshot {
                 reason,
             });
         }
+    }
+
+    /// The faults of single elements. A collection that cannot be read as a whole is among the registry's damage too, for those
+    /// who show both.
+    pub fn element_faults(&self) -> impl Iterator<Item = &Fault> {
+        let faults = self.faults.iter();
+        faults.filter(|fault| fault.key != Fault::WHOLE_COLLECTION)
     }
 
     /// A server that goes takes its verdict with it.

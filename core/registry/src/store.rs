@@ -27,7 +27,7 @@ use reports::{Renewed, Reported};
 use plan::is_desired;
 
 pub(crate) use answers::{ANSWER_LIFETIME, ANSWERS_CLEARED, ANSWERS_MAX};
-pub(crate) use assemble::{Assembly, WHOLE_COLLECTION};
+pub(crate) use assemble::Assembly;
 pub(crate) use plan::{Write, idempotency_key, plan};
 pub(crate) use seed::Seed;
 

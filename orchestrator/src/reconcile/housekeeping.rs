@@ -70,7 +70,8 @@ impl Reconciler for Auditing {
             return;
         };
         let view = self.fleet.view();
-        let faults = view.snapshot.iter().flat_map(|snapshot| &snapshot.faults);
+        let snapshot = view.snapshot.iter();
+        let faults = snapshot.flat_map(|snapshot| snapshot.element_faults());
         // All of it was logged as it was met.
         let damage = view.damage.len() + faults.count() + self.fleet.registry.troubles().len();
         self.fleet.metrics.alarm(Alarm::Settings, settings.len());

@@ -34,13 +34,14 @@ pub(super) fn changes(before: &View, after: &View, kept: bool) {
 }
 
 fn faults(before: &View, after: &View) {
-    let of = |view: &View| {
-        view.snapshot
-            .iter()
-            .flat_map(|it| it.faults.clone())
+    let of = |view: &View| -> Vec<Fault> {
+        let snapshots = view.snapshot.iter();
+        snapshots
+            .flat_map(|it| it.element_faults())
+            .cloned()
             .collect()
     };
-    let (before, after): (Vec<Fault>, Vec<Fault>) = (of(before), of(after));
+    let (before, after) = (of(before), of(after));
     if before == after {
         return;
     }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use model::{Collection, Delta, Fault, Position, Snapshot, Stamped};
 
-use crate::store::WHOLE_COLLECTION;
-
 /// A delta's place relative to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -51,7 +49,7 @@ pub(super) fn elements(snapshot: &Snapshot) -> u32 {
 pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
     let faults = snapshot.faults.clone();
     for fault in &faults {
-        if fault.key == WHOLE_COLLECTION {
+        if fault.key == Fault::WHOLE_COLLECTION {
             keep_collection(snapshot, own, fault.collection);
             continue;
         }

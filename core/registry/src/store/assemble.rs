@@ -6,9 +6,6 @@ use model::{Collection, Entry, Fault, Snapshot};
 
 use crate::{Digest, Head, Snapshotted};
 
-/// The key by which damage names a collection as a whole.
-pub(crate) const WHOLE_COLLECTION: &str = "*";
-
 /// Builds a snapshot, one collection after the other.
 #[derive(Debug)]
 pub(crate) struct Assembly {
@@ -48,11 +45,11 @@ impl Assembly {
         }
     }
 
-    /// Leaves out a collection of which nothing can be read.
+    /// Leaves out a collection of which nothing can be read: damage, and a fault, so that a follower keeps its own.
     pub(crate) fn unreadable(&mut self, collection: Collection, reason: String) {
         self.snapshot.faults.push(Fault {
             collection,
-            key: WHOLE_COLLECTION.into(),
+            key: Fault::WHOLE_COLLECTION.into(),
             reason: reason.clone(),
         });
         self.unreadable.insert(collection, reason);
@@ -80,7 +77,7 @@ impl Assembly {
         };
         Some(Fault {
             collection,
-            key: WHOLE_COLLECTION.into(),
+            key: Fault::WHOLE_COLLECTION.into(),
             reason,
         })
     }

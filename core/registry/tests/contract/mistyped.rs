@@ -95,6 +95,7 @@ async fn a_collection_of_another_type_is_named_and_the_rest_is_read() {
             matches!(faults.as_slice(), [only] if says(only)),
             "{faults:?}"
         );
+        assert_eq!(read.snapshot.element_faults().count(), 0);
         let servers = usize::from(collection != Collection::Servers);
         assert_eq!(read.snapshot.servers.len(), servers);
         redis.command(&["DEL", &key(&name)]);
