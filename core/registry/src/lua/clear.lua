@@ -18,6 +18,13 @@ end
 if head.leader ~= instance or head.term ~= term then
   return { 'not leading', head.term, head.leader or '' }
 end
+local missing = missing_right({
+  { 'HDEL', hash, field },
+  channel ~= '' and { 'PUBLISH', channel, field } or nil,
+})
+if missing then
+  return missing
+end
 local known = redis.call('HDEL', hash, field)
 if channel ~= '' then
   redis.call('PUBLISH', channel, field)

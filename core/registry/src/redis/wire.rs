@@ -14,14 +14,15 @@ use crate::{Announcement, Digest, Head, HistoryEntry, Life};
 
 /// Which process answers, and since which promotion or restart it writes a history of its own: from two sections of INFO.
 pub(super) fn life(server: &str, replication: &str) -> Life {
-    let of = |section: &'_ str, name| {
-        let mut lines = section.lines();
-        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        value.unwrap_or_default().to_owned()
-    };
-    let process = of(server, "run_id");
-    let history = of(replication, "master_replid");
+    let process = info_field(server, "run_id");
+    let history = info_field(replication, "master_replid");
     Life(format!("{process}:{history}"))
+}
+
+fn info_field<'a>(section: &'a str, name: &str) -> &'a str {
+    let mut lines = section.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default()
 }
 
 /// Reads the head's hash. Nothing where it is empty.
