@@ -33,7 +33,7 @@ pub fn open(options: &Options) -> Result<Arc<dyn Registry>, OpenError> {
     }
 }
 
-/// The same for a process that runs one role alone, to which a registry within itself is of no use: no other role would find it.
+/// The same for a process that runs alone, to which a registry within itself is of no use: no other process would find it.
 ///
 /// # Errors
 /// The address is none that a registry of several processes can have.
@@ -42,7 +42,7 @@ pub fn open_shared(options: &Options) -> Result<Arc<dyn Registry>, OpenError> {
         return Err(OpenError {
             url: MEMORY.into(),
             reason: format!(
-                "is within one process, where no other role finds it: a role on its own needs --registry {FORM}; \
+                "is within one process, where no other role finds it: whoever runs alone needs --registry {FORM}; \
                  `roundhouse up` runs all of them in one process"
             ),
         });
