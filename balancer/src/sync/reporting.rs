@@ -33,22 +33,26 @@ struct Awaited {
 
 impl Awaited {
     fn of(report: &Report) -> Self {
-        let idle = report.leaving.iter().map(|(key, load)| {
-            let nothing = ServerLoad {
-                in_flight: 0,
-                ..*load
-            };
-            (key.clone(), (nothing, load.in_flight == 0))
-        });
         Self {
             applied: report.applied,
-            idle: idle.collect(),
+            idle: idle(&report.leaving),
         }
     }
 
     fn is_idle(&self) -> bool {
         self.idle.values().all(|(_, idle)| *idle)
     }
+}
+
+fn idle(leaving: &BTreeMap<ServerKey, ServerLoad>) -> BTreeMap<ServerKey, (ServerLoad, bool)> {
+    let idle = leaving.iter().map(|(key, load)| {
+        let nothing = ServerLoad {
+            in_flight: 0,
+            ..*load
+        };
+        (key.clone(), (nothing, load.in_flight == 0))
+    });
+    idle.collect()
 }
 
 impl Membership {
@@ -94,7 +98,8 @@ impl Membership {
     async fn leaving_changed(&self, told: &Awaited) {
         loop {
             tokio::time::sleep(LOOK).await;
-            if Awaited::of(&self.compose()).idle != told.idle {
+            let leaving = self.tables.borrow().table.leaving();
+            if idle(&leaving) != told.idle {
                 return;
             }
         }
