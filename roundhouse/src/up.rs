@@ -24,10 +24,6 @@ const ENDING: Ending = Ending {
 
 const FILTER: &str = "warn";
 
-/// A registry within the process has lost its memory at each start: to restore it from the copy on disk is no cause for alarm.
-const FILTER_WITHIN_PROCESS: &str =
-    "warn,registry::follow::log=error,orchestrator::reconcile::recovery=error";
-
 /// Why the fleet could not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
@@ -60,7 +56,7 @@ pub(crate) fn run(args: &Args, log: &LogOptions) -> ExitCode {
         Ok(registry) => registry,
         Err(error) => return misused(error),
     };
-    runtime::run(&quiet(log, args), ENDING, async |supervisor| {
+    runtime::run(&quiet(log), ENDING, async |supervisor| {
         let stages = Stages::default();
         supervisor.spawn("stages", stages.clone().run(supervisor.stop_token()));
         let fleet = Fleet::start(args, registry, &stages).await?;
@@ -71,15 +67,10 @@ pub(crate) fn run(args: &Args, log: &LogOptions) -> ExitCode {
 }
 
 /// The log between the table and what is tried: warnings only, unless more is asked for.
-fn quiet(log: &LogOptions, args: &Args) -> LogOptions {
-    let filter = if args.registry.is_within_process() {
-        FILTER_WITHIN_PROCESS
-    } else {
-        FILTER
-    };
+fn quiet(log: &LogOptions) -> LogOptions {
     let mut quiet = log.clone();
     if std::env::var_os("RUST_LOG").is_none() {
-        quiet.log.get_or_insert_with(|| filter.into());
+        quiet.log.get_or_insert_with(|| FILTER.into());
     }
     quiet
 }
