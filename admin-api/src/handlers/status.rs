@@ -149,7 +149,7 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             raise("unserved", format!("pool {pool}"), detail);
         }
     }
-    for fault in &sources.snapshot.faults {
+    for fault in sources.snapshot.element_faults() {
         raise(
             "fault",
             format!("{} {}", fault.collection, fault.key),
