@@ -138,7 +138,13 @@ async fn a_registry_that_refuses_reports_is_not_asked_in_a_hurry() {
         digits.parse::<u32>().expect("a number")
     };
     let before = denied();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let refused = denied() - before;
-    assert!((2..30).contains(&refused), "{refused} in 3 s");
+    let started = Instant::now();
+    eventually("it is refused again", || denied() >= before + 2).await;
+    // A rate wants a time to be taken over; that it is longer on a slow machine changes nothing.
+    tokio::time::sleep_until(started + Duration::from_secs(3)).await;
+    let (refused, window) = (denied() - before, started.elapsed());
+    assert!(
+        f64::from(refused) < 10.0 * window.as_secs_f64(),
+        "{refused} in {window:?}"
+    );
 }
