@@ -19,7 +19,10 @@ pub use change::{Author, Change, Collection, Delta, Entry};
 pub use duration::{duration_from, format_duration, parse_duration};
 pub use health::{Health, Verdict};
 pub use ids::{FleetName, InvalidName, NAME_LENGTH_MAX, PoolId, ServerId, ServerKey};
-pub use pool::{Algorithm, CheckKind, Guard, HealthCheck, Pool, Retry, StatusRange, Timeouts};
+pub use pool::{
+    Algorithm, CheckKind, Circuit, Guard, HashOn, Hashing, HealthCheck, Outlier, Pool, Queue,
+    Retry, StatusRange, Timeouts,
+};
 pub use position::{Epoch, InstanceId, Position, Revision, RevisionId, Term};
 pub use report::{
     Hold, HoldDecision, Instance, Nack, Origin, Registration, Report, Role, Ruling, ServerLoad,

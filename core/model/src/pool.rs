@@ -1,12 +1,22 @@
 //! A pool: servers that answer the same requests, and how they are chosen, inspected and retried.
 
-use std::fmt;
-use std::str::FromStr;
+mod hashing;
+mod inspection;
+mod load;
+mod outlier;
+mod retry;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{PoolId, Unknown, duration};
+
+pub use hashing::{HashOn, Hashing};
+pub use inspection::{CheckKind, HealthCheck, StatusRange};
+pub use load::{Circuit, Queue};
+pub use outlier::Outlier;
+pub use retry::Retry;
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -15,6 +25,18 @@ pub enum Algorithm {
     /// Smooth weighted round robin, exact over all threads of a balancer.
     #[default]
     RoundRobin,
+    /// By chance, in proportion to the weights.
+    Random,
+    /// The fewest requests in flight for its weight, exact over all threads of a balancer.
+    LeastConnections,
+    /// The same by the sum over all balancers of the fleet.
+    FleetLeastConnections,
+    /// The better of two by chance: the smaller product of latency (peak EWMA) and requests in flight.
+    P2c,
+    /// By the client's address: the same server at every balancer.
+    IpHash,
+    /// By a part of the request, as `hash` says: the same server at every balancer.
+    Hash,
 }
 
 /// A pool, as desired. Every field but the id has a default.
@@ -24,15 +46,37 @@ pub struct Pool {
     #[serde(default)]
     pub algorithm: Algorithm,
     #[serde(default)]
+    pub hash: Hashing,
+    #[serde(default)]
     pub health: HealthCheck,
+    #[serde(default)]
+    pub outlier: Outlier,
     #[serde(default)]
     pub retry: Retry,
     #[serde(default)]
     pub timeouts: Timeouts,
     #[serde(default)]
+    pub queue: Queue,
+    #[serde(default)]
+    pub circuit: Circuit,
+    /// How long a server that has just come up gets less than its share: from a tenth on, growing evenly. 0 turns it off.
+    #[serde(default, with = "duration::text")]
+    pub slow_start: Duration,
+    /// Below this share of servers that are not down, all of them are used: the verdicts are then more likely wrong than right. 0
+    /// turns it off.
+    #[serde(default = "default_panic_threshold")]
+    pub panic_threshold: f64,
+    /// The longest body of a request, in bytes. 0 takes any.
+    #[serde(default)]
+    pub max_body_bytes: u64,
+    #[serde(default)]
     pub guard: Guard,
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+fn default_panic_threshold() -> f64 {
+    0.5
 }
 
 impl Pool {
@@ -41,148 +85,17 @@ impl Pool {
         Self {
             id,
             algorithm: Algorithm::default(),
+            hash: Hashing::default(),
             health: HealthCheck::default(),
+            outlier: Outlier::default(),
             retry: Retry::default(),
             timeouts: Timeouts::default(),
+            queue: Queue::default(),
+            circuit: Circuit::default(),
+            slow_start: Duration::ZERO,
+            panic_threshold: default_panic_threshold(),
+            max_body_bytes: 0,
             guard: Guard::default(),
-            unknown: Unknown::default(),
-        }
-    }
-}
-
-/// What a health check speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CheckKind {
-    /// A GET whose status must be in the expected ranges.
-    #[default]
-    Http,
-    /// A TCP connection that is accepted.
-    Tcp,
-    /// No inspection: every server counts as up.
-    None,
-}
-
-/// How the pool's servers are inspected.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HealthCheck {
-    pub kind: CheckKind,
-    /// The origin-form target of the GET.
-    pub path: String,
-    /// The Host field; the server's address where none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    #[serde(with = "duration::text")]
-    pub interval: Duration,
-    #[serde(with = "duration::text")]
-    pub timeout: Duration,
-    /// Successes in a row that bring a server up. A new one needs a single success.
-    pub rise: u32,
-    /// Failures in a row that take a server down.
-    pub fall: u32,
-    /// The share of the interval by which each probe's time varies, 0 to 1.
-    pub jitter: f64,
-    /// The statuses that count as success.
-    pub status: Vec<StatusRange>,
-    #[serde(flatten)]
-    pub unknown: Unknown,
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self {
-            kind: CheckKind::default(),
-            path: "/".into(),
-            host: None,
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            rise: 2,
-            fall: 3,
-            jitter: 0.1,
-            status: vec![StatusRange {
-                first: 200,
-                last: 399,
-            }],
-            unknown: Unknown::default(),
-        }
-    }
-}
-
-/// An inclusive range of HTTP statuses, written `"200-299"` or `"204"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StatusRange {
-    pub first: u16,
-    pub last: u16,
-}
-
-impl StatusRange {
-    pub fn contains(self, status: u16) -> bool {
-        (self.first..=self.last).contains(&status)
-    }
-}
-
-impl FromStr for StatusRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let status = |part: &str| {
-            part.parse()
-                .ok()
-                .filter(|status| (100..=599).contains(status))
-        };
-        match (status(first), status(last)) {
-            (Some(first), Some(last)) if first <= last => Ok(Self { first, last }),
-            _ => Err(format!(
-                "{text:?} is not a status or a range such as \"200-399\""
-            )),
-        }
-    }
-}
-
-impl TryFrom<String> for StatusRange {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<StatusRange> for String {
-    fn from(range: StatusRange) -> Self {
-        range.to_string()
-    }
-}
-
-impl fmt::Display for StatusRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
-        }
-    }
-}
-
-/// When a failed try is made again on another server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Retry {
-    /// Tries after the first, at most. 0 turns retries off.
-    pub retries: u32,
-    /// The largest request body, in bytes, that is kept for sending it again.
-    pub replay_bytes: usize,
-    #[serde(flatten)]
-    pub unknown: Unknown,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            retries: 2,
-            replay_bytes: 64 * 1024,
             unknown: Unknown::default(),
         }
     }

@@ -38,12 +38,22 @@ pub struct Server {
     pub zone: String,
     #[serde(default)]
     pub state: ServerState,
+    /// Connections in use to it from one balancer, at most; more requests wait. 0 sets no bound.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_connections: u32,
+    /// Takes requests only where no server of the pool that is not a backup is up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub backup: bool,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
 
 fn default_weight() -> u16 {
     1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Server {
@@ -57,6 +67,8 @@ impl Server {
             weight: default_weight(),
             zone: String::new(),
             state: ServerState::default(),
+            max_connections: 0,
+            backup: false,
             unknown: Unknown::default(),
         }
     }

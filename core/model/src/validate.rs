@@ -1,11 +1,17 @@
 //! What makes an element valid, beyond its shape. All problems are found together.
 
+mod pool;
+mod server;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckKind, HealthCheck, Pool, Server, WEIGHT_MAX, format_duration};
+use crate::format_duration;
+
+pub use pool::validate_pool;
+pub use server::validate_server;
 
 /// One thing wrong with an element: the field and the rule it breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -74,6 +80,18 @@ impl Problems {
         }
     }
 
+    /// A share of a whole.
+    fn share(&mut self, field: &str, value: f64) {
+        self.check((0.0..=1.0).contains(&value), field, "must be from 0 to 1");
+    }
+
+    /// A number that is either nothing or within bounds.
+    fn off_or(&mut self, field: &str, value: f64, least: f64, most: f64) {
+        let rule = format!("must be 0, or from {least} to {most}");
+        let within = value == 0.0 || (least..=most).contains(&value);
+        self.check(within, field, rule);
+    }
+
     fn duration(&mut self, field: &str, value: Duration, least: Duration, most: Duration) {
         let rule = format!(
             "must be from {} to {}",
@@ -92,150 +110,10 @@ impl Problems {
     }
 }
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Checks a server on its own; that its pool exists and its address is unique is for who sees the pool.
-///
-/// # Errors
-/// Every problem found.
-pub fn validate_server(server: &Server) -> Result<(), Vec<Problem>> {
-    let mut problems = Problems::default();
-    problems.check(
-        server.weight <= WEIGHT_MAX,
-        "weight",
-        format!("must be from 0 to {WEIGHT_MAX}"),
-    );
-    problems.check(
-        server.address.port() != 0,
-        "address",
-        "must name a port other than 0",
-    );
-    problems.check(
-        !server.address.ip().is_unspecified() && !server.address.ip().is_multicast(),
-        "address",
-        "must be the address of one host",
-    );
-    problems.check(server.zone.len() <= 63, "zone", "must be at most 63 bytes");
-    server.unknown.check("", &mut problems);
-    problems.into_result()
-}
-
-/// Checks a pool on its own.
-///
-/// # Errors
-/// Every problem found.
-pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
-    let mut problems = Problems::default();
-    check_health(&pool.health, &mut problems);
-    let timeouts = &pool.timeouts;
-    problems.duration("timeouts.connect", timeouts.connect, MILLISECOND, HOUR);
-    problems.duration("timeouts.per_try", timeouts.per_try, MILLISECOND, HOUR);
-    problems.duration(
-        "timeouts.response",
-        timeouts.response,
-        MILLISECOND,
-        24 * HOUR,
-    );
-    problems.duration("timeouts.idle", timeouts.idle, MILLISECOND, 24 * HOUR);
-    problems.duration("timeouts.drain", timeouts.drain, Duration::ZERO, 24 * HOUR);
-    problems.check(
-        pool.retry.retries <= 10,
-        "retry.retries",
-        "must be from 0 to 10",
-    );
-    problems.check(
-        pool.retry.replay_bytes <= 16 * 1024 * 1024,
-        "retry.replay_bytes",
-        "must be at most 16777216",
-    );
-    problems.check(
-        (0.0..=1.0).contains(&pool.guard.withdrawal_share),
-        "guard.withdrawal_share",
-        "must be from 0 to 1",
-    );
-    pool.unknown.check("", &mut problems);
-    pool.retry.unknown.check("retry.", &mut problems);
-    timeouts.unknown.check("timeouts.", &mut problems);
-    pool.guard.unknown.check("guard.", &mut problems);
-    problems.into_result()
-}
-
-fn check_health(health: &HealthCheck, problems: &mut Problems) {
-    let target = health.path.as_bytes();
-    let printable = target
-        .iter()
-        .all(|byte| byte.is_ascii_graphic() && *byte != b'#');
-    problems.check(
-        target.first() == Some(&b'/') && printable && target.len() <= 2048,
-        "health.path",
-        "must begin with '/' and hold at most 2048 printable ASCII characters, no '#'",
-    );
-    if let Some(host) = &health.host {
-        let valid = (1..=255).contains(&host.len())
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
-        problems.check(
-            valid,
-            "health.host",
-            "must be a host name or an address, with a port if need be",
-        );
-    }
-    check_only_for_http(health, problems);
-    problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
-    problems.duration(
-        "health.timeout",
-        health.timeout,
-        10 * MILLISECOND,
-        60 * SECOND,
-    );
-    problems.check(
-        (1..=100).contains(&health.rise),
-        "health.rise",
-        "must be from 1 to 100",
-    );
-    problems.check(
-        (1..=100).contains(&health.fall),
-        "health.fall",
-        "must be from 1 to 100",
-    );
-    problems.check(
-        (0.0..=1.0).contains(&health.jitter),
-        "health.jitter",
-        "must be from 0 to 1",
-    );
-    let ranges = (1..=16).contains(&health.status.len()) || health.kind != CheckKind::Http;
-    problems.check(
-        ranges,
-        "health.status",
-        "must hold 1 to 16 statuses or ranges",
-    );
-    health.unknown.check("health.", problems);
-}
-
-/// What a connection cannot be asked. Where the kind is none, it is kept for when there is inspection again.
-fn check_only_for_http(health: &HealthCheck, problems: &mut Problems) {
-    let default = HealthCheck::default();
-    let fields = [
-        ("health.path", health.path == default.path),
-        ("health.host", health.host == default.host),
-        ("health.status", health.status == default.status),
-    ];
-    for (field, is_default) in fields {
-        problems.check(
-            health.kind != CheckKind::Tcp || is_default,
-            field,
-            "is for the kind http alone: null takes it away",
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PoolId;
+    use crate::{CheckKind, Pool, PoolId, Server};
 
     #[test]
     fn every_problem_is_reported_at_once_by_field() {

@@ -1,0 +1,251 @@
+//! What makes a pool valid.
+
+use std::time::Duration;
+
+use super::{Problem, Problems};
+use crate::{CheckKind, HashOn, HealthCheck, Outlier, Pool, Retry, StatusRange, Timeouts};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Checks a pool on its own.
+///
+/// # Errors
+/// Every problem found.
+pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    check_hashing(pool, &mut problems);
+    check_health(&pool.health, &mut problems);
+    check_outlier(&pool.outlier, &mut problems);
+    check_retry(&pool.retry, &mut problems);
+    check_timeouts(&pool.timeouts, &mut problems);
+    check_load(pool, &mut problems);
+    problems.share("panic_threshold", pool.panic_threshold);
+    problems.share("guard.withdrawal_share", pool.guard.withdrawal_share);
+    pool.guard.unknown.check("guard.", &mut problems);
+    pool.unknown.check("", &mut problems);
+    problems.into_result()
+}
+
+fn check_hashing(pool: &Pool, problems: &mut Problems) {
+    let hash = &pool.hash;
+    let name = hash.name.as_bytes();
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let named = (1..=128).contains(&name.len()) && name.iter().all(token);
+    let (holds, rule) = if hash.on == HashOn::Path {
+        (name.is_empty(), "must not be given for the path")
+    } else {
+        let rule = "must name the header, cookie or parameter: 1 to 128 characters of a token";
+        (named, rule)
+    };
+    problems.check(holds, "hash.name", rule);
+    problems.off_or("hash.bound", hash.bound, 1.01, 1000.0);
+    hash.unknown.check("hash.", problems);
+}
+
+fn check_outlier(outlier: &Outlier, problems: &mut Problems) {
+    let deviations = outlier.success_rate_deviations;
+    problems.off_or("outlier.success_rate_deviations", deviations, 0.1, 100.0);
+    let factor = outlier.latency_factor;
+    problems.off_or("outlier.latency_factor", factor, 1.01, 1000.0);
+    let least = 100 * MILLISECOND;
+    problems.duration("outlier.interval", outlier.interval, least, HOUR);
+    problems.duration("outlier.ejection", outlier.ejection, least, HOUR);
+    problems.duration(
+        "outlier.ejection_max",
+        outlier.ejection_max,
+        outlier.ejection.max(least),
+        24 * HOUR,
+    );
+    problems.check(
+        outlier.servers_min >= 2,
+        "outlier.servers_min",
+        "must be at least 2: fewer cannot be compared",
+    );
+    problems.check(
+        outlier.requests_min >= 1,
+        "outlier.requests_min",
+        "must be at least 1",
+    );
+    problems.share("outlier.jitter", outlier.jitter);
+    problems.share("outlier.ejected_share", outlier.ejected_share);
+    outlier.unknown.check("outlier.", problems);
+}
+
+fn check_retry(retry: &Retry, problems: &mut Problems) {
+    problems.check(retry.retries <= 10, "retry.retries", "must be from 0 to 10");
+    problems.check(
+        retry.replay_bytes <= 16 * 1024 * 1024,
+        "retry.replay_bytes",
+        "must be at most 16777216",
+    );
+    let gateway = |range: &StatusRange| range.first >= 502 && range.last <= 504;
+    problems.check(
+        retry.statuses.len() <= 3 && retry.statuses.iter().all(gateway),
+        "retry.statuses",
+        "must hold nothing but 502, 503 and 504",
+    );
+    problems.share("retry.budget_share", retry.budget_share);
+    problems.duration("retry.backoff", retry.backoff, Duration::ZERO, 60 * SECOND);
+    problems.duration(
+        "retry.backoff_max",
+        retry.backoff_max,
+        retry.backoff,
+        60 * SECOND,
+    );
+    retry.unknown.check("retry.", problems);
+}
+
+fn check_load(pool: &Pool, problems: &mut Problems) {
+    problems.duration("queue.timeout", pool.queue.timeout, MILLISECOND, HOUR);
+    problems.check(
+        pool.queue.length <= 1_000_000,
+        "queue.length",
+        "must be at most 1000000",
+    );
+    problems.duration("slow_start", pool.slow_start, Duration::ZERO, HOUR);
+    pool.queue.unknown.check("queue.", problems);
+    pool.circuit.unknown.check("circuit.", problems);
+}
+
+fn check_timeouts(timeouts: &Timeouts, problems: &mut Problems) {
+    problems.duration("timeouts.connect", timeouts.connect, MILLISECOND, HOUR);
+    problems.duration("timeouts.per_try", timeouts.per_try, MILLISECOND, HOUR);
+    problems.duration(
+        "timeouts.response",
+        timeouts.response,
+        MILLISECOND,
+        24 * HOUR,
+    );
+    problems.duration("timeouts.idle", timeouts.idle, MILLISECOND, 24 * HOUR);
+    problems.duration("timeouts.drain", timeouts.drain, Duration::ZERO, 24 * HOUR);
+    timeouts.unknown.check("timeouts.", problems);
+}
+
+fn check_health(health: &HealthCheck, problems: &mut Problems) {
+    let target = health.path.as_bytes();
+    let printable = target
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    problems.check(
+        target.first() == Some(&b'/') && printable && target.len() <= 2048,
+        "health.path",
+        "must begin with '/' and hold at most 2048 printable ASCII characters, no '#'",
+    );
+    if let Some(host) = &health.host {
+        let valid = (1..=255).contains(&host.len())
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+        problems.check(
+            valid,
+            "health.host",
+            "must be a host name or an address, with a port if need be",
+        );
+    }
+    check_only_for_http(health, problems);
+    problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
+    problems.duration(
+        "health.timeout",
+        health.timeout,
+        10 * MILLISECOND,
+        60 * SECOND,
+    );
+    problems.check(
+        (1..=100).contains(&health.rise),
+        "health.rise",
+        "must be from 1 to 100",
+    );
+    problems.check(
+        (1..=100).contains(&health.fall),
+        "health.fall",
+        "must be from 1 to 100",
+    );
+    problems.check(
+        (0.0..=1.0).contains(&health.jitter),
+        "health.jitter",
+        "must be from 0 to 1",
+    );
+    let ranges = (1..=16).contains(&health.status.len()) || health.kind != CheckKind::Http;
+    problems.check(
+        ranges,
+        "health.status",
+        "must hold 1 to 16 statuses or ranges",
+    );
+    health.unknown.check("health.", problems);
+}
+
+/// What a connection cannot be asked. Where the kind is none, it is kept for when there is inspection again.
+fn check_only_for_http(health: &HealthCheck, problems: &mut Problems) {
+    let default = HealthCheck::default();
+    let fields = [
+        ("health.path", health.path == default.path),
+        ("health.host", health.host == default.host),
+        ("health.status", health.status == default.status),
+    ];
+    for (field, is_default) in fields {
+        problems.check(
+            health.kind != CheckKind::Tcp || is_default,
+            field,
+            "is for the kind http alone: null takes it away",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The fields of a pool with these settings that break a rule.
+    fn broken(settings: Value) -> Vec<String> {
+        let mut pool = settings;
+        pool["id"] = json!("default");
+        let pool = serde_json::from_value(pool).expect("a pool's shape");
+        let problems = validate_pool(&pool).err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn a_pool_is_hashed_by_something_that_has_a_name_or_by_the_path() {
+        for on in ["header", "cookie", "query"] {
+            assert_eq!(broken(json!({"hash": {"on": on}})), ["hash.name"]);
+            assert!(broken(json!({"hash": {"on": on, "name": "User-Id"}})).is_empty());
+        }
+        assert!(broken(json!({"algorithm": "hash", "hash": {"on": "path"}})).is_empty());
+        let named = json!({"hash": {"on": "path", "name": "x", "bound": 1.0}});
+        assert_eq!(broken(named), ["hash.name", "hash.bound"]);
+    }
+
+    #[test]
+    fn only_a_gateways_own_statuses_are_tried_again() {
+        let statuses = |list: &[&str]| broken(json!({"retry": {"statuses": list}}));
+        assert!(statuses(&["502-504"]).is_empty());
+        assert!(statuses(&["503"]).is_empty());
+        assert_eq!(statuses(&["500-504"]), ["retry.statuses"]);
+    }
+
+    #[test]
+    fn each_setting_of_the_load_has_its_bounds() {
+        let settings = json!({
+            "outlier": {"ejected_share": 1.5, "servers_min": 1, "ejection": "2m", "ejection_max": "1m"},
+            "queue": {"timeout": "0s", "lenght": 1},
+            "slow_start": "2h",
+            "panic_threshold": -0.1,
+        });
+        assert_eq!(
+            broken(settings),
+            [
+                "outlier.ejection_max",
+                "outlier.servers_min",
+                "outlier.ejected_share",
+                "queue.timeout",
+                "slow_start",
+                "queue.lenght",
+                "panic_threshold"
+            ]
+        );
+    }
+}
