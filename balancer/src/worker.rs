@@ -63,7 +63,7 @@ impl Worker {
 
     /// Picks a server of the current table and takes it, in one step.
     pub(crate) fn pick(&self, tried: &Tried) -> Option<InFlight> {
-        self.table.borrow().route()?.pick(tried)
+        self.table.borrow().route()?.pick(tried).ok()
     }
 
     /// Whether the current table has a server that was not tried.

@@ -4,6 +4,7 @@
 //! No I/O, no clock and no generator of its own: time and chance are arguments. The balancer's threads share one
 //! immutable [`Table`]; what changes with every request (counters, turns) are atomics that survive the table.
 
+mod admission;
 mod health;
 mod pick;
 mod pool;
@@ -12,6 +13,7 @@ mod server;
 mod table;
 mod tried;
 
+pub use admission::{Admitted, Gate, Place, QueueFull, Queued, Shelf, Unpicked};
 pub use health::{Grounds, RiseFall};
 pub use pick::RoundRobin;
 pub use pool::Pool;

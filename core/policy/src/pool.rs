@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{Health, Stamped};
 
-use crate::{InFlight, RoundRobin, Server, Tried};
+use crate::{Admitted, Gate, InFlight, QueueFull, Queued, RoundRobin, Server, Tried, Unpicked};
 
 /// How many turns a retry may pass over before it looks for any server that was not tried.
 const TURNS_PASSED_MAX: usize = 32;
@@ -16,6 +16,9 @@ pub struct Pool {
     definition: Arc<Stamped<model::Pool>>,
     servers: Vec<Arc<Server>>,
     rotation: Arc<RoundRobin>,
+    gate: Arc<Gate>,
+    /// Some server has a bound, or the circuit does.
+    is_bounded: bool,
 }
 
 impl Pool {
@@ -25,8 +28,10 @@ impl Pool {
         definition: Arc<Stamped<model::Pool>>,
         servers: Vec<Arc<Server>>,
         previous: Option<&Self>,
+        gate: Arc<Gate>,
         start: u64,
     ) -> Self {
+        let is_bounded = is_bounded(&definition.value, &servers);
         let weights = weights(&servers);
         let rotation = match previous {
             Some(pool) if pool.rotation.is_of(&weights) => Arc::clone(&pool.rotation),
@@ -38,6 +43,8 @@ impl Pool {
             definition,
             servers,
             rotation,
+            gate,
+            is_bounded,
         }
     }
 
@@ -59,30 +66,80 @@ impl Pool {
         &self.servers
     }
 
+    /// What stands before its servers.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Whether a request may have to wait, or be refused, though there is a server.
+    pub fn is_bounded(&self) -> bool {
+        self.is_bounded
+    }
+
+    /// Counts a request for the circuit, where that is set; refuses it where there are too many.
+    ///
+    /// # Errors
+    /// `CircuitOpen`.
+    pub fn admit(&self) -> Result<Option<Admitted>, Unpicked> {
+        match self.definition.value.circuit.requests {
+            0 => Ok(None),
+            max => self.gate.admit(max).map(Some).ok_or(Unpicked::CircuitOpen),
+        }
+    }
+
+    /// Puts a request that has tried these servers at the end of the line.
+    ///
+    /// # Errors
+    /// As many wait as the pool lets wait.
+    pub fn queue(&self, tried: &Tried) -> Result<Queued, QueueFull> {
+        let length_max = self.definition.value.queue.length;
+        self.gate.queue(!tried.is_empty(), length_max)
+    }
+
     /// Whether some server may be picked that is not among those tried.
     pub fn has_another(&self, tried: &Tried) -> bool {
         let untried = |index: usize| !tried.contains(self.servers[index].live());
         (0..self.rotation.len()).any(|place| untried(self.rotation.member(place)))
     }
 
-    /// Picks the server whose turn it is, but none of those tried, and takes it, in one step.
-    pub fn pick(&self, tried: &Tried) -> Option<InFlight> {
+    /// Picks the server whose turn it is, but none of those tried, and takes it, in one step. One that has no room is passed over.
+    ///
+    /// # Errors
+    /// Why none was picked.
+    pub fn pick(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
         for _ in 0..TURNS_PASSED_MAX {
-            let server = &self.servers[self.rotation.next()?];
-            if !tried.contains(server.live()) {
-                return Some(InFlight::begin(Arc::clone(server)));
+            let server = &self.servers[self.rotation.next().ok_or(Unpicked::Nothing)?];
+            if !tried.contains(server.live())
+                && let Ok(flight) = InFlight::begin(Arc::clone(server))
+            {
+                return Ok(flight);
             }
         }
         self.pick_any_other(tried)
     }
 
     /// Where the turns of a far heavier server would all have to be passed over first.
-    fn pick_any_other(&self, tried: &Tried) -> Option<InFlight> {
-        (0..self.rotation.len())
-            .map(|place| &self.servers[self.rotation.member(place)])
-            .find(|server| !tried.contains(server.live()))
-            .map(|server| InFlight::begin(Arc::clone(server)))
+    fn pick_any_other(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
+        let members = (0..self.rotation.len()).map(|place| self.rotation.member(place));
+        let untried = members
+            .map(|index| &self.servers[index])
+            .filter(|server| !tried.contains(server.live()));
+        let mut obstacle = Unpicked::Nothing;
+        for server in untried {
+            match InFlight::begin(Arc::clone(server)) {
+                Ok(flight) => return Ok(flight),
+                Err(unpicked) => obstacle = obstacle.max(unpicked),
+            }
+        }
+        Err(obstacle)
     }
+}
+
+fn is_bounded(pool: &model::Pool, servers: &[Arc<Server>]) -> bool {
+    let circuit = &pool.circuit;
+    circuit.requests > 0
+        || circuit.server_requests > 0
+        || servers.iter().any(|server| server.live().is_bounded())
 }
 
 /// The servers that may be picked: those that are up, or where there is none, those of which nothing is known.

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use model::{Health, Revision, ServerKey, ServerLoad, ServerState, Stamped};
 
+use crate::admission::Places;
+use crate::{Gate, Place, Unpicked};
+
 /// One server of a table.
 #[derive(Debug)]
 pub struct Server {
@@ -32,6 +35,7 @@ pub struct Live {
     is_down: AtomicBool,
     /// Where it is leaving: when what is still in flight is cut short, in the callers' milliseconds. `u64::MAX` where it stays.
     leaves_by: AtomicU64,
+    places: Places,
 }
 
 /// How a try ended.
@@ -53,6 +57,8 @@ pub enum Outcome {
 pub struct InFlight {
     server: Arc<Server>,
     outcome: Outcome,
+    /// Reserved for its connection, where the server has a bound.
+    place: Option<Place>,
 }
 
 impl Server {
@@ -97,6 +103,11 @@ impl Server {
         self.state() == ServerState::Active && self.weight() > 0
     }
 
+    /// What is in the way of one more request: whoever picks passes over a server that has no room.
+    pub fn room(&self) -> Result<(), Unpicked> {
+        self.live.places.room(self.live.in_flight())
+    }
+
     /// What sorts servers by creation.
     pub(crate) fn age(&self) -> (Revision, u32) {
         self.definition.age()
@@ -114,7 +125,7 @@ impl Server {
 }
 
 impl Live {
-    pub(crate) fn new(number: u64, key: ServerKey, incarnation: Revision) -> Self {
+    pub(crate) fn new(number: u64, key: ServerKey, incarnation: Revision, gate: Arc<Gate>) -> Self {
         Self {
             number,
             key,
@@ -126,6 +137,7 @@ impl Live {
             keeps_connections: AtomicBool::new(true),
             is_down: AtomicBool::new(false),
             leaves_by: AtomicU64::new(u64::MAX),
+            places: Places::new(gate),
         }
     }
 
@@ -179,6 +191,25 @@ impl Live {
             .store(health == Health::Down, Ordering::Relaxed);
     }
 
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// What stands before its pool's servers.
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        self.places.gate()
+    }
+
+    /// Whether it takes only so many connections at the same time.
+    pub fn is_bounded(&self) -> bool {
+        self.places.connections_max() > 0
+    }
+
+    /// Connections to it that are open or about to be.
+    pub fn connections(&self) -> u64 {
+        self.places.connections() as u64
+    }
+
     /// Whether it leaves, and the time that requests in flight were given is over.
     pub fn is_overdue(&self, now: Duration) -> bool {
         millis(now) >= self.leaves_by.load(Ordering::Relaxed)
@@ -197,6 +228,20 @@ impl Live {
         self.leaves_by.fetch_min(millis(by), Ordering::Relaxed);
     }
 
+    /// Counts one more request in flight, where the circuit lets it.
+    fn count_in(&self) -> Result<(), Unpicked> {
+        let max = u64::from(self.places.requests_max());
+        if max == 0 {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+            return Ok(());
+        }
+        let one_more = |count: u64| (count < max).then_some(count + 1);
+        self.in_flight
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+            .map_err(|_| Unpicked::CircuitOpen)?;
+        Ok(())
+    }
+
     pub(crate) fn load(&self) -> ServerLoad {
         ServerLoad {
             incarnation: self.incarnation,
@@ -206,12 +251,26 @@ impl Live {
 }
 
 impl InFlight {
-    pub(crate) fn begin(server: Arc<Server>) -> Self {
-        server.live.in_flight.fetch_add(1, Ordering::AcqRel);
-        Self {
+    /// Takes the server where it has room, in one step: nobody else takes the same place.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub(crate) fn begin(server: Arc<Server>) -> Result<Self, Unpicked> {
+        // Asked first, since giving back what was taken in vain calls those who wait.
+        server.room()?;
+        server.live.count_in()?;
+        let mut flight = Self {
             server,
             outcome: Outcome::Abandoned,
-        }
+            place: None,
+        };
+        flight.place = Place::reserve(&flight.server.live)?;
+        Ok(flight)
+    }
+
+    /// The place for the connection that it uses, where one was reserved.
+    pub fn take_place(&mut self) -> Option<Place> {
+        self.place.take()
     }
 
     pub fn server(&self) -> &Arc<Server> {
@@ -246,6 +305,9 @@ impl Drop for InFlight {
             }
             Outcome::Abandoned => {}
         }
-        live.in_flight.fetch_sub(1, Ordering::AcqRel);
+        live.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if live.places.requests_max() > 0 {
+            live.gate().come_free();
+        }
     }
 }

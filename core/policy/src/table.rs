@@ -8,7 +8,7 @@ use model::{
     Health, PoolId, Position, Revision, ServerKey, ServerLoad, ServerState, Snapshot, Stamped,
 };
 
-use crate::{Live, Pool, Server};
+use crate::{Gate, Live, Pool, Server};
 
 /// How long a removed server is still reported on after its last request ended.
 const DEPARTED_FOR: Duration = Duration::from_secs(300);
@@ -70,6 +70,16 @@ impl<'a> Known<'a> {
         let present = self.servers.get(key).map(|server| server.live());
         let present = present.filter(|live| live.incarnation() == incarnation);
         present.or_else(|| self.departed.get(&(key, incarnation)).copied())
+    }
+
+    /// The gate of a pool: where that is gone, but servers of it may come back, they still stand behind it.
+    fn gate(&self, pool: &PoolId, previous: Option<&Pool>) -> Arc<Gate> {
+        let departed = || {
+            let live = self.departed.values().find(|live| live.key().pool == *pool);
+            live.map(|live| Arc::clone(live.gate()))
+        };
+        let present = previous.map(|pool| Arc::clone(pool.gate()));
+        present.or_else(departed).unwrap_or_default()
     }
 }
 
@@ -151,13 +161,22 @@ impl Table {
         now: Duration,
     ) -> Pool {
         let leaves_by = now + definition.value.timeouts.drain;
+        let gate = known.gate(&definition.value.id, previous);
+        let requests_max = definition.value.circuit.server_requests;
         let servers = snapshot.servers_of(&definition.value.id);
         let servers = servers
             .into_iter()
-            .map(|server| self.compile_server(snapshot, server, known, leaves_by))
+            .map(|server| {
+                let connections_max = server.value.max_connections;
+                let server = self.compile_server(snapshot, server, known, &gate, leaves_by);
+                let places = server.live().places();
+                places.bound(connections_max, requests_max);
+                server
+            })
             .collect();
         let number = previous.map_or_else(|| self.next_number(), Pool::number);
-        Pool::new(number, Arc::clone(definition), servers, previous, start)
+        let definition = Arc::clone(definition);
+        Pool::new(number, definition, servers, previous, gate, start)
     }
 
     fn compile_server(
@@ -165,6 +184,7 @@ impl Table {
         snapshot: &Snapshot,
         definition: &Arc<Stamped<model::Server>>,
         known: &Known<'_>,
+        gate: &Arc<Gate>,
         leaves_by: Duration,
     ) -> Arc<Server> {
         let key = definition.value.key();
@@ -176,7 +196,11 @@ impl Table {
         }
         let live = match known.live(&key, definition.incarnation) {
             Some(live) => Arc::clone(live),
-            None => Arc::new(Live::new(self.next_number(), key, definition.incarnation)),
+            None => {
+                let number = self.next_number();
+                let incarnation = definition.incarnation;
+                Arc::new(Live::new(number, key, incarnation, Arc::clone(gate)))
+            }
         };
         let server = Server::new(Arc::clone(definition), health, live);
         server.live().judge(health);
