@@ -5,6 +5,7 @@
 //! immutable [`Table`]; what changes with every request (counters, turns) are atomics that survive the table.
 
 mod admission;
+mod budget;
 mod health;
 mod pick;
 mod pool;
@@ -14,10 +15,11 @@ mod table;
 mod tried;
 
 pub use admission::{Admitted, Gate, Place, QueueFull, Queued, Shelf, Unpicked};
+pub use budget::Budget;
 pub use health::{Grounds, RiseFall};
 pub use pick::RoundRobin;
 pub use pool::Pool;
-pub use retry::{Failure, Tries, Try};
+pub use retry::{Cause, Failure, Tries, Try};
 pub use server::{InFlight, Live, Outcome, Server};
 pub use table::Table;
 pub use tried::Tried;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use model::{Health, Stamped};
 
-use crate::{Admitted, Gate, InFlight, QueueFull, Queued, RoundRobin, Server, Tried, Unpicked};
+use crate::{
+    Admitted, Budget, Gate, InFlight, QueueFull, Queued, RoundRobin, Server, Tried, Unpicked,
+};
 
 /// How many turns a retry may pass over before it looks for any server that was not tried.
 const TURNS_PASSED_MAX: usize = 32;
@@ -19,6 +21,7 @@ pub struct Pool {
     gate: Arc<Gate>,
     /// Some server has a bound, or the circuit does.
     is_bounded: bool,
+    budget: Arc<Budget>,
 }
 
 impl Pool {
@@ -45,6 +48,7 @@ impl Pool {
             rotation,
             gate,
             is_bounded,
+            budget: previous.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
         }
     }
 
@@ -94,6 +98,11 @@ impl Pool {
     pub fn queue(&self, tried: &Tried) -> Result<Queued, QueueFull> {
         let length_max = self.definition.value.queue.length;
         self.gate.queue(!tried.is_empty(), length_max)
+    }
+
+    /// What its retries draw on.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Whether some server may be picked that is not among those tried.

@@ -1,9 +1,7 @@
 //! The servers that one request has been sent to, so that a retry goes to another.
 
 use crate::Live;
-
-/// As many tries as a pool may allow: ten retries after the first.
-const TRIES_MAX: usize = 11;
+use crate::retry::TRIES_MAX;
 
 /// A bounded set of servers, on the stack.
 #[derive(Debug, Clone, Copy, Default)]

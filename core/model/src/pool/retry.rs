@@ -11,7 +11,8 @@ use crate::{Unknown, duration};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Retry {
-    /// Tries after the first, at most. 0 turns retries off.
+    /// Tries after the first that may reach a server, at most. One for which there was no connection does not count, up to ten of
+    /// them. 0 turns retries off.
     pub retries: u32,
     /// The largest request body, in bytes, that is kept for sending it again.
     pub replay_bytes: usize,
