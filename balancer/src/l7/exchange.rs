@@ -1,10 +1,14 @@
 //! An exchange, straight down: route, pick, check out, forward, stream back. Retry is the only loop, and this is the only place.
 
-use policy::{InFlight, Outcome};
+use std::time::Duration;
+
+use policy::{Cause, InFlight, Outcome};
 use tokio::net::TcpStream;
 
+use super::again::Again;
 use super::answer::{answer, answer_options, refuse};
 use super::attempt::attempt;
+use super::held::Held;
 use super::miss::{Miss, Verdict};
 use super::order::Exchange;
 use super::problem::Problem;
@@ -20,6 +24,12 @@ enum Ending {
     ClientGone,
 }
 
+/// What the client gets where there is no further try: an answer that another was hoped for instead of, or why there is none.
+struct Last {
+    held: Option<Box<Held>>,
+    problem: Problem,
+}
+
 /// Sends the request whose head is the first `head_length` bytes of the client's buffer to a server of its pool, and the answer back.
 pub(super) async fn exchange(talk: &Talk, space: &mut Space, head_length: usize) -> After {
     if space.request.ends_here() {
@@ -30,6 +40,7 @@ pub(super) async fn exchange(talk: &Talk, space: &mut Space, head_length: usize)
         space.client.consume(head_length);
         return answer(talk, space, Problem::NoPool).await;
     };
+    pool.budget().deposit(talk.worker.clock.now().since_start());
     let mut exchange = Exchange::new(talk, space, &pool);
     let prepared = exchange.prepare(head_length, &pool);
     drop(pool);
@@ -46,27 +57,72 @@ pub(super) async fn exchange(talk: &Talk, space: &mut Space, head_length: usize)
 
 /// Tries servers until one answers.
 async fn try_servers(exchange: &mut Exchange<'_>) -> Ending {
-    let counters = &exchange.talk.worker.counters;
-    let mut problem = Problem::NoServer;
-    while let Some(mut flight) = exchange.pick() {
-        counters.tried();
-        let miss = match attempt(exchange, &flight).await {
-            Ok(stream) => return Ending::Answered(stream, flight),
-            Err(miss) => miss,
+    let mut last = Last {
+        held: None,
+        problem: Problem::NoServer,
+    };
+    while let Some(flight) = exchange.pick() {
+        exchange.talk.worker.counters.tried();
+        let (cause, at_least) = match try_one(exchange, flight, &mut last).await {
+            Ok(again) => again,
+            Err(ending) => return ending,
         };
-        note(exchange.talk, &mut flight, miss);
-        let failure = match miss.verdict() {
-            Verdict::Again(failure) => failure,
-            Verdict::Answer(problem) => return Ending::Unanswered(problem),
-            Verdict::Silence => return Ending::ClientGone,
-        };
-        problem = miss.problem();
-        if !exchange.take_another_try(failure) {
-            break;
+        match exchange.another_try(cause, at_least).await {
+            Again::Now => {}
+            Again::Never => break,
+            Again::ClientGone => return Ending::ClientGone,
         }
-        counters.retried(failure);
     }
-    Ending::Unanswered(problem)
+    last.end(exchange)
+}
+
+/// Tries one server. Where another try is wanted: why, and how long to wait for it at least.
+async fn try_one(
+    exchange: &mut Exchange<'_>,
+    mut flight: InFlight,
+    last: &mut Last,
+) -> Result<(Cause, Duration), Ending> {
+    let talk = exchange.talk;
+    let miss = match attempt(exchange, &flight).await {
+        Ok(stream) => {
+            let Some(at_least) = exchange.asks_again() else {
+                last.discard(talk);
+                return Err(Ending::Answered(stream, flight));
+            };
+            flight.note(Outcome::ServerError);
+            last.discard(talk);
+            last.held = Some(exchange.hold(stream, flight));
+            return Ok((Cause::Status, at_least));
+        }
+        Err(miss) => miss,
+    };
+    note(talk, &mut flight, miss);
+    last.problem = miss.problem();
+    match miss.verdict() {
+        Verdict::Again(cause) => Ok((cause, Duration::ZERO)),
+        Verdict::Answer(problem) if problem.is_the_clients() => Err(Ending::Unanswered(problem)),
+        Verdict::Answer(_) => Err(last.end(exchange)),
+        Verdict::Silence => Err(Ending::ClientGone),
+    }
+}
+
+impl Last {
+    fn discard(&mut self, talk: &Talk) {
+        if let Some(held) = self.held.take() {
+            held.discard(talk);
+        }
+    }
+
+    fn end(&mut self, exchange: &mut Exchange<'_>) -> Ending {
+        // In the middle of an interim answer nothing else can be said.
+        match self.held.take() {
+            Some(held) if !exchange.space.download.is_halfway() => {
+                let (stream, flight) = exchange.bring_back(*held);
+                Ending::Answered(stream, flight)
+            }
+            _ => Ending::Unanswered(self.problem),
+        }
+    }
 }
 
 /// Counts a miss that was the server's failure, and says so at once.

@@ -1,6 +1,6 @@
 //! Why a try brought no answer, and what follows from that: another try, an answer of the balancer's own, or nothing.
 
-use policy::Failure;
+use policy::{Cause, Failure};
 
 use super::codec::{BadBody, BadResponse};
 use super::problem::Problem;
@@ -26,8 +26,8 @@ pub(super) enum Miss {
 /// What follows from a miss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// As after this failure, another server may be tried.
-    Again(Failure),
+    /// Another server may be tried.
+    Again(Cause),
     /// There is no second try: the client is told why.
     Answer(Problem),
     /// Nobody is there to be told.
@@ -48,14 +48,17 @@ impl Miss {
 
     pub(super) fn verdict(self) -> Verdict {
         match self {
-            Self::Server(failure) => Verdict::Again(failure),
-            Self::BadResponse(_) => Verdict::Again(Failure::BadResponse),
-            // As harmless to repeat as a reset, though nothing against the server.
-            Self::Stale | Self::Drained => Verdict::Again(Failure::Reset),
+            Self::Server(Failure::Connect) => Verdict::Again(Cause::Connect),
+            Self::Server(Failure::Timeout) => Verdict::Again(Cause::Timeout),
+            Self::Server(Failure::Reset) | Self::Stale => Verdict::Again(Cause::Reset),
+            Self::Drained => Verdict::Again(Cause::Left),
             // Some of an answer came, or no time is left, or the request itself is at fault.
-            Self::HeadCutShort | Self::OutOfTime | Self::SlowBody | Self::BadBody(_) => {
-                Verdict::Answer(self.problem())
-            }
+            Self::Server(Failure::BadResponse)
+            | Self::BadResponse(_)
+            | Self::HeadCutShort
+            | Self::OutOfTime
+            | Self::SlowBody
+            | Self::BadBody(_) => Verdict::Answer(self.problem()),
             Self::ClientGone => Verdict::Silence,
         }
     }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use policy::{Failure, InFlight, Pool, Tried, Tries, Try};
+use policy::{Cause, InFlight, Pool, Tried, Tries};
 use tokio::net::TcpStream;
 
 use super::codec::{BadBody, BodyDecoder, Carry, Forwarding, rewrite_request};
@@ -23,8 +23,12 @@ pub(super) struct Exchange<'a> {
     pub(super) upload: Upload,
     /// The length of the answer's head in the server's buffer.
     pub(super) head_length: usize,
-    tries: Tries,
-    tried: Tried,
+    pub(super) tries: Tries,
+    pub(super) tried: Tried,
+    /// The next try was taken from the pool's budget.
+    pub(super) paid: bool,
+    /// The budget has refused a try.
+    pub(super) refused: bool,
 }
 
 /// What the request's pool says of how to go about it, as it stood when the request came.
@@ -65,6 +69,8 @@ impl<'a> Exchange<'a> {
             head_length: 0,
             tries: Tries::new(&settings.retry),
             tried: Tried::default(),
+            paid: false,
+            refused: false,
         }
     }
 
@@ -103,12 +109,6 @@ impl<'a> Exchange<'a> {
         Some(flight)
     }
 
-    /// Takes one more try after one that failed so, where that is allowed.
-    pub(super) fn take_another_try(&mut self, failure: Failure) -> bool {
-        let again = self.may_fail_again(failure);
-        self.tries.take(failure, again)
-    }
-
     /// Sends more of the request. Ready when there is no more to send, or it broke off; `upload` says so too.
     pub(super) fn poll_upload(
         &mut self,
@@ -132,26 +132,8 @@ impl<'a> Exchange<'a> {
 
     /// Whether the request can be sent once more without harm.
     pub(super) fn may_repeat(&self) -> bool {
-        let again = self.may_fail_again(Failure::Reset);
+        let again = self.may_fail_again(Cause::Reset);
         again.idempotent && again.replayable
-    }
-
-    /// Whether the request would be sent to another server if this one failed so.
-    pub(super) fn may_try_another(&self, failure: Failure) -> bool {
-        self.tries.allows(failure, self.may_fail_again(failure))
-            && self.talk.worker.has_another(&self.tried)
-    }
-
-    fn may_fail_again(&self, failure: Failure) -> Try {
-        let upload = &self.space.upload;
-        Try {
-            idempotent: self.space.request.is_idempotent(),
-            // Where no connection came about, nothing of the body is gone.
-            replayable: match failure {
-                Failure::Connect => upload.is_whole(),
-                _ => upload.is_repeatable(),
-            },
-        }
     }
 }
 

@@ -32,6 +32,14 @@ pub(super) enum Problem {
 }
 
 impl Problem {
+    /// Whether it is the request that is at fault, whatever servers do.
+    pub(super) fn is_the_clients(self) -> bool {
+        matches!(
+            self,
+            Self::Refused(_) | Self::BadBody(_) | Self::SlowHead | Self::SlowBody
+        )
+    }
+
     pub(super) fn status(self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.status(),

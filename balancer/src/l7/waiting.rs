@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use policy::{Failure, InFlight};
+use policy::{Cause, Failure, InFlight};
 use tokio::net::TcpStream;
 
 use super::codec::{
@@ -239,7 +239,7 @@ impl Waiting<'_, '_> {
     }
 
     /// What it means that time has passed. Nothing where there is time left, and where this server is waited for further because
-    /// there is no other.
+    /// there is no other, or no budget for asking it.
     fn expired(&mut self) -> Option<Miss> {
         let now = self.talk().worker.clock.now();
         if now >= self.gone_at {
@@ -251,7 +251,7 @@ impl Waiting<'_, '_> {
             suspecting.suspect(self.flight.server(), Failure::Timeout);
         }
         // No need to wait longer for one that was found to be down meanwhile.
-        if self.flight.server().live().is_down() && self.may_go_elsewhere() {
+        if self.flight.server().live().is_down() && self.goes_elsewhere() {
             return Some(Miss::Server(Failure::Timeout));
         }
         if now < self.deadline.until() {
@@ -269,7 +269,7 @@ impl Waiting<'_, '_> {
             return Some(Miss::OutOfTime);
         }
         self.deadline.set(self.exchange.deadline);
-        self.may_go_elsewhere()
+        self.goes_elsewhere()
             .then_some(Miss::Server(Failure::Timeout))
     }
 
@@ -290,8 +290,9 @@ impl Waiting<'_, '_> {
         space.request.expect_continue && !self.answered && !space.upload.has_body()
     }
 
-    fn may_go_elsewhere(&self) -> bool {
-        !self.uploading() && !self.answered && self.exchange.may_try_another(Failure::Timeout)
+    /// Whether the request is sent to another server from here; the budget has paid for it then.
+    fn goes_elsewhere(&mut self) -> bool {
+        !self.uploading() && !self.answered && self.exchange.goes_elsewhere(Cause::Timeout)
     }
 
     /// Begins to wait for what is due now.

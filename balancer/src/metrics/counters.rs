@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::PoolId;
 use parking_lot::Mutex;
-use policy::{Failure, Table};
+use policy::{Cause, Table};
 
 /// The upper bounds of the latency buckets, in microseconds.
 pub(super) const BUCKETS: [u64; 14] = [
@@ -21,11 +21,22 @@ pub(crate) struct Counters {
     pub(super) closed: AtomicU64,
     pub(super) tries: AtomicU64,
     pub(super) cut_short: AtomicU64,
-    /// By what failed, in the order of `Failure::ALL`.
-    pub(super) retries: [AtomicU64; Failure::ALL.len()],
+    /// By what failed, in the order of `Cause::ALL`.
+    pub(super) retries: [AtomicU64; Cause::ALL.len()],
+    /// In the order of `NoRetry::ALL`.
+    pub(super) retries_refused: [AtomicU64; NoRetry::ALL.len()],
     pub(super) refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
+}
+
+/// Why a request that might have been sent again was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRetry {
+    /// The pool's budget was used up.
+    Budget,
+    /// It would have had to wait for longer than an answer may take.
+    Time,
 }
 
 /// What is counted of a pool's requests.
@@ -57,9 +68,14 @@ impl Counters {
         count(&self.cut_short);
     }
 
-    pub(crate) fn retried(&self, failure: Failure) {
-        let index = Failure::ALL.iter().position(|one| *one == failure);
-        count(&self.retries[index.expect("every failure is listed")]);
+    pub(crate) fn retried(&self, cause: Cause) {
+        let index = Cause::ALL.iter().position(|one| *one == cause);
+        count(&self.retries[index.expect("every cause is listed")]);
+    }
+
+    pub(crate) fn retry_refused(&self, reason: NoRetry) {
+        let index = NoRetry::ALL.iter().position(|one| *one == reason);
+        count(&self.retries_refused[index.expect("every reason is listed")]);
     }
 
     pub(crate) fn refused(&self, token: &'static str) {
@@ -91,6 +107,17 @@ impl Counters {
             if let Err(index) = pools.binary_search_by_key(&pool.number(), |known| known.number) {
                 pools.insert(index, PoolCounters::new(pool.number(), pool.id().clone()));
             }
+        }
+    }
+}
+
+impl NoRetry {
+    pub(super) const ALL: [Self; 2] = [Self::Budget, Self::Time];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Time => "time",
         }
     }
 }

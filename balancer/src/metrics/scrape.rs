@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::PoolId;
-use policy::Failure;
+use policy::Cause;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use tokio::sync::watch;
 
-use super::counters::{BUCKETS, Counters, PoolCounters};
+use super::counters::{BUCKETS, Counters, NoRetry, PoolCounters};
 use crate::adoption::{Adopted, Published};
 
 /// What is read at each scrape.
@@ -107,7 +107,7 @@ impl Scrape {
             "Requests sent to servers, retries included",
             tries,
         )?;
-        let retries = Failure::ALL.iter().enumerate().map(|(index, cause)| {
+        let retries = Cause::ALL.iter().enumerate().map(|(index, cause)| {
             let value = self.sum(|thread| &thread.retries[index]);
             ([("cause", cause.as_str())], value)
         });
@@ -117,6 +117,12 @@ impl Scrape {
             "Tries made again, by what failed",
             retries,
         )?;
+        let refused = NoRetry::ALL.iter().enumerate().map(|(index, reason)| {
+            let value = self.sum(|thread| &thread.retries_refused[index]);
+            ([("reason", reason.as_str())], value)
+        });
+        let help = "Tries that were not made again though they might have been, by reason";
+        counters(encoder, "retries_refused", help, refused)?;
         let cut_short = self.sum(|thread| &thread.cut_short);
         let help = "Answers that the server broke off in the middle";
         counter(encoder, "responses_cut_short", help, cut_short)?;

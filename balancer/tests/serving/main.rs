@@ -9,6 +9,7 @@ mod failures;
 mod fleet;
 mod membership;
 mod refused;
+mod retrying;
 mod rotation;
 mod stopping;
 mod upstream;

@@ -1,0 +1,142 @@
+//! Whether a failed try is made again, and the wait before that, in which the client is watched.
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use policy::{Cause, Try};
+use rand::RngExt;
+
+use super::order::Exchange;
+use super::retry_after::retry_after;
+use super::talk::Gone;
+use crate::clock::Millis;
+use crate::metrics::NoRetry;
+use crate::settings::HALF_CLOSED_FOR;
+
+/// Whether there is another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    Now,
+    Never,
+    ClientGone,
+}
+
+impl Exchange<'_> {
+    /// Whether the request would be sent to another server after a try that ended so, the budget aside.
+    pub(super) fn may_try_another(&self, cause: Cause) -> bool {
+        self.tries.allows(cause, self.may_fail_again(cause))
+            && self.talk.worker.has_another(&self.tried)
+    }
+
+    /// The same, where what it costs can be paid; then it is.
+    pub(super) fn goes_elsewhere(&mut self, cause: Cause) -> bool {
+        self.may_try_another(cause) && self.pay(cause)
+    }
+
+    /// Whether the answer's status is one after which the pool wants another try; then how long the server asks to be left alone.
+    pub(super) fn asks_again(&self) -> Option<Duration> {
+        let status = self.space.response.status;
+        if !(502..=504).contains(&status) || self.space.download.written() > 0 {
+            return None;
+        }
+        let pool = self.talk.worker.route()?;
+        let statuses = &pool.settings().value.retry.statuses;
+        let wanted = statuses.iter().any(|range| range.contains(status));
+        (wanted && self.may_try_another(Cause::Status)).then(|| {
+            let head = self.space.server.filled();
+            retry_after(&self.space.response, head, SystemTime::now()).unwrap_or_default()
+        })
+    }
+
+    /// Takes one more try after one that ended so, where that is allowed, and waits for its time.
+    pub(super) async fn another_try(&mut self, cause: Cause, at_least: Duration) -> Again {
+        let counters = &self.talk.worker.counters;
+        let pool = self.talk.worker.route();
+        let Some(pool) = pool.filter(|_| self.may_try_another(cause)) else {
+            return Again::Never;
+        };
+        let chance = rand::rng().random_range(0.0..1.0);
+        let retry = &pool.settings().value.retry;
+        let wait = self.tries.take(cause, retry, chance).max(at_least);
+        drop(pool);
+        if !self.has_time_for(wait) {
+            counters.retry_refused(NoRetry::Time);
+            return Again::Never;
+        }
+        if !self.pay(cause) {
+            return Again::Never;
+        }
+        self.paid = false;
+        counters.retried(cause);
+        match self.pause(wait).await {
+            Ok(()) => Again::Now,
+            Err(Gone) => Again::ClientGone,
+        }
+    }
+
+    /// What can be done again of what was sent.
+    pub(super) fn may_fail_again(&self, cause: Cause) -> Try {
+        let upload = &self.space.upload;
+        Try {
+            idempotent: self.space.request.is_idempotent(),
+            // Where no connection came about, nothing of the body is gone.
+            replayable: match cause {
+                Cause::Connect => upload.is_whole(),
+                _ => upload.is_repeatable(),
+            },
+        }
+    }
+
+    /// Takes a retry's cost from the pool's budget, unless that was done or there is none. A refusal is counted once for a request,
+    /// which may ask more often.
+    fn pay(&mut self, cause: Cause) -> bool {
+        if self.paid || !cause.costs() {
+            return true;
+        }
+        let worker = &self.talk.worker;
+        let now = worker.clock.now().since_start();
+        self.paid = worker.route().is_some_and(|pool| {
+            let retry = &pool.settings().value.retry;
+            pool.budget().withdraw(retry, now)
+        });
+        if !self.paid && !self.refused {
+            self.refused = true;
+            worker.counters.retry_refused(NoRetry::Budget);
+        }
+        self.paid
+    }
+
+    /// Whether anything is left for a try after such a wait of what all tries together may take.
+    fn has_time_for(&self, wait: Duration) -> bool {
+        let talk = self.talk;
+        // While the request is still arriving, its time has not begun.
+        let end = self.deadline.min(talk.after(self.plan.response));
+        talk.after(wait) < end
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<(), Gone> {
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let talk = self.talk;
+        let buffer = &mut self.space.client;
+        let until = talk.after(wait);
+        let mut half_closed = false;
+        let mut gone_at = Millis::NEVER;
+        talk.timer.set(until);
+        poll_fn(|context| {
+            let was_closed = half_closed;
+            if let Poll::Ready(Gone) = talk.poll_watch(context, buffer, &mut half_closed) {
+                return Poll::Ready(Err(Gone));
+            }
+            if half_closed && !was_closed {
+                gone_at = talk.after(HALF_CLOSED_FOR);
+                talk.timer.set(until.min(gone_at));
+            }
+            ready!(talk.timer.poll_expired(context));
+            Poll::Ready(if gone_at < until { Err(Gone) } else { Ok(()) })
+        })
+        .await
+    }
+}

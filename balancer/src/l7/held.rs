@@ -1,0 +1,82 @@
+//! An answer that is kept back while another server is tried. It goes to the client where that brings nothing better.
+
+use std::mem::replace;
+
+use policy::InFlight;
+use tokio::net::TcpStream;
+
+use super::codec::{BodyDecoder, Carry, Framing, Limits, ResponseHead};
+use super::order::{Exchange, Upload};
+use super::talk::Talk;
+use crate::buffers::Buffer;
+
+/// The head of an answer, what was read behind it, and the connection that it came on.
+pub(super) struct Held {
+    stream: TcpStream,
+    flight: InFlight,
+    buffer: Buffer,
+    response: ResponseHead,
+    head_length: usize,
+    upload: Upload,
+}
+
+impl Exchange<'_> {
+    /// Puts the answer aside that is in `space.response`.
+    pub(super) fn hold(&mut self, stream: TcpStream, flight: InFlight) -> Box<Held> {
+        let upload = match self.upload {
+            Upload::Done => Upload::Done,
+            // The rest of the request goes to another server now.
+            Upload::Going | Upload::Refused => Upload::Refused,
+        };
+        Box::new(Held {
+            stream,
+            flight,
+            buffer: replace(&mut self.space.server, Buffer::new()),
+            response: replace(&mut self.space.response, ResponseHead::new()),
+            head_length: self.head_length,
+            upload,
+        })
+    }
+
+    /// The answer is in its place again, as if it had just come.
+    pub(super) fn bring_back(&mut self, held: Held) -> (TcpStream, InFlight) {
+        self.space.server = held.buffer;
+        self.space.response = held.response;
+        self.head_length = held.head_length;
+        self.upload = held.upload;
+        (held.stream, held.flight)
+    }
+}
+
+impl Held {
+    /// The answer is not needed. Its connection serves on where all of it is there, and is closed where it is not.
+    pub(super) fn discard(mut self, talk: &Talk) {
+        let worker = &talk.worker;
+        let reusable = self.upload == Upload::Done
+            && self.response.keep_alive
+            && self.response.framing != Framing::UntilClose;
+        if reusable && self.is_read_up(&worker.settings.response_limits) {
+            let live = self.flight.server().live();
+            worker.idle.keep(live, self.stream, worker.clock.now());
+        }
+    }
+
+    /// Reads what is there of the body without waiting; whether that is all of it, and nothing follows.
+    fn is_read_up(&mut self, limits: &Limits) -> bool {
+        let mut decoder = BodyDecoder::new(self.response.framing, Carry::Content, limits);
+        self.buffer.consume(self.head_length);
+        while !decoder.is_done() {
+            match decoder.advance(self.buffer.filled()) {
+                Ok(advance) if advance.consumed > 0 => self.buffer.consume(advance.consumed),
+                Ok(_) if decoder.is_done() => {}
+                Ok(_) if self.buffer.is_full() => return false,
+                Ok(_) => match self.stream.try_read(self.buffer.room()) {
+                    Ok(count) if count > 0 => self.buffer.fill(count),
+                    _ => return false,
+                },
+                Err(_) => return false,
+            }
+        }
+        self.buffer.is_empty()
+    }
+}
