@@ -26,6 +26,7 @@ const PERMITTED: &[(&str, &[&str])] = &[
     ),
     ("admin-api", &["model", "registry", "runtime"]),
     ("demo-servers", &["client", "model", "runtime"]),
+    ("bench", &[]),
     (
         "roundhouse",
         &[

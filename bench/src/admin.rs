@@ -1,0 +1,141 @@
+//! The admin API, as far as a comparison needs it: blocking, one call after the other.
+
+use std::net::{SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::Error;
+
+/// How long the fleet may take to come up, ten thousand servers included.
+const READY_WITHIN: Duration = Duration::from_secs(180);
+
+/// How often it is asked meanwhile.
+const ASK_EACH: Duration = Duration::from_millis(100);
+
+/// From so many servers on they are probed less often: probes are the orchestrator's work, on the core that the client
+/// and the servers need, and the balancer has no part in it.
+const MANY_SERVERS: usize = 1000;
+
+/// The admin API of one fleet. Clones share its connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Admin {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl Admin {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(60)))
+            .http_status_as_error(false);
+        Self {
+            agent: config.build().into(),
+            base: format!("http://{address}/v1"),
+        }
+    }
+
+    /// Gives the pool `default` its servers and its algorithm, and waits until all servers are up.
+    pub(crate) fn set_up(
+        &self,
+        servers: &[SocketAddrV4],
+        algorithm: Option<&str>,
+    ) -> Result<(), Error> {
+        self.until("a leader to make the pool", || {
+            Ok(self.get("/pools/default").is_ok())
+        })?;
+        if let Some(algorithm) = algorithm {
+            self.patch_pool(&json!({ "algorithm": algorithm }))?;
+        }
+        if servers.len() >= MANY_SERVERS {
+            self.patch_pool(&json!({ "health": { "interval": "30s" } }))?;
+        }
+        for (index, server) in servers.iter().enumerate() {
+            self.add(&format!("s{index}"), *server)?;
+        }
+        self.until("every server to be up", || self.are_all_up())
+    }
+
+    /// Waits until the balancer says at its ops address that it serves.
+    pub(crate) fn await_ready(&self, ops: SocketAddr) -> Result<(), Error> {
+        let url = format!("http://{ops}/readyz");
+        let is_ready = || {
+            Ok(self
+                .agent
+                .get(&url)
+                .call()
+                .is_ok_and(|answer| answer.status() == 200))
+        };
+        self.until("the balancer to be ready", is_ready)
+    }
+
+    pub(crate) fn add(&self, id: &str, address: SocketAddrV4) -> Result<(), Error> {
+        let body = json!({ "id": id, "address": address.to_string() });
+        let sent = self
+            .agent
+            .post(format!("{}/pools/default/servers", self.base))
+            .send_json(body);
+        checked(&format!("server {id}"), sent).map(drop)
+    }
+
+    pub(crate) fn remove(&self, id: &str) -> Result<(), Error> {
+        let url = format!("{}/pools/default/servers/{id}", self.base);
+        checked(
+            &format!("the removal of {id}"),
+            self.agent.delete(url).call(),
+        )
+        .map(drop)
+    }
+
+    fn are_all_up(&self) -> Result<bool, Error> {
+        let servers = self.get("/pools/default/servers")?;
+        let servers = servers.as_array().map_or(&[][..], Vec::as_slice);
+        Ok(servers.iter().all(|server| server["health"] == "up"))
+    }
+
+    fn get(&self, path: &str) -> Result<Value, Error> {
+        checked(path, self.agent.get(format!("{}{path}", self.base)).call())
+    }
+
+    fn patch_pool(&self, change: &Value) -> Result<(), Error> {
+        let sent = self
+            .agent
+            .patch(format!("{}/pools/default", self.base))
+            .send_json(change);
+        checked(&change.to_string(), sent).map(drop)
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn() -> Result<bool, Error>) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !is_so()? {
+            if Instant::now() > deadline {
+                let said = format!("waited in vain for {what} ({})", self.base);
+                return Err(Error::Unfit(said));
+            }
+            std::thread::sleep(ASK_EACH);
+        }
+        Ok(())
+    }
+}
+
+/// The answer's JSON, if it is a success.
+fn checked(
+    what: &str,
+    sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<Value, Error> {
+    let refused = |said: String| Error::Admin {
+        what: what.into(),
+        said,
+    };
+    let mut answer = sent.map_err(|error| refused(error.to_string()))?;
+    let body = answer
+        .body_mut()
+        .with_config()
+        .limit(64 << 20)
+        .read_to_string();
+    let body = body.map_err(|error| refused(error.to_string()))?;
+    if !answer.status().is_success() {
+        return Err(refused(body));
+    }
+    Ok(serde_json::from_str(&body)?)
+}

@@ -1,0 +1,362 @@
+//! Runs the cases: everyone's turn in each round, so that a change of the machine's mood meets all alike.
+
+use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::Error;
+use crate::admin::Admin;
+use crate::cases::{Case, Contestant, Work};
+use crate::load::{self, Plan, Report, Request};
+use crate::origin::addresses;
+use crate::peers::{OTHER_CORE, Peer, Places, Running, Setting};
+use crate::process::{Launch, Process, free_address};
+use crate::results::{CaseResult, Figure, Measured, Sample};
+use crate::usage::Memory;
+
+/// The share of the most that can be had at which latencies are looked at.
+const STEADY_SHARE: f64 = 0.7;
+
+/// Between two membership changes.
+const CHANGE_EACH: Duration = Duration::from_millis(100);
+
+/// How long memory may still settle after the last connection.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// How a comparison is run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plans {
+    pub(crate) rounds: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) places: Places,
+}
+
+/// A case that is being run.
+struct Stage<'a> {
+    plans: &'a Plans,
+    case: &'a Case,
+    origin: SocketAddrV4,
+    _origin: Process,
+}
+
+/// A contestant, with what runs for it unless it is started anew each round.
+struct Entrant<'a> {
+    contestant: &'a Contestant,
+    running: Option<Running>,
+    /// Requests a second that it is to be asked for.
+    rate: Option<f64>,
+    measured: Measured,
+}
+
+/// Runs a case. Who cannot be measured is left out, with the reason; fails where nobody could be.
+pub(crate) fn run(case: &Case, plans: &Plans) -> Result<CaseResult, Error> {
+    eprintln!("\n{}", case.title);
+    let stage = Stage::new(case, plans)?;
+    let mut entrants: Vec<_> = case
+        .contestants
+        .iter()
+        .map(|contestant| stage.enter(contestant))
+        .collect();
+    if let Work::Steady(connections, request) = &case.work {
+        stage.settle_rates(&mut entrants, *connections, request);
+    }
+    for _ in 0..plans.rounds {
+        for entrant in &mut entrants {
+            stage.turn(entrant);
+        }
+    }
+    Ok(CaseResult {
+        name: case.name.into(),
+        title: case.title.into(),
+        note: case.note.into(),
+        contestants: entrants
+            .into_iter()
+            .map(|entrant| entrant.measured)
+            .collect(),
+    })
+}
+
+impl<'a> Stage<'a> {
+    fn new(case: &'a Case, plans: &'a Plans) -> Result<Self, Error> {
+        let most = case
+            .contestants
+            .iter()
+            .map(|contestant| contestant.servers)
+            .max();
+        // One more, to be added and removed.
+        let count = most.unwrap_or(1) + 1;
+        let std::net::SocketAddr::V4(origin) = free_address()? else {
+            return Err(Error::Unfit("loopback has no address of version 4".into()));
+        };
+        let launch = Launch::new(
+            "origin",
+            OTHER_CORE,
+            &plans.places.bench,
+            &plans.places.work,
+        );
+        let process = launch
+            .args(["origin", &origin.to_string(), &count.to_string()])
+            .start()?;
+        Ok(Self {
+            plans,
+            case,
+            origin,
+            // It listens at the last address last.
+            _origin: process.listening(addresses(origin, count).last().unwrap_or(origin).into())?,
+        })
+    }
+
+    /// Sets a contestant up, where it runs for the whole case.
+    fn enter(&self, contestant: &'a Contestant) -> Entrant<'a> {
+        let mut entrant = Entrant {
+            contestant,
+            running: None,
+            rate: None,
+            measured: Measured {
+                name: contestant.name.clone(),
+                peer: contestant.peer,
+                against: contestant.against.clone(),
+                rounds: Vec::new(),
+                trouble: None,
+            },
+        };
+        if !matches!(self.case.work, Work::Idle(_)) {
+            match self.start(contestant) {
+                Ok(running) => entrant.running = Some(running),
+                Err(error) => entrant.give_up(&error),
+            }
+        }
+        entrant
+    }
+
+    fn start(&self, contestant: &Contestant) -> Result<Running, Error> {
+        let setting = Setting {
+            servers: addresses(self.origin, contestant.servers).collect(),
+            threads: contestant.threads,
+            algorithm: contestant.algorithm,
+        };
+        let name = format!("{} {}", self.case.name, contestant.name).replace([' ', ','], "-");
+        contestant.peer.start(&name, &setting, &self.plans.places)
+    }
+
+    /// What each can at most tells what all are asked for.
+    fn settle_rates(&self, entrants: &mut [Entrant<'_>], connections: usize, request: &Request) {
+        let mut slowest = f64::INFINITY;
+        for entrant in &mut *entrants {
+            let Some(running) = &entrant.running else {
+                continue;
+            };
+            match self.load(running, connections, request, None) {
+                Ok(report) => {
+                    let rate = report.requests as f64 / report.seconds;
+                    entrant.rate = Some(rate * STEADY_SHARE);
+                    if !matches!(entrant.contestant.peer, Peer::Roundhouse | Peer::Relay) {
+                        slowest = slowest.min(rate * STEADY_SHARE);
+                    }
+                }
+                Err(error) => entrant.give_up(&error),
+            }
+        }
+        for entrant in entrants
+            .iter_mut()
+            .filter(|entrant| !entrant.contestant.own_rate)
+        {
+            entrant.rate = entrant.rate.map(|own| own.min(slowest));
+        }
+    }
+
+    fn turn(&self, entrant: &mut Entrant<'_>) {
+        if entrant.measured.trouble.is_some() {
+            entrant.measured.rounds.push(None);
+            return;
+        }
+        match self.sample(entrant) {
+            Ok(sample) => {
+                eprintln!("  {:<28} {}", entrant.contestant.name, brief(&sample));
+                entrant.measured.rounds.push(Some(sample));
+            }
+            Err(error) => {
+                entrant.give_up(&error);
+                entrant.measured.rounds.push(None);
+            }
+        }
+    }
+
+    fn sample(&self, entrant: &Entrant<'_>) -> Result<Sample, Error> {
+        let (connections, request) = match &self.case.work {
+            Work::Idle(connections) => return self.idle(entrant.contestant, *connections),
+            Work::Closed(connections, request) | Work::Steady(connections, request) => {
+                (*connections, request)
+            }
+        };
+        let running = entrant.running.as_ref();
+        let running = running.ok_or_else(|| Error::Unfit("it does not run".into()))?;
+        let report = || self.load(running, connections, request, entrant.rate);
+        let report = match running
+            .admin
+            .as_ref()
+            .filter(|_| entrant.contestant.changes)
+        {
+            Some(admin) => self.while_changing(admin, entrant.contestant.servers, report)?,
+            None => report()?,
+        };
+        Ok(figures(&report, entrant.rate))
+    }
+
+    /// One load, carried out by a process of its own on the other core.
+    fn load(
+        &self,
+        running: &Running,
+        connections: usize,
+        request: &Request,
+        rate: Option<f64>,
+    ) -> Result<Report, Error> {
+        let plan = Plan {
+            address: running.address,
+            connections,
+            request: request.clone(),
+            rate,
+            warm_up: self.plans.warm_up,
+            duration: self.plans.duration,
+            watch: running.process.pid(),
+        };
+        let launch = Launch::new(
+            "load",
+            OTHER_CORE,
+            &self.plans.places.bench,
+            &self.plans.places.work,
+        );
+        let said = launch
+            .args(["load", &serde_json::to_string(&plan)?])
+            .output()?;
+        Ok(serde_json::from_str(&said)?)
+    }
+
+    /// Does something while a server comes and goes.
+    fn while_changing<T>(
+        &self,
+        admin: &Admin,
+        servers: usize,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let extra = addresses(self.origin, servers + 1)
+            .last()
+            .unwrap_or(self.origin);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let changes = scope.spawn(|| change_until(&over, admin, extra));
+            let done = work();
+            over.store(true, Ordering::Relaxed);
+            match changes.join() {
+                Ok(changed) => changed.and(done),
+                Err(_) => Err(Error::Unfit("the changes could not be made".into())),
+            }
+        })
+    }
+
+    fn idle(&self, contestant: &Contestant, connections: usize) -> Result<Sample, Error> {
+        let running = self.start(contestant)?;
+        let pid = running.process.pid();
+        let before = Memory::of(pid)?;
+        let held = load::hold(running.address, connections)?;
+        thread::sleep(SETTLE);
+        let after = Memory::of(pid)?;
+        let open = held.open();
+        if open < connections {
+            return Err(Error::Unfit(format!(
+                "it kept only {open} of {connections} connections"
+            )));
+        }
+        let added = after.resident.saturating_sub(before.resident) as f64;
+        Ok(Sample::from([
+            (Figure::KibPerConnection, added / connections as f64),
+            (Figure::PeakMib, after.peak as f64 / 1024.0),
+        ]))
+    }
+}
+
+impl Entrant<'_> {
+    fn give_up(&mut self, error: &Error) {
+        eprintln!("  {:<28} cannot be measured: {error}", self.contestant.name);
+        self.measured.trouble = Some(error.to_string());
+        self.running = None;
+    }
+}
+
+/// Adds and removes a server by turns, at even distances.
+fn change_until(over: &AtomicBool, admin: &Admin, server: SocketAddrV4) -> Result<(), Error> {
+    let mut due = std::time::Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        for change in [
+            |admin: &Admin, server| admin.add("extra", server),
+            |admin: &Admin, _| admin.remove("extra"),
+        ] {
+            change(admin, server)?;
+            due += CHANGE_EACH;
+            thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+        }
+    }
+    Ok(())
+}
+
+fn figures(report: &Report, rate: Option<f64>) -> Sample {
+    let requests = report.requests.max(1) as f64;
+    let mut sample = Sample::from([
+        (Figure::CpuUs, report.cpu_ns as f64 / 1000.0 / requests),
+        (Figure::UserShare, report.user_share),
+        (
+            Figure::RequestsPerSecond,
+            report.requests as f64 / report.seconds,
+        ),
+        (Figure::P50Us, report.p50_us),
+        (Figure::P99Us, report.p99_us),
+        (Figure::PeakMib, report.peak_kib as f64 / 1024.0),
+        (Figure::Failures, report.failures as f64),
+    ]);
+    sample.extend(rate.map(|rate| (Figure::Rate, rate)));
+    sample
+}
+
+fn brief(sample: &Sample) -> String {
+    let shown = [
+        (Figure::CpuUs, "us/request"),
+        (Figure::RequestsPerSecond, "requests/s"),
+        (Figure::P99Us, "us p99"),
+        (Figure::KibPerConnection, "KiB/connection"),
+        (Figure::Failures, "failed"),
+    ];
+    let part =
+        |(figure, unit): (Figure, &str)| Some(format!("{:>9.1} {unit}", sample.get(&figure)?));
+    shown
+        .into_iter()
+        .filter_map(part)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_per_request_that_succeeded() {
+        let report = Report {
+            seconds: 2.0,
+            requests: 1000,
+            failures: 3,
+            cpu_ns: 9_000_000,
+            user_share: 0.25,
+            p50_us: 10.0,
+            p99_us: 20.0,
+            peak_kib: 2048,
+        };
+        let sample = figures(&report, Some(700.0));
+        assert!((sample[&Figure::CpuUs] - 9.0).abs() < 1e-9);
+        assert!((sample[&Figure::RequestsPerSecond] - 500.0).abs() < 1e-9);
+        assert!((sample[&Figure::PeakMib] - 2.0).abs() < 1e-9);
+        assert!((sample[&Figure::Rate] - 700.0).abs() < 1e-9);
+        assert_eq!(figures(&report, None).get(&Figure::Rate), None);
+    }
+}

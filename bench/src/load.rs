@@ -1,0 +1,154 @@
+//! The client: keeps connections busy for a time, and reports what came back and what the proxy used for it.
+//!
+//! Closed loop: each connection asks again as soon as it was answered, which finds the most that can be had. Open
+//! loop: requests fall due at a fixed rate whether or not earlier ones were answered, and each is timed from when it
+//! was due, so that a proxy that stalls is charged for all that waited meanwhile (no coordinated omission).
+
+mod client;
+mod idle;
+mod response;
+mod schedule;
+mod timer;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::usage::{Cpu, Memory};
+use client::Client;
+
+pub(crate) use idle::hold;
+
+/// The longest time that is told from longer ones.
+const LATENCY_MAX: Duration = Duration::from_secs(60);
+
+/// What is asked of the proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// The path.
+    pub(crate) target: String,
+    /// Bytes of the request's body; a GET where there are none.
+    pub(crate) body_bytes: usize,
+    /// Whether each request has a connection of its own.
+    pub(crate) close: bool,
+}
+
+/// A load, as the comparison hands it to the process that carries it out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
+    pub(crate) request: Request,
+    /// Requests a second; as many as there can be where it is not given.
+    pub(crate) rate: Option<f64>,
+    /// How long it goes on before anything counts.
+    pub(crate) warm_up: Duration,
+    /// How long is counted.
+    pub(crate) duration: Duration,
+    /// The process whose use is counted.
+    pub(crate) watch: u32,
+}
+
+/// What a load found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) seconds: f64,
+    /// Requests that were answered with success.
+    pub(crate) requests: u64,
+    /// Those that were not.
+    pub(crate) failures: u64,
+    /// Processor time of the watched process, in nanoseconds.
+    pub(crate) cpu_ns: u64,
+    /// The share of it that was user time.
+    pub(crate) user_share: f64,
+    /// Half of the requests took no longer, in microseconds.
+    pub(crate) p50_us: f64,
+    /// All but one of a hundred took no longer, in microseconds.
+    pub(crate) p99_us: f64,
+    /// The most memory that the watched process ever had, in KiB.
+    pub(crate) peak_kib: u64,
+}
+
+/// What is counted while a load goes on.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    requests: u64,
+    failures: u64,
+    /// In nanoseconds.
+    latencies: Histogram<u64>,
+}
+
+impl Tally {
+    fn new() -> Self {
+        let latencies = Histogram::new_with_max(LATENCY_MAX.as_nanos() as u64, 3);
+        Self {
+            requests: 0,
+            failures: 0,
+            latencies: latencies.expect("three digits up to a minute are possible"),
+        }
+    }
+
+    fn succeeded(&mut self, took: Duration) {
+        self.requests += 1;
+        self.latencies.saturating_record(took.as_nanos() as u64);
+    }
+
+    fn failed(&mut self) {
+        self.failures += 1;
+    }
+
+    /// A request that was due for so long and was never sent: it would have taken longer still.
+    fn unsent(&mut self, overdue: Duration) {
+        self.latencies.saturating_record(overdue.as_nanos() as u64);
+    }
+
+    fn microseconds(&self, quantile: f64) -> f64 {
+        self.latencies.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+impl Request {
+    /// As it is written.
+    fn bytes(&self, host: SocketAddr) -> Vec<u8> {
+        let method = if self.body_bytes == 0 { "GET" } else { "POST" };
+        let mut text = format!("{method} {} HTTP/1.1\r\nHost: {host}\r\n", self.target);
+        if self.body_bytes > 0 {
+            text += &format!("Content-Length: {}\r\n", self.body_bytes);
+        }
+        if self.close {
+            text += "Connection: close\r\n";
+        }
+        text += "\r\n";
+        let mut bytes = text.into_bytes();
+        bytes.resize(bytes.len() + self.body_bytes, b'x');
+        bytes
+    }
+}
+
+/// Carries a load out. Fails where the proxy cannot be reached, or the watched process is gone.
+pub(crate) fn run(plan: &Plan) -> Result<Report, Error> {
+    let mut client = Client::connect(plan)?;
+    client.run_until(Instant::now() + plan.warm_up)?;
+    let (began, before) = (Instant::now(), Cpu::of(plan.watch)?);
+    client.tally = Tally::new();
+    client.run_until(began + plan.duration)?;
+    let (took, cpu) = (began.elapsed(), Cpu::of(plan.watch)?.since(before));
+    client.count_overdue(began + took);
+    let tally = client.tally;
+    Ok(Report {
+        seconds: took.as_secs_f64(),
+        requests: tally.requests,
+        failures: tally.failures,
+        cpu_ns: cpu.total_ns,
+        user_share: cpu.user_share(),
+        p50_us: tally.microseconds(0.5),
+        p99_us: tally.microseconds(0.99),
+        peak_kib: Memory::of(plan.watch)?.peak,
+    })
+}
+
+#[cfg(test)]
+mod tests;

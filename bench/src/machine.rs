@@ -1,0 +1,106 @@
+//! On what, and with which versions, a comparison ran.
+
+use std::fs;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::peers::{Peer, Places};
+
+/// What the figures hold for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_gib: u64,
+    pub(crate) kernel: String,
+    pub(crate) date: String,
+    /// Names and versions of what was compared.
+    pub(crate) versions: Vec<(String, String)>,
+}
+
+impl Machine {
+    /// This one, today. What cannot be found out is left empty.
+    pub(crate) fn here(peers: &[Peer], places: &Places) -> Self {
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let kib: u64 = field(&memory, "MemTotal")
+            .and_then(|text| text.split(' ').next()?.parse().ok())
+            .unwrap_or(0);
+        Self {
+            processor: field(&cpu, "model name").unwrap_or_default().into(),
+            cores: std::thread::available_parallelism()
+                .map_or(0, usize::from)
+                .max(cpu.matches("processor\t").count()),
+            memory_gib: kib >> 20,
+            kernel: said("uname", &["-sr"]),
+            date: said("date", &["-u", "+%Y-%m-%d"]),
+            versions: peers
+                .iter()
+                .map(|peer| (peer.name().to_string(), version(*peer, places)))
+                .collect(),
+        }
+    }
+}
+
+/// The value behind a name and a colon.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim())
+}
+
+fn version(peer: Peer, places: &Places) -> String {
+    match peer {
+        Peer::Roundhouse => {
+            let version = said(&places.roundhouse.to_string_lossy(), &["--version"]);
+            let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+            format!(
+                "{}, commit {commit}",
+                version.trim_start_matches("roundhouse ")
+            )
+        }
+        Peer::Nginx => said("nginx", &["-v"]).replace("nginx version: nginx/", ""),
+        Peer::Haproxy => said("haproxy", &["-v"])
+            .split_whitespace()
+            .nth(2)
+            .unwrap_or_default()
+            .into(),
+        Peer::Envoy => {
+            let text = said(&places.envoy.to_string_lossy(), &["--version"]);
+            text.split('/').nth(1).unwrap_or_default().into()
+        }
+        Peer::Relay => "of this commit".into(),
+    }
+}
+
+/// The first line that a program says, on whichever of its two outputs.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let Ok(output) = Command::new(program).args(arguments).output() else {
+        return String::new();
+    };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
+        .trim()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_its_name() {
+        let text = "a: 1\nmodel name\t: Some Processor @ 2 GHz\n";
+        assert_eq!(field(text, "model name"), Some("Some Processor @ 2 GHz"));
+        assert_eq!(field(text, "missing"), None);
+    }
+
+    #[test]
+    fn a_program_that_is_missing_says_nothing() {
+        assert_eq!(said("no-such-program-anywhere", &[]), "");
+        assert_eq!(said("sh", &["-c", "echo; echo two >&2"]), "two");
+    }
+}

@@ -1,0 +1,90 @@
+use super::*;
+use crate::machine::Machine;
+use crate::peers::Peer;
+use crate::results::testing::measured;
+
+fn results() -> Results {
+    let base = Some("roundhouse");
+    let case = CaseResult {
+        name: "short-64".into(),
+        title: "A short body".into(),
+        note: "A note.".into(),
+        contestants: vec![
+            measured("roundhouse", Peer::Roundhouse, None, &[9.0, 9.5, 10.0]),
+            measured("nginx", Peer::Nginx, base, &[12.0, 12.0, 12.0]),
+            measured("haproxy", Peer::Haproxy, base, &[10.0, 10.0, 10.0]),
+        ],
+    };
+    Results {
+        machine: Machine {
+            processor: "Some Processor".into(),
+            versions: vec![("nginx".into(), "1.22.1".into())],
+            ..Machine::default()
+        },
+        rounds: 3,
+        seconds: 3.0,
+        cases: vec![case],
+    }
+}
+
+#[test]
+fn the_page_says_where_it_ran_and_how_to_repeat_it() {
+    let page = render(&results(), false);
+    for part in [
+        "Some Processor",
+        "| nginx | 1.22.1 |",
+        "    bench/compare\n",
+        "3 of 3 s each",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("findings.md"));
+    assert!(render(&results(), true).contains("(findings.md)"));
+}
+
+#[test]
+fn a_figure_stands_beside_its_ratio_and_columns_that_nobody_fills_are_left_out() {
+    let page = render(&results(), false);
+    assert!(page.contains("| | CPU us/request | ratio |\n"), "{page}");
+    assert!(page.contains("| roundhouse | 9.50 |  |\n"), "{page}");
+    assert!(page.contains("| nginx | 12.00 | 0.79 |\n"), "{page}");
+}
+
+#[test]
+fn a_target_is_met_missed_or_not_measured() {
+    let page = render(&results(), false);
+    assert!(
+        page.contains("| roundhouse / nginx | 0.90 | 0.79 | met |"),
+        "{page}"
+    );
+    assert!(
+        page.contains("| roundhouse / haproxy | 0.85 | 0.95 | **missed** |"),
+        "{page}"
+    );
+    assert!(
+        page.contains("| roundhouse / envoy | 0.28 |  | not measured |"),
+        "{page}"
+    );
+}
+
+#[test]
+fn failures_and_troubles_are_told() {
+    let mut results = results();
+    let case = &mut results.cases[0];
+    case.contestants[0].rounds[1] = Some([(Figure::Failures, 3.0)].into());
+    case.contestants[1].trouble = Some("it ended\nand said more".into());
+    let page = render(&results, false);
+    assert!(page.contains("roundhouse: 3 requests failed."), "{page}");
+    assert!(
+        page.contains("nginx could not be measured: it ended and said more.\n"),
+        "{page}"
+    );
+}
+
+#[test]
+fn the_chart_names_everyone_with_a_bar() {
+    let text = chart::svg(&results()).expect("a chart");
+    for part in ["<svg", "roundhouse", "haproxy", "A short body", "9.5"] {
+        assert!(text.contains(part), "{part}");
+    }
+}

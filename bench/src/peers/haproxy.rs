@@ -1,0 +1,43 @@
+//! HAProxy, with one thread in the foreground.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::{CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
+
+/// Its configuration. Connections to servers are shared by all clients, as everywhere else. By default it would refuse to start
+/// where it may open fewer files than the most connections could need, which no case comes near.
+pub(super) fn config(address: SocketAddr, setting: &Setting, _folder: &Path) -> String {
+    let servers: String = setting
+        .servers
+        .iter()
+        .enumerate()
+        .map(|(index, server)| {
+            format!("  server s{index} {server} pool-max-conn {IDLE_UPSTREAM}\n")
+        })
+        .collect();
+    format!(
+        "global
+  nbthread 1
+  maxconn {CONNECTIONS_MAX}
+  no strict-limits
+defaults
+  mode http
+  maxconn {CONNECTIONS_MAX}
+  backlog 4096
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 10s
+  timeout http-keep-alive 60s
+  option http-keep-alive
+  option forwardfor
+  http-reuse always
+frontend clients
+  bind {address}
+  default_backend origin
+backend origin
+  balance roundrobin
+{servers}"
+    )
+}

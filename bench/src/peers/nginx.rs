@@ -1,0 +1,60 @@
+//! nginx, as a single worker in the foreground.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::{CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
+
+/// Its configuration. Large bodies may not go to disk, which the others would never do; its limits on how often a
+/// connection is used are lifted, since the others have none.
+pub(super) fn config(address: SocketAddr, setting: &Setting, folder: &Path) -> String {
+    let servers: String = setting
+        .servers
+        .iter()
+        .map(|server| format!("    server {server} max_fails=0;\n"))
+        .collect();
+    let folder = folder.display();
+    let idle = IDLE_UPSTREAM.max(setting.servers.len());
+    format!(
+        "daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile {CONNECTIONS_MAX};
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections {CONNECTIONS_MAX}; use epoll; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  keepalive_timeout 60s;
+  keepalive_requests 1000000000;
+  client_header_timeout 10s;
+  client_max_body_size 0;
+  proxy_connect_timeout 1s;
+  proxy_read_timeout 60s;
+  proxy_send_timeout 60s;
+  proxy_max_temp_file_size 0;
+  client_body_buffer_size 128k;
+  upstream origin {{
+{servers}    keepalive {idle};
+    keepalive_requests 1000000000;
+    keepalive_timeout 60s;
+  }}
+  server {{
+    listen {address} backlog=4096;
+    location / {{
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    }}
+  }}
+}}
+"
+    )
+}

@@ -1,0 +1,83 @@
+//! Roundhouse as it is run in earnest: a Redis, an orchestrator and the admin API on the core of the others, and the
+//! balancer, which alone is measured, with all its defaults.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::{BOTH_CORES, OTHER_CORE, PROXY_CORE, Places, Running, Setting};
+use crate::Error;
+use crate::admin::Admin;
+use crate::process::{Launch, Process, free_address};
+
+/// Starts a fleet of one balancer, whose pool has the servers, all inspected and up.
+pub(super) fn start(setting: &Setting, places: &Places, folder: &Path) -> Result<Running, Error> {
+    let redis = redis(folder)?;
+    let registry = format!("redis://{}", redis.1);
+    let role = |role: &str, flags: &[(&str, &str)]| -> Launch {
+        let cores = if role != "balancer" {
+            OTHER_CORE
+        } else if setting.threads > 1 {
+            BOTH_CORES
+        } else {
+            PROXY_CORE
+        };
+        let launch = Launch::new(role, cores, &places.roundhouse, folder).args([
+            role,
+            "--registry",
+            &registry,
+            "--log",
+            "warn",
+        ]);
+        launch.args(flags.iter().flat_map(|(flag, value)| [*flag, *value]))
+    };
+    let [listen, ops, api, inspector] = free_addresses()?;
+    let inspecting = role("orchestrator", &[("--ops", &inspector.to_string())])
+        .start()?
+        .listening(inspector)?;
+    let operating = role("admin-api", &[("--listen", &api.to_string())])
+        .start()?
+        .listening(api)?;
+    let admin = Admin::new(api);
+    admin.set_up(&setting.servers, setting.algorithm)?;
+    let (address, operators) = (listen.to_string(), ops.to_string());
+    let threads = setting.threads.to_string();
+    let flags = [
+        ("--listen", &*address),
+        ("--ops", &*operators),
+        ("--threads", &*threads),
+    ];
+    let process = role("balancer", &flags).start()?.listening(listen)?;
+    admin.await_ready(ops)?;
+    Ok(Running {
+        address: listen,
+        process,
+        admin: Some(admin),
+        _others: vec![redis.0, inspecting, operating],
+    })
+}
+
+fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], Error> {
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); N];
+    for address in &mut addresses {
+        *address = free_address()?;
+    }
+    Ok(addresses)
+}
+
+fn redis(folder: &Path) -> Result<(Process, SocketAddr), Error> {
+    let address = free_address()?;
+    let port = address.port().to_string();
+    let launch = Launch::new("redis", OTHER_CORE, "redis-server", folder).args([
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "noeviction",
+        "--dir",
+    ]);
+    let process = launch.args([folder]).start()?;
+    Ok((process.listening(address)?, address))
+}

@@ -1,0 +1,61 @@
+use super::*;
+
+fn setting(servers: usize) -> Setting {
+    let first = "127.0.0.1:9000".parse().expect("an address");
+    Setting {
+        servers: crate::origin::addresses(first, servers).collect(),
+        threads: 1,
+        algorithm: None,
+    }
+}
+
+fn address() -> SocketAddr {
+    "127.0.0.1:8000".parse().expect("an address")
+}
+
+#[test]
+fn every_configuration_has_every_server_and_one_listener() {
+    let configs = [nginx::config, haproxy::config, envoy::config];
+    for config in configs {
+        let text = config(address(), &setting(3), Path::new("/work"));
+        for host in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
+            assert!(text.contains(host), "{text}");
+        }
+        assert_eq!(text.matches("9000").count(), 3, "{text}");
+        assert_eq!(text.matches("8000").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn nginx_keeps_a_connection_to_each_of_many_servers() {
+    let text = nginx::config(address(), &setting(5000), Path::new("/work"));
+    assert!(text.contains("keepalive 5000;"));
+    let text = nginx::config(address(), &setting(1), Path::new("/work"));
+    assert!(text.contains("keepalive 1024;"));
+}
+
+#[test]
+fn everyone_adds_where_the_client_is_and_writes_no_log() {
+    let servers = setting(1);
+    let nginx = nginx::config(address(), &servers, Path::new("/work"));
+    assert!(
+        nginx.contains("X-Forwarded-For $proxy_add_x_forwarded_for")
+            && nginx.contains("access_log off")
+    );
+    let haproxy = haproxy::config(address(), &servers, Path::new("/work"));
+    assert!(
+        haproxy.contains("option forwardfor")
+            && !haproxy.contains("\n  log")
+            && !haproxy.contains("httplog")
+    );
+    let envoy = envoy::config(address(), &servers, Path::new("/work"));
+    assert!(envoy.contains("\"use_remote_address\":true") && !envoy.contains("access_log"));
+}
+
+#[test]
+fn what_envoy_is_given_is_json() {
+    let text = envoy::config(address(), &setting(2), Path::new("/work"));
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let endpoints = &value["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"];
+    assert_eq!(endpoints.as_array().map(Vec::len), Some(2));
+}
