@@ -2,6 +2,7 @@
 
 mod checker;
 mod hyper_reading;
+mod invariants;
 mod properties;
 mod protocol_cases;
 mod proxy;

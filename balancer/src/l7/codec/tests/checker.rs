@@ -2,7 +2,7 @@
 //! cannot hide itself.
 
 /// The names that must never leave the balancer.
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: [&str; 8] = [
     "keep-alive",
     "proxy-connection",
     "te",
@@ -10,7 +10,6 @@ const HOP_BY_HOP: [&str; 9] = [
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-authentication-info",
-    "x-int",
     "content_length",
 ];
 
@@ -57,31 +56,28 @@ impl Message {
 /// Reads one message and what follows it; panics where anything in it is not well-formed.
 /// `until_close` says whether a body without framing lasts to the end.
 pub(super) fn read(bytes: &[u8], until_close: bool) -> (Message, &[u8]) {
-    let end = find(bytes, b"\r\n\r\n").expect("a head that ends") + 4;
-    let mut lines = std::str::from_utf8(&latin(&bytes[..end - 4]))
-        .unwrap()
-        .split("\r\n")
-        .map(str::to_owned)
-        .collect::<Vec<_>>()
-        .into_iter();
-    let start_line = lines.next().unwrap();
-    let mut message = Message {
-        start_line,
-        fields: lines.map(|line| field(&line)).collect(),
-        body: Vec::new(),
-        whole: true,
-    };
-    let rest = read_body(&mut message, &bytes[end..], until_close);
+    let (mut message, rest) = split(bytes);
+    let rest = read_body(&mut message, rest, until_close);
     check_fields(&message);
     (message, rest)
 }
 
-fn latin(bytes: &[u8]) -> Vec<u8> {
-    bytes
-        .iter()
-        .map(|byte| char::from(*byte))
-        .collect::<String>()
-        .into_bytes()
+/// Splits a head from what follows it, without a judgement of what its fields say.
+pub(super) fn split(bytes: &[u8]) -> (Message, &[u8]) {
+    let end = find(bytes, b"\r\n\r\n").expect("a head that ends");
+    let text = latin(&bytes[..end]);
+    let mut lines = text.split("\r\n");
+    let message = Message {
+        start_line: lines.next().unwrap_or_default().to_owned(),
+        fields: lines.map(field).collect(),
+        body: Vec::new(),
+        whole: true,
+    };
+    (message, &bytes[end + 4..])
+}
+
+pub(super) fn latin(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -172,7 +168,7 @@ fn read_trailers<'a>(message: &mut Message, mut bytes: &'a [u8]) -> &'a [u8] {
             message.whole = false;
             return &[];
         };
-        let line = String::from_utf8(latin(&bytes[..end])).unwrap();
+        let line = latin(&bytes[..end]);
         bytes = &bytes[end + 2..];
         if line.is_empty() {
             return bytes;
@@ -223,8 +219,8 @@ pub(super) fn read_request(bytes: &[u8]) -> (Message, &[u8]) {
 
 /// Reads a head whose body never comes, whatever it declares.
 pub(super) fn read_head(bytes: &[u8]) -> (Message, &[u8]) {
-    let end = find(bytes, b"\r\n\r\n").expect("a head that ends") + 4;
-    let (mut message, _) = read(&bytes[..end], false);
+    let (_, rest) = split(bytes);
+    let (mut message, _) = read(&bytes[..bytes.len() - rest.len()], false);
     message.whole = true;
-    (message, &bytes[end..])
+    (message, rest)
 }

@@ -4,14 +4,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::checker;
-use super::proxy::{Reply, relay, serve};
+use super::invariants;
+use super::proxy::serve;
 use crate::l7::codec::{
-    Asked, BadBody, BodyDecoder, Carry, Framing, Limits, RequestHead, ResponseHead, Version,
-    parse_request, parse_response,
+    Asked, BadBody, BodyDecoder, Carry, Framing, Limits, RequestHead, ResponseHead, parse_request,
+    parse_response,
 };
 
-pub(super) const REQUEST_LINES: &[&str] = &[
+const REQUEST_LINES: &[&str] = &[
     "GET / HTTP/1.1\r\n",
     "\r\nPOST /a?b HTTP/1.1\r\n",
     "POST /p HTTP/1.0\r\n",
@@ -70,8 +70,25 @@ const BODIES: &[&str] = &[
     "helloGET /next HTTP/1.1\r\nHost: c\r\n\r\n",
 ];
 
+/// What chunked bodies are made of, good and bad.
+const CHUNKS: &[&str] = &[
+    "5\r\nhello\r\n",
+    "1;a=b\r\n!\r\n",
+    "00a\r\n0123456789\r\n",
+    "3;\r\nab\n\r\n",
+    "0\r\n",
+    "0;x\r\n",
+    "X-T: 1\r\n",
+    "TE: x\r\n",
+    " folded\r\n",
+    "\r\n",
+    "\n",
+    "5 \r\nhello\r\n",
+    "GET /",
+];
+
 /// A message from the lists, perhaps with a few bytes overwritten.
-pub(super) fn message(lines: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+fn message(lines: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let host = select(&["", "Host: a\r\n", "Host: a\r\n", "Host: a\r\n"][..]);
     let fields = vec(select(FIELDS), 0..5).prop_map(|fields| fields.concat());
     let parts = (select(lines), host, fields, select(BODIES));
@@ -92,14 +109,8 @@ pub(super) fn message(lines: &'static [&'static str]) -> impl Strategy<Value = V
 
 /// `bytes` in pieces that end at `cuts`.
 fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
-    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-    ends.push(bytes.len());
-    ends.sort_unstable();
-    let starts = std::iter::once(0).chain(ends.clone());
-    starts
-        .zip(ends)
-        .map(|(start, end)| &bytes[start..end])
-        .collect()
+    let ends = cuts.iter().map(|cut| cut.index(bytes.len() + 1));
+    invariants::pieces(bytes, ends.collect())
 }
 
 fn cuts() -> impl Strategy<Value = Vec<Index>> {
@@ -108,23 +119,9 @@ fn cuts() -> impl Strategy<Value = Vec<Index>> {
 
 /// Everything that a decoder relays of `input`, and how it ended.
 fn decode(framing: Framing, carry: Carry, input: &[&[u8]]) -> (Vec<u8>, Result<bool, BadBody>) {
-    let mut decoder = BodyDecoder::new(framing, carry, &Limits::default());
-    let (mut buf, mut out) = (Vec::new(), Vec::new());
-    for piece in input {
-        buf.extend_from_slice(piece);
-        loop {
-            let step = match decoder.advance(&buf) {
-                Ok(step) => step,
-                Err(bad) => return (out, Err(bad)),
-            };
-            out.extend_from_slice(&buf[step.relay]);
-            buf.drain(..step.consumed);
-            if step.consumed == 0 || step.done {
-                break;
-            }
-        }
-    }
-    (out, Ok(decoder.is_done()))
+    let decoder = BodyDecoder::new(framing, carry, &Limits::default());
+    let decoded = invariants::decode(decoder, input);
+    (decoded.relayed, decoded.ended)
 }
 
 /// A chunked body with these chunks, in a wire form with optional extras.
@@ -163,54 +160,23 @@ proptest! {
     }
 
     #[test]
-    fn what_is_forwarded_is_well_formed_and_reads_the_same_again(bytes in message(REQUEST_LINES)) {
-        for forwarded in serve([bytes.as_slice()]).forwarded {
-            let (message, rest) = checker::read_request(&forwarded);
-            prop_assert!(message.whole && rest.is_empty());
-            let again = serve([forwarded.as_slice()]);
-            prop_assert_eq!(again.refused, None);
-            prop_assert_eq!(again.forwarded.len(), 1);
-            let (second, _) = checker::read_request(&again.forwarded[0]);
-            prop_assert_eq!(&second.start_line, &message.start_line);
-            prop_assert_eq!(second.only("host"), message.only("host"));
-            prop_assert_eq!(second.body, message.body);
-        }
+    fn every_promise_about_requests_holds_of_messages_one_after_another(
+        messages in vec(message(REQUEST_LINES), 1..4),
+    ) {
+        invariants::requests(&messages.concat());
+        invariants::readings(&messages.concat());
     }
 
     #[test]
-    fn a_reply_reads_the_same_however_it_is_cut(
-        bytes in message(STATUS_LINES),
-        cuts in cuts(),
-        upgrade in any::<bool>(),
-        is_old in any::<bool>(),
-    ) {
-        let version = if is_old { Version::Http10 } else { Version::Http11 };
-        let asked = Asked { head_only: false, upgrade };
-        let whole = relay([bytes.as_slice()], asked, version);
-        let cut = relay(pieces(&bytes, &cuts), asked, version);
-        prop_assert_eq!(cut.bad_gateway, whole.bad_gateway);
-        prop_assert_eq!(cut.truncated, whole.truncated);
-        if !whole.truncated && !whole.bad_gateway {
-            prop_assert_eq!(read_all(&cut), read_all(&whole));
-        }
+    fn every_promise_about_responses_holds(bytes in message(STATUS_LINES)) {
+        invariants::responses(&bytes);
+        invariants::readings(&bytes);
     }
-}
 
-/// Each message that a client reads, its body without the coding.
-fn read_all(reply: &Reply) -> Vec<checker::Message> {
-    let mut rest = reply.written.as_slice();
-    let mut messages = Vec::new();
-    while !rest.is_empty() {
-        let declares_only = rest.starts_with(b"HTTP/1.1 304") || rest.starts_with(b"HTTP/1.1 101");
-        let (message, after) = if declares_only {
-            checker::read_head(rest)
-        } else {
-            checker::read(rest, !reply.keep_alive)
-        };
-        rest = after;
-        messages.push(message);
+    #[test]
+    fn every_promise_about_bodies_holds(pieces in vec(select(CHUNKS), 0..8)) {
+        invariants::bodies(pieces.concat().as_bytes());
     }
-    messages
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::checker::{self, Message};
+use super::invariants;
 use super::proxy::{Outcome, Reply, relay, serve};
 use crate::l7::codec::{Asked, Version};
 
@@ -165,4 +166,16 @@ fn every_reply_gets_the_same_verdict_however_it_is_cut() {
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|part| part == wanted)
+}
+
+#[test]
+fn every_promise_holds_of_every_listed_case() {
+    for case in cases("requests.jsonl") {
+        invariants::requests(&case.bytes());
+        invariants::readings(&case.bytes());
+    }
+    for case in cases("replies.jsonl") {
+        invariants::responses(&case.bytes());
+        invariants::readings(&case.bytes());
+    }
 }

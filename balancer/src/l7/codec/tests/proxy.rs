@@ -18,6 +18,22 @@ pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
     upgrade: false,
 };
 
+/// What the balancer has been told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) limits: Limits,
+    pub(super) forwarding: Forwarding<'static>,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            forwarding: FORWARDING,
+        }
+    }
+}
+
 pub(super) fn date() -> HttpDate {
     HttpDate::at(UNIX_EPOCH)
 }
@@ -33,12 +49,25 @@ pub(super) struct Outcome {
     pub(super) answered_here: usize,
     /// Whether the connection lives on.
     pub(super) open: bool,
+    /// Where each request that was read whole ends in the input.
+    pub(super) ends: Vec<usize>,
 }
 
 /// Reads requests until the connection must close or the pieces end. A request counts as forwarded
 /// once its whole body is good, since all of it is looked at before any of it is sent.
 pub(super) fn serve<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-    let mut client = Client::default();
+    serve_under(Setting::default(), pieces)
+}
+
+/// The same under another setting.
+pub(super) fn serve_under<'a>(
+    setting: Setting,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Outcome {
+    let mut client = Client {
+        setting,
+        ..Client::default()
+    };
     for piece in pieces {
         client.buf.extend_from_slice(piece);
         while client.outcome.open_or_new() && client.turn() {}
@@ -55,7 +84,10 @@ impl Outcome {
 
 #[derive(Default)]
 struct Client {
+    setting: Setting,
     buf: Vec<u8>,
+    /// Bytes of the input that are used up.
+    used: usize,
     head: RequestHead,
     body: Option<(BodyDecoder, Vec<u8>)>,
     outcome: Outcome,
@@ -71,13 +103,14 @@ impl Client {
     }
 
     fn head(&mut self) -> bool {
-        match parse_request(&self.buf, &Limits::default(), &mut self.head) {
+        let Setting { limits, forwarding } = self.setting;
+        match parse_request(&self.buf, &limits, &mut self.head) {
             Ok(Parse::Incomplete) => false,
             Ok(Parse::Complete { head_length }) => {
                 let mut out = Vec::new();
-                rewrite_request(&self.buf, &self.head, &FORWARDING, &mut out);
-                self.buf.drain(..head_length);
-                let decoder = BodyDecoder::new(self.head.framing, Carry::Wire, &Limits::default());
+                rewrite_request(&self.buf, &self.head, &forwarding, &mut out);
+                self.use_up(head_length);
+                let decoder = BodyDecoder::new(self.head.framing, Carry::Wire, &limits);
                 self.body = Some((decoder, out));
                 true
             }
@@ -96,7 +129,7 @@ impl Client {
                 done,
             }) => {
                 out.extend_from_slice(&self.buf[relay]);
-                self.buf.drain(..consumed);
+                self.use_up(consumed);
                 if done {
                     self.finish(out);
                 } else {
@@ -111,7 +144,13 @@ impl Client {
         }
     }
 
+    fn use_up(&mut self, length: usize) {
+        self.buf.drain(..length);
+        self.used += length;
+    }
+
     fn finish(&mut self, out: Vec<u8>) {
+        self.outcome.ends.push(self.used);
         if self.head.ends_here() {
             self.outcome.answered_here += 1;
         } else {

@@ -1,0 +1,96 @@
+//! Requests: one verdict however the bytes are cut, the same boundaries whatever stands before and
+//! behind, and only clean, unambiguous messages for the server.
+
+use std::iter;
+
+use hyper::{Method, Uri};
+
+use super::super::checker::{self, Message};
+use super::super::hyper_reading::{self, Reading};
+use super::super::proxy::{FORWARDING, Outcome, Setting, serve, serve_under};
+use super::{MOST_FIELDS, cuts, nominated, passing};
+use crate::l7::codec::{Forwarding, Limits};
+
+/// What holds of a client's bytes.
+pub(crate) fn requests(bytes: &[u8]) {
+    for setting in [Setting::default(), trusting()] {
+        let whole = serve_under(setting, [bytes]);
+        for pieces in cuts(bytes) {
+            assert_eq!(serve_under(setting, pieces), whole, "cut");
+        }
+        each_alone(setting, bytes, &whole);
+    }
+}
+
+/// The other way round in everything, and with bounds that small inputs reach.
+fn trusting() -> Setting {
+    Setting {
+        limits: Limits::new(64, 400, 8, 40),
+        forwarding: Forwarding {
+            trusted: true,
+            request_id: None,
+            upgrade: true,
+            ..FORWARDING
+        },
+    }
+}
+
+/// Every request that was read whole reads the same with nothing before it and nothing behind.
+fn each_alone(setting: Setting, bytes: &[u8], whole: &Outcome) {
+    let starts = iter::once(0).chain(whole.ends.iter().copied());
+    let mut forwarded = Vec::new();
+    let mut answered_here = 0;
+    for (start, end) in starts.zip(whole.ends.iter().copied()) {
+        let input = &bytes[start..end];
+        let alone = serve_under(setting, [input]);
+        assert_eq!((alone.refused, &alone.ends), (None, &vec![input.len()]));
+        let is_last = whole.ends.last() == Some(&end);
+        assert!(alone.open || is_last, "read on after the last request");
+        for one in &alone.forwarded {
+            leaves_clean(input, one);
+        }
+        forwarded.extend(alone.forwarded);
+        answered_here += alone.answered_here;
+    }
+    assert_eq!(forwarded, whole.forwarded);
+    assert_eq!(answered_here, whole.answered_here);
+    assert_eq!(forwarded.len() + answered_here, whole.ends.len());
+}
+
+/// What the server gets is one well-formed message, says what the client said, and is read as
+/// nothing else by us or by hyper.
+fn leaves_clean(input: &[u8], forwarded: &[u8]) {
+    let (message, rest) = checker::read_request(forwarded);
+    assert!(message.whole && rest.is_empty(), "{message:#?}");
+    let sent = checker::split(behind_empty_lines(input)).0;
+    let passed = passing(&message, &[]);
+    assert_eq!(passed, passing(&sent, &nominated(&sent)));
+    if message.fields.len() <= MOST_FIELDS {
+        let again = serve([forwarded]);
+        assert_eq!((again.refused, again.forwarded.len()), (None, 1));
+        let (second, _) = checker::read_request(&again.forwarded[0]);
+        assert_eq!(second.start_line, message.start_line);
+        assert_eq!(second.only("host"), message.only("host"));
+        assert_eq!(second.body, message.body);
+        assert_eq!(passing(&second, &[]), passed);
+    }
+    let read = hyper_reading::requests(forwarded);
+    if hyper_can_name(&message) {
+        assert_eq!(read, [Reading::of_request(&message)]);
+    } else {
+        assert_eq!(read, []);
+    }
+}
+
+fn behind_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Whether hyper's own types hold the method and the target: it refuses what they do not.
+fn hyper_can_name(message: &Message) -> bool {
+    let method = message.start_line.split(' ').next().unwrap_or_default();
+    message.target().parse::<Uri>().is_ok() && method.parse::<Method>().is_ok()
+}
