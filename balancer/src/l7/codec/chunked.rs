@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::body::Carry;
+use super::limits::MOST_FIELDS;
 use super::name::is_value_byte;
 use super::refusal::BadBody;
 use super::trailer::{self, Trailer};
@@ -23,7 +24,7 @@ enum Stage {
     Data { left: u64 },
     DataReturn,
     DataLineFeed,
-    Trailers { length: usize },
+    Trailers { length: usize, lines: usize },
     Done,
 }
 
@@ -107,7 +108,7 @@ impl Chunked {
                 self.stage = Stage::Size { size: 0, digits: 0 };
                 Ok((1, Part::Wire))
             }
-            Stage::Trailers { length } => self.trailer(input, length),
+            Stage::Trailers { length, lines } => self.trailer(input, length, lines),
             Stage::Done => Ok((0, Part::Dropped)),
         }
     }
@@ -149,7 +150,10 @@ impl Chunked {
 
     fn begin_chunk(&mut self, size: u64) -> Result<Stage, BadBody> {
         if size == 0 {
-            return Ok(Stage::Trailers { length: 0 });
+            return Ok(Stage::Trailers {
+                length: 0,
+                lines: 0,
+            });
         }
         self.allowed = self.allowed.checked_sub(size).ok_or(BadBody::TooLong)?;
         Ok(Stage::Data { left: size })
@@ -166,7 +170,12 @@ impl Chunked {
         taken
     }
 
-    fn trailer(&mut self, input: &[u8], length: usize) -> Result<(usize, Part), BadBody> {
+    fn trailer(
+        &mut self,
+        input: &[u8],
+        length: usize,
+        lines: usize,
+    ) -> Result<(usize, Part), BadBody> {
         let Some(line) = trailer::line(input)? else {
             return Ok((0, Part::Dropped));
         };
@@ -174,12 +183,19 @@ impl Chunked {
         if length > trailer::LONGEST_SECTION {
             return Err(BadBody::TrailersTooLong);
         }
-        let (stage, part) = match Trailer::read(line)? {
-            Trailer::End => (Stage::Done, Part::Wire),
-            Trailer::Fit => (Stage::Trailers { length }, Part::Wire),
-            Trailer::Unfit => (Stage::Trailers { length }, Part::Dropped),
+        let part = match Trailer::read(line)? {
+            Trailer::End => {
+                self.stage = Stage::Done;
+                return Ok((line.len(), Part::Wire));
+            }
+            Trailer::Fit => Part::Wire,
+            Trailer::Unfit => Part::Dropped,
         };
-        self.stage = stage;
+        let lines = lines + 1;
+        if lines > MOST_FIELDS {
+            return Err(BadBody::TrailersTooLong);
+        }
+        self.stage = Stage::Trailers { length, lines };
         Ok((line.len(), part))
     }
 }

@@ -113,7 +113,7 @@ pub enum BadBody {
     ChunkEnd,
     #[error("a trailer field is malformed")]
     Trailer,
-    #[error("the trailers are too long")]
+    #[error("the trailers are too long or too many")]
     TrailersTooLong,
     #[error("the body is longer than allowed")]
     TooLong,

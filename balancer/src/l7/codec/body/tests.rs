@@ -113,6 +113,14 @@ fn trailers_are_bounded_line_by_line_and_together() {
 }
 
 #[test]
+fn trailers_are_no_more_than_a_heads_fields_may_be() {
+    let most = format!("0\r\n{}\r\n", "X:\r\n".repeat(100));
+    assert_eq!(error_of(most.as_bytes()), None);
+    let more = format!("0\r\n{}\r\n", "X:\r\n".repeat(101));
+    assert_eq!(error_of(more.as_bytes()), Some(BadBody::TrailersTooLong));
+}
+
+#[test]
 fn an_unfinished_trailer_line_waits_for_its_end() {
     let mut decoder = chunked(Carry::Wire);
     let step = decoder.advance(b"0\r\nX-T: 1").unwrap();

@@ -43,6 +43,8 @@ const FIELDS: &[&str] = &[
     "Connection: keep-alive\r\n",
     "Connection: upgrade\r\nUpgrade: websocket\r\n",
     "X-Gone:1\r\n",
+    "connection: X-Also, X-Forwarded-For\r\n",
+    "x-also: 1\r\n",
     "X-Stays: \t caf\u{e9} \r\n",
     "Keep-Alive: 5\r\n",
     "Proxy-Connection: x\r\n",
