@@ -13,8 +13,8 @@ const READY_WITHIN: Duration = Duration::from_secs(180);
 /// How often it is asked meanwhile.
 const ASK_EACH: Duration = Duration::from_millis(100);
 
-/// From so many servers on they are probed less often: probes are the orchestrator's work, on the core that the client
-/// and the servers need, and the balancer has no part in it.
+/// From so many servers on they are probed once and then each hour: probes are the orchestrator's work, on the core that the
+/// client and the servers need, and the balancer has no part in it.
 const MANY_SERVERS: usize = 1000;
 
 /// The admin API of one fleet. Clones share its connections.
@@ -48,7 +48,7 @@ impl Admin {
             self.patch_pool(&json!({ "algorithm": algorithm }))?;
         }
         if servers.len() >= MANY_SERVERS {
-            self.patch_pool(&json!({ "health": { "interval": "30s" } }))?;
+            self.patch_pool(&json!({ "health": { "interval": "1h" } }))?;
         }
         for (index, server) in servers.iter().enumerate() {
             self.add(&format!("s{index}"), *server)?;

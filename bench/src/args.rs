@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::compare::Plans;
 use crate::peers::{Peer, Places};
+use crate::soak::SoakArgs;
 
-/// Compares Roundhouse with its peers, side by side on this machine.
+/// Measures Roundhouse on this machine.
 #[derive(clap::Parser, Debug)]
-#[command(name = "bench/compare", version)]
+#[command(name = "bench", version)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -25,6 +26,8 @@ pub(crate) enum Command {
         #[arg(long, default_value = "docs/benchmarks")]
         output: PathBuf,
     },
+    /// Keep a balancer under load in the midst of trouble.
+    Soak(SoakArgs),
     /// Be the server behind the proxies.
     Origin { first: SocketAddrV4, count: usize },
     /// Be the bare byte relay.

@@ -125,7 +125,7 @@ impl<'a> Stage<'a> {
         if !matches!(self.case.work, Work::Idle(_)) {
             match self.start(contestant) {
                 Ok(running) => entrant.running = Some(running),
-                Err(error) => entrant.give_up(&error),
+                Err(error) => entrant.fail(&error),
             }
         }
         entrant
@@ -156,7 +156,7 @@ impl<'a> Stage<'a> {
                         slowest = slowest.min(rate * STEADY_SHARE);
                     }
                 }
-                Err(error) => entrant.give_up(&error),
+                Err(error) => entrant.fail(&error),
             }
         }
         for entrant in entrants
@@ -168,20 +168,17 @@ impl<'a> Stage<'a> {
     }
 
     fn turn(&self, entrant: &mut Entrant<'_>) {
-        if entrant.measured.trouble.is_some() {
-            entrant.measured.rounds.push(None);
-            return;
+        let sample = match entrant.must_be_left_out() {
+            true => None,
+            false => self
+                .sample(entrant)
+                .map_err(|error| entrant.fail(&error))
+                .ok(),
+        };
+        if let Some(sample) = &sample {
+            eprintln!("  {:<40} {}", entrant.contestant.name, brief(sample));
         }
-        match self.sample(entrant) {
-            Ok(sample) => {
-                eprintln!("  {:<28} {}", entrant.contestant.name, brief(&sample));
-                entrant.measured.rounds.push(Some(sample));
-            }
-            Err(error) => {
-                entrant.give_up(&error);
-                entrant.measured.rounds.push(None);
-            }
-        }
+        entrant.measured.rounds.push(sample);
     }
 
     fn sample(&self, entrant: &Entrant<'_>) -> Result<Sample, Error> {
@@ -202,6 +199,9 @@ impl<'a> Stage<'a> {
             Some(admin) => self.while_changing(admin, entrant.contestant.servers, report)?,
             None => report()?,
         };
+        if report.requests == 0 {
+            return Err(Error::Unfit("no request was answered".into()));
+        }
         Ok(figures(&report, entrant.rate))
     }
 
@@ -278,10 +278,17 @@ impl<'a> Stage<'a> {
 }
 
 impl Entrant<'_> {
-    fn give_up(&mut self, error: &Error) {
-        eprintln!("  {:<28} cannot be measured: {error}", self.contestant.name);
+    /// A round that failed may be followed by one that does not.
+    fn fail(&mut self, error: &Error) {
+        eprintln!("  {:<40} cannot be measured: {error}", self.contestant.name);
         self.measured.trouble = Some(error.to_string());
-        self.running = None;
+    }
+
+    /// Whether it never got as far as to be measured.
+    fn must_be_left_out(&self) -> bool {
+        self.measured.trouble.is_some()
+            && self.running.is_none()
+            && self.measured.rounds.iter().all(Option::is_none)
     }
 }
 
@@ -302,7 +309,7 @@ fn change_until(over: &AtomicBool, admin: &Admin, server: SocketAddrV4) -> Resul
 }
 
 fn figures(report: &Report, rate: Option<f64>) -> Sample {
-    let requests = report.requests.max(1) as f64;
+    let requests = report.requests as f64;
     let mut sample = Sample::from([
         (Figure::CpuUs, report.cpu_ns as f64 / 1000.0 / requests),
         (Figure::UserShare, report.user_share),

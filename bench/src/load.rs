@@ -21,6 +21,7 @@ use crate::usage::{Cpu, Memory};
 use client::Client;
 
 pub(crate) use idle::hold;
+pub(crate) use response::{Progress, Reader};
 
 /// The longest time that is told from longer ones.
 const LATENCY_MAX: Duration = Duration::from_secs(60);

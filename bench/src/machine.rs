@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_gib: u64,
     pub(crate) kernel: String,
+    /// Whether anything but loopback is there, and so perhaps a packet filter with a part in every figure.
+    pub(crate) network: String,
     pub(crate) date: String,
     /// Names and versions of what was compared.
     pub(crate) versions: Vec<(String, String)>,
@@ -34,6 +36,7 @@ impl Machine {
                 .max(cpu.matches("processor\t").count()),
             memory_gib: kib >> 20,
             kernel: said("uname", &["-sr"]),
+            network: network(&fs::read_to_string("/proc/self/net/dev").unwrap_or_default()).into(),
             date: said("date", &["-u", "+%Y-%m-%d"]),
             versions: peers
                 .iter()
@@ -47,6 +50,19 @@ impl Machine {
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim())
+}
+
+/// What the list of network devices says.
+fn network(devices: &str) -> &'static str {
+    let mut names = devices
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name.trim());
+    if names.all(|name| name == "lo") {
+        "a namespace of its own: loopback, and no packet filter"
+    } else {
+        "the host's, with its packet filter if it has one"
+    }
 }
 
 fn version(peer: Peer, places: &Places) -> String {
@@ -96,6 +112,14 @@ mod tests {
         let text = "a: 1\nmodel name\t: Some Processor @ 2 GHz\n";
         assert_eq!(field(text, "model name"), Some("Some Processor @ 2 GHz"));
         assert_eq!(field(text, "missing"), None);
+    }
+
+    #[test]
+    fn a_network_of_its_own_has_no_device_but_loopback() {
+        let heading = "Inter-|   Receive\n face |bytes    packets\n";
+        let own = format!("{heading}    lo: 1 2 3\n");
+        assert!(network(&own).starts_with("a namespace of its own"));
+        assert!(network(&format!("{own}  eth0: 1 2 3\n")).starts_with("the host's"));
     }
 
     #[test]

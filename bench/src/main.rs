@@ -1,4 +1,4 @@
-//! The comparison behind `bench/compare`: one program that plays every part of it that is not a peer's.
+//! What is behind `bench/compare` and `bench/soak`: one program that plays every part of them that is not a peer's.
 
 mod admin;
 mod args;
@@ -14,6 +14,7 @@ mod process;
 mod relay;
 mod results;
 mod slots;
+mod soak;
 mod stats;
 mod usage;
 
@@ -45,6 +46,7 @@ fn run(command: Command) -> Result<(), Error> {
             let text = fs::read_to_string(output.join("results.json"))?;
             page::write(&serde_json::from_str(&text)?, &output)
         }
+        Command::Soak(args) => soak::run(&args),
         Command::Origin { first, count } => Ok(origin::run(first, count)?),
         Command::Relay { address, server } => Ok(relay::run(address, server)?),
         Command::Load { plan } => {

@@ -16,6 +16,8 @@ use socket2::{Domain, Socket, Type};
 use crate::slots::Slots;
 use connection::Connection;
 
+pub(crate) use connection::request_length;
+
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 4096;
 

@@ -61,12 +61,13 @@ Memory is the most that was ever resident. Requests a second are bounded by the 
 fn where_it_ran(results: &Results) -> String {
     let machine = &results.machine;
     let mut text = format!(
-        "\n| | |\n|---|---|\n| date | {} |\n| machine | {}, {} cores, {} GiB |\n| kernel | {} |\n| rounds | {} of {} s each |\n",
+        "\n| | |\n|---|---|\n| date | {} |\n| machine | {}, {} cores, {} GiB |\n| kernel | {} |\n| network | {} |\n| rounds | {} of {} s each |\n",
         machine.date,
         machine.processor,
         machine.cores,
         machine.memory_gib,
         machine.kernel,
+        machine.network,
         results.rounds,
         results.seconds,
     );
@@ -89,10 +90,16 @@ fn render_case(case: &CaseResult) -> String {
         }
         if let Some(trouble) = &measured.trouble {
             let words: Vec<_> = trouble.split_whitespace().collect();
+            let missing = measured
+                .rounds
+                .iter()
+                .filter(|sample| sample.is_none())
+                .count();
             let _ = writeln!(
                 text,
-                "\n{} could not be measured: {}.",
+                "\n{} could not be measured in {missing} of {} rounds: {}.",
                 measured.name,
+                measured.rounds.len(),
                 words.join(" ")
             );
         }

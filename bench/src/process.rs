@@ -98,6 +98,22 @@ impl Process {
         self.child.id()
     }
 
+    /// Moves all its threads to other cores.
+    pub(crate) fn pin(&self, cores: &str) -> Result<(), Error> {
+        let mut taskset = Command::new("taskset");
+        let moved = taskset
+            .args(["-apc", cores, &self.pid().to_string()])
+            .stdout(Stdio::null())
+            .status()?;
+        match moved.success() {
+            true => Ok(()),
+            false => Err(Error::Unfit(format!(
+                "{} could not be moved to core {cores}",
+                self.name
+            ))),
+        }
+    }
+
     /// Waits until something accepts connections at the address. Fails where the process ends before, or takes too long.
     pub(crate) fn listening(mut self, address: SocketAddr) -> Result<Self, Error> {
         let deadline = Instant::now() + START_WITHIN;
@@ -161,6 +177,17 @@ mod tests {
         assert!(proc.exists());
         drop(process);
         assert!(!proc.exists());
+    }
+
+    #[test]
+    fn a_process_can_be_moved_to_another_core() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let launch = Launch::new("sleep", "0,1", "sleep", folder.path()).args(["600"]);
+        let process = launch.start().expect("sleep runs");
+        process.pin("0").expect("there is a first core");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");
+        assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ const FIELDS_MAX: usize = 64;
 
 /// What has come of the response that is awaited.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     /// The beginning of a head that came in parts.
     partial: Vec<u8>,
     /// Bytes of the body that are still to come, once the head has come.
@@ -15,7 +15,7 @@ pub(super) struct Reader {
 
 /// What became of the bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// More is to come.
     Partial,
     /// It has come whole, with this status.
@@ -26,7 +26,7 @@ pub(super) enum Progress {
 
 impl Reader {
     /// Takes in what was read.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Progress {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Progress {
         if let Some(left) = self.left {
             return self.take_body(left, bytes.len() as u64);
         }

@@ -57,11 +57,8 @@ pub(super) fn render(case: &CaseResult) -> String {
     text += "\n|---|";
     text.extend(columns.iter().map(line));
     text += "\n";
-    for measured in case
-        .contestants
-        .iter()
-        .filter(|measured| measured.trouble.is_none())
-    {
+    let is_measured = |measured: &&Measured| measured.rounds.iter().any(Option::is_some);
+    for measured in case.contestants.iter().filter(is_measured) {
         text += &format!("| {} |", measured.name);
         text.extend(columns.iter().map(|column| cells(case, measured, column)));
         text += "\n";

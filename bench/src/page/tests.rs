@@ -72,11 +72,12 @@ fn failures_and_troubles_are_told() {
     let mut results = results();
     let case = &mut results.cases[0];
     case.contestants[0].rounds[1] = Some([(Figure::Failures, 3.0)].into());
+    case.contestants[1].rounds[2] = None;
     case.contestants[1].trouble = Some("it ended\nand said more".into());
     let page = render(&results, false);
     assert!(page.contains("roundhouse: 3 requests failed."), "{page}");
     assert!(
-        page.contains("nginx could not be measured: it ended and said more.\n"),
+        page.contains("nginx could not be measured in 1 of 3 rounds: it ended and said more.\n"),
         "{page}"
     );
 }

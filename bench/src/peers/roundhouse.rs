@@ -14,13 +14,9 @@ pub(super) fn start(setting: &Setting, places: &Places, folder: &Path) -> Result
     let redis = redis(folder)?;
     let registry = format!("redis://{}", redis.1);
     let role = |role: &str, flags: &[(&str, &str)]| -> Launch {
-        let cores = if role != "balancer" {
-            OTHER_CORE
-        } else if setting.threads > 1 {
-            BOTH_CORES
-        } else {
-            PROXY_CORE
-        };
+        // The others have both cores until all is set up, which takes them a while with ten thousand servers.
+        let is_alone = role == "balancer" && setting.threads == 1;
+        let cores = if is_alone { PROXY_CORE } else { BOTH_CORES };
         let launch = Launch::new(role, cores, &places.roundhouse, folder).args([
             role,
             "--registry",
@@ -48,11 +44,15 @@ pub(super) fn start(setting: &Setting, places: &Places, folder: &Path) -> Result
     ];
     let process = role("balancer", &flags).start()?.listening(listen)?;
     admin.await_ready(ops)?;
+    let others = vec![redis.0, inspecting, operating];
+    others
+        .iter()
+        .try_for_each(|process| process.pin(OTHER_CORE))?;
     Ok(Running {
         address: listen,
         process,
         admin: Some(admin),
-        _others: vec![redis.0, inspecting, operating],
+        _others: others,
     })
 }
 
@@ -67,7 +67,7 @@ fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], Error> {
 fn redis(folder: &Path) -> Result<(Process, SocketAddr), Error> {
     let address = free_address()?;
     let port = address.port().to_string();
-    let launch = Launch::new("redis", OTHER_CORE, "redis-server", folder).args([
+    let launch = Launch::new("redis", BOTH_CORES, "redis-server", folder).args([
         "--bind",
         "127.0.0.1",
         "--port",

@@ -1,0 +1,170 @@
+//! A client: asks, takes the answer, waits a little, asks again, over a connection that it keeps.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::tally::{Ending, Kind, Tally};
+use crate::load::{Progress, Reader};
+
+/// Longer than a balancer takes until it gives up by itself.
+const ANSWER_WITHIN: Duration = Duration::from_secs(90);
+
+/// Between an answer and the next request.
+const PAUSE: std::ops::Range<Duration> = Duration::from_millis(2)..Duration::from_millis(30);
+
+/// The most of a body that is sent: well within what a balancer keeps to send it again.
+const BODY_MAX: usize = 4096;
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Asker {
+    address: SocketAddr,
+    random: StdRng,
+    connection: Option<TcpStream>,
+    tally: Tally,
+}
+
+impl Asker {
+    pub(super) fn new(address: SocketAddr, seed: u64) -> Self {
+        Self {
+            address,
+            random: StdRng::seed_from_u64(seed),
+            connection: None,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Goes on until it is over, and says what it saw.
+    pub(super) fn ask_until(mut self, over: &AtomicBool) -> Tally {
+        while !over.load(Ordering::Relaxed) {
+            let (kind, request) = self.request();
+            let began = Instant::now();
+            let ending = self.ask(&request);
+            self.tally
+                .count(kind, &ending, began.elapsed().as_micros() as u64);
+            thread::sleep(self.random.random_range(PAUSE));
+        }
+        self.tally
+    }
+
+    fn request(&mut self) -> (Kind, Vec<u8>) {
+        let (kind, method) = match self.random.random_range(0..10) {
+            0..6 => (Kind::Repeatable, "GET"),
+            6..8 => (Kind::Repeatable, "PUT"),
+            _ => (Kind::Once, "POST"),
+        };
+        let body = match method {
+            "GET" => 0,
+            _ => self.random.random_range(1..BODY_MAX),
+        };
+        let length = if body == 0 {
+            String::new()
+        } else {
+            format!("Content-Length: {body}\r\n")
+        };
+        let mut request = format!("{method} / HTTP/1.1\r\nHost: soak\r\n{length}\r\n").into_bytes();
+        request.resize(request.len() + body, b'x');
+        (kind, request)
+    }
+
+    fn ask(&mut self, request: &[u8]) -> Ending {
+        match self.exchange(request) {
+            Ok(ending) => ending,
+            Err(error) => {
+                self.connection = None;
+                Ending::Broken(error.to_string())
+            }
+        }
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> std::io::Result<Ending> {
+        let stream = match &mut self.connection {
+            Some(stream) => stream,
+            none => none.insert(connect(self.address)?),
+        };
+        stream.write_all(request)?;
+        let mut reader = Reader::default();
+        let mut received = Vec::new();
+        let mut buffer = [0; 8192];
+        loop {
+            let read = stream.read(&mut buffer)?;
+            received.extend_from_slice(&buffer[..read]);
+            match reader.take(&buffer[..read]) {
+                Progress::Complete(status) => {
+                    if closes(&received) {
+                        self.connection = None;
+                    }
+                    return Ok(ending(status, &received));
+                }
+                Progress::Partial if read > 0 => {}
+                _ => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    Ok(stream)
+}
+
+fn closes(response: &[u8]) -> bool {
+    field(response, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+}
+
+fn ending(status: u16, response: &[u8]) -> Ending {
+    if status == 200 {
+        return Ending::Answered;
+    }
+    Ending::Refused {
+        status,
+        reason: field(response, "roundhouse-reason").unwrap_or_else(|| "unknown".into()),
+    }
+}
+
+/// A field of a response's head, by its name in small letters.
+fn field(response: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(response);
+    let (head, _) = text.split_once("\r\n\r\n")?;
+    let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let found = fields
+        .into_iter()
+        .find(|(found, _)| found.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_by_its_reason() {
+        let text = b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nRoundhouse-Reason: server-timeout\r\n\r\n{}";
+        let expected = Ending::Refused {
+            status: 502,
+            reason: "server-timeout".into(),
+        };
+        assert_eq!(ending(502, text), expected);
+        assert!(closes(text));
+        assert!(!closes(b"HTTP/1.1 200 OK\r\n\r\nconnection: close"));
+    }
+
+    #[test]
+    fn the_same_seed_asks_the_same() {
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let requests = |seed| {
+            let mut asker = Asker::new(address, seed);
+            (0..20).map(|_| asker.request().1).collect::<Vec<_>>()
+        };
+        assert_eq!(requests(1), requests(1));
+        assert_ne!(requests(1), requests(2));
+    }
+}
