@@ -5,11 +5,22 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::codec::{LONGEST_HEAD, MOST_FIELDS};
+use crate::trusted::network;
+
 /// The most worker threads.
 const THREADS_MAX: u64 = 1024;
 
 /// The most client connections: more than a process can have.
 const CONNECTIONS_MAX: u64 = 1 << 30;
+
+/// The least that can be allowed for a head: less would refuse ordinary requests.
+const HEAD_MIN: u64 = 1024;
+
+/// The same for its first line.
+const REQUEST_LINE_MIN: u64 = 64;
 
 /// The shortest time for a client: the clock of a worker counts no shorter ones.
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
@@ -58,19 +69,118 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = model::duration_from(TIMEOUT_MIN))]
     pub head_timeout: Duration,
 
+    /// How long a client may pause while its request's body is awaited.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = model::duration_from(TIMEOUT_MIN))]
+    pub body_timeout: Duration,
+
     /// How long a client's connection may wait for its next request.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = model::duration_from(TIMEOUT_MIN))]
     pub keep_alive_timeout: Duration,
 
+    /// Requests that one connection may make, the last of which is answered with `Connection: close`; 0 for any number.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
+    pub keep_alive_requests: u64,
+
     /// Client connections at the same time, at most.
     #[arg(long, value_name = "N", default_value = "65536", value_parser = runtime::whole_number::<NonZero<usize>>(1..=CONNECTIONS_MAX))]
     pub max_connections: NonZero<usize>,
+
+    /// Connections of one client at the same time, at most: of one IPv4 address or one IPv6 network of 64 bits, but those of
+    /// trusted proxies; 0 for any number.
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = runtime::whole_number::<usize>(0..=CONNECTIONS_MAX))]
+    pub max_connections_per_client: usize,
+
+    /// Bytes of a request's head, at most.
+    #[arg(long, value_name = "BYTES", default_value = "32768", value_parser = runtime::whole_number::<usize>(HEAD_MIN..=LONGEST_HEAD as u64))]
+    pub max_head_bytes: usize,
+
+    /// Bytes of a request's first line, at most; no more than --max-head-bytes.
+    #[arg(long, value_name = "BYTES", default_value = "8192", value_parser = runtime::whole_number::<usize>(REQUEST_LINE_MIN..=LONGEST_HEAD as u64))]
+    pub max_request_line: usize,
+
+    /// Fields of a request's head, at most.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = runtime::whole_number::<usize>(1..=MOST_FIELDS as u64))]
+    pub max_fields: usize,
+
+    /// Proxies in front of this balancer, as networks or addresses: what they say of where a request comes from
+    /// (X-Forwarded-*, Forwarded) and their X-Request-Id are kept and continued. Those of all others are dropped.
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Args {
+    /// Whether the flags can be followed together.
+    ///
+    /// # Errors
+    /// One line that says which cannot.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.max_request_line > self.max_head_bytes {
+            return Err(format!(
+                "--max-request-line {} is more than --max-head-bytes {}, of which the line is a part",
+                self.max_request_line, self.max_head_bytes
+            ));
+        }
+        Ok(())
+    }
+
     /// The number of worker threads.
     pub(crate) fn workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         self.threads.unwrap_or_else(cores).get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, String> {
+        let parsed = Cli::try_parse_from(["balancer"].into_iter().chain(line.split_whitespace()));
+        parsed
+            .map(|cli| cli.args)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_first_line_that_no_head_could_hold_is_refused_in_one_line() {
+        let args = parse("--max-head-bytes 4096").unwrap();
+        let problem = args.check().expect_err("8192 are more");
+        assert!(problem.starts_with("--max-request-line 8192 "), "{problem}");
+        assert!(!problem.contains('\n'));
+        let args = parse("--max-head-bytes 4096 --max-request-line 4096").unwrap();
+        assert_eq!(args.check(), Ok(()));
+        assert_eq!(parse("").unwrap().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_out_of_bounds_is_refused() {
+        for line in [
+            "--max-fields 101",
+            "--max-fields 0",
+            "--max-head-bytes 65536",
+            "--max-head-bytes 1023",
+            "--max-request-line 63",
+            "--max-connections 0",
+            "--body-timeout 1ms",
+            "--trusted-proxies 10.0.0.0/33",
+            "--trusted-proxies 10.0.0.0/8,nobody",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_a_list() {
+        let args = parse("--trusted-proxies 10.0.0.0/8,192.0.2.7").unwrap();
+        assert_eq!(args.trusted_proxies.len(), 2);
+        assert!(parse("").unwrap().trusted_proxies.is_empty());
     }
 }

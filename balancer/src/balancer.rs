@@ -4,6 +4,7 @@ mod thread;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Args;
 use crate::adoption::{Adopted, Adoption};
+use crate::crowd::Crowd;
 use crate::listen::bind;
 use crate::metrics::{Counters, Scrape};
 use crate::settings::Settings;
@@ -190,11 +192,16 @@ fn start_workers(
     supervisor: &Supervisor,
 ) -> Result<(), StartError> {
     let workers = listeners.len();
-    let settings = Settings::new(membership.started, args, workers);
+    let settings = Settings::new(membership.started, args);
+    let crowd = Arc::new(Crowd::new(
+        args.max_connections.get(),
+        NonZero::new(args.max_connections_per_client),
+    ));
     let left = Arc::new(AtomicUsize::new(workers));
     for (index, listener) in listeners.into_iter().enumerate() {
         let start = WorkerStart {
-            settings,
+            settings: settings.clone(),
+            crowd: Arc::clone(&crowd),
             listener,
             counters: Arc::clone(&threads[index]),
             suspecting: suspecting.clone(),

@@ -28,6 +28,8 @@ impl Millis {
 pub(crate) struct Clock {
     started: Instant,
     now: Cell<Millis>,
+    /// Milliseconds since 1970.
+    unix_millis: Cell<u64>,
     /// The second that `date` shows, and its text.
     date: Cell<(u64, HttpDate)>,
 }
@@ -38,6 +40,7 @@ impl Clock {
         let clock = Self {
             started,
             now: Cell::new(Millis::ZERO),
+            unix_millis: Cell::new(0),
             date: Cell::new((0, HttpDate::at(SystemTime::now()))),
         };
         clock.advance();
@@ -47,6 +50,11 @@ impl Clock {
     /// The time of the last tick.
     pub(crate) fn now(&self) -> Millis {
         self.now.get()
+    }
+
+    /// The time of the last tick by the wall clock, in milliseconds since 1970.
+    pub(crate) fn unix_millis(&self) -> u64 {
+        self.unix_millis.get()
     }
 
     /// The text of the present second.
@@ -59,9 +67,11 @@ impl Clock {
         let now = Millis::ZERO.after(self.started.elapsed());
         self.now.set(now);
         let wall = SystemTime::now();
-        let second = wall
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let since = wall.duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.unwrap_or_default();
+        self.unix_millis
+            .set(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let second = since.as_secs();
         if self.date.get().0 != second {
             self.date.set((second, HttpDate::at(wall)));
         }

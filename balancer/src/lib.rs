@@ -1,22 +1,25 @@
 //! The data plane: takes clients in, and sends each request to a server of its pool.
 //!
 //! `listen` and `l7` lead to `upstream`, all on a `worker`, one per core; they read one immutable table, which `sync` alone
-//! writes and `adoption` hands over. No request ever waits for the registry. `clock`, `timers`, `buffers` and `suspecting` are the
-//! ground that all of it stands on.
+//! writes and `adoption` hands over. No request ever waits for the registry. `clock`, `timers`, `buffers`, `crowd` and
+//! `suspecting` are the ground that all of it stands on.
 
 mod adoption;
 mod args;
 mod balancer;
 mod buffers;
 mod clock;
+mod crowd;
 mod l7;
 mod listen;
 mod metrics;
+mod request_id;
 mod run;
 mod settings;
 mod suspecting;
 mod sync;
 mod timers;
+mod trusted;
 mod upstream;
 mod worker;
 

@@ -12,6 +12,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs a balancer until it is told to end.
 pub fn run(args: Args, log: &LogOptions) -> ExitCode {
+    if let Err(problem) = args.check() {
+        return runtime::misused(problem);
+    }
     let registry = match registry::open_shared(&args.registry) {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::Args;
 use crate::codec::Limits;
+use crate::trusted::Trusted;
 
 /// A client that has closed its side and takes nothing for so long is taken to have gone. Most that close it have; one that only said that
 /// nothing more will come still gets an answer that is on its way.
@@ -28,30 +29,43 @@ pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
 pub(crate) const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 
 /// One worker's settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// When the balancer started: what all clocks count from.
     pub(crate) started: Instant,
     pub(crate) request_limits: Limits,
     pub(crate) response_limits: Limits,
-    /// Client connections of one worker.
-    pub(crate) connections_max: usize,
     /// How long a client's connection may wait for a request.
     pub(crate) keep_alive_for: Duration,
     /// How long a request's head may take from its first byte to its last.
     pub(crate) head_within: Duration,
+    /// How long a client may pause while its request's body is awaited.
+    pub(crate) body_within: Duration,
+    /// How many requests one connection may make.
+    pub(crate) requests_max: u64,
+    pub(crate) trusted: Trusted,
 }
 
 impl Settings {
-    /// What the flags say for each of so many workers.
-    pub(crate) fn new(started: Instant, args: &Args, workers: usize) -> Self {
+    /// What the flags say for each worker.
+    pub(crate) fn new(started: Instant, args: &Args) -> Self {
         Self {
             started,
-            request_limits: Limits::default(),
+            request_limits: Limits::new(
+                args.max_request_line,
+                args.max_head_bytes,
+                args.max_fields,
+                u64::MAX,
+            ),
             response_limits: Limits::for_responses(),
-            connections_max: args.max_connections.get().div_ceil(workers),
             keep_alive_for: args.keep_alive_timeout,
             head_within: args.head_timeout,
+            body_within: args.body_timeout,
+            requests_max: match args.keep_alive_requests {
+                0 => u64::MAX,
+                most => most,
+            },
+            trusted: Trusted::new(&args.trusted_proxies),
         }
     }
 }

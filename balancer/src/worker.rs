@@ -4,6 +4,7 @@
 //! turns of its loop and says so, which is what makes "applied" true: no request of this thread can pick from an older one.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use tokio::sync::Notify;
 
 use crate::adoption::Adoption;
 use crate::clock::{Clock, Millis};
+use crate::crowd::{Crowd, Full, Place};
 use crate::metrics::Counters;
+use crate::request_id::RequestIds;
 use crate::settings::Settings;
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
@@ -30,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) idle: Idle,
     pub(crate) counters: Arc<Counters>,
     pub(crate) suspecting: Suspecting,
+    pub(crate) request_ids: RequestIds,
+    crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
     stopping: Cell<bool>,
     connections: Cell<usize>,
@@ -38,17 +43,28 @@ pub(crate) struct Worker {
 }
 
 /// Counts one client connection while it lives.
-pub(crate) struct Presence(Rc<Worker>);
+pub(crate) struct Presence {
+    worker: Rc<Worker>,
+    /// Its place among the connections of all threads.
+    _place: Place,
+}
 
 impl Worker {
-    pub(crate) fn new(settings: Settings, counters: Arc<Counters>, suspecting: Suspecting) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        counters: Arc<Counters>,
+        suspecting: Suspecting,
+        crowd: Arc<Crowd>,
+    ) -> Self {
         Self {
-            settings,
             clock: Clock::new(settings.started),
+            settings,
             timers: Rc::new(Timers::new()),
             idle: Idle::new(),
             counters,
             suspecting,
+            request_ids: RequestIds::new(),
+            crowd,
             table: RefCell::default(),
             stopping: Cell::new(false),
             connections: Cell::new(0),
@@ -76,15 +92,17 @@ impl Worker {
         self.stopping.get()
     }
 
-    /// A place for one more client connection, where there is one.
-    pub(crate) fn admit(self: &Rc<Self>) -> Option<Presence> {
-        let present = self.connections.get();
-        if present >= self.settings.connections_max {
-            return None;
-        }
-        self.connections.set(present + 1);
+    /// A place for one more client connection, where there is one. Connections of trusted proxies are those of many clients.
+    pub(crate) fn admit(self: &Rc<Self>, address: IpAddr) -> Result<Presence, Full> {
+        let address = address.to_canonical();
+        let client = Some(address).filter(|address| !self.settings.trusted.contains(*address));
+        let place = self.crowd.enter(client)?;
+        self.connections.set(self.connections.get() + 1);
         self.counters.connection_opened();
-        Some(Presence(Rc::clone(self)))
+        Ok(Presence {
+            worker: Rc::clone(self),
+            _place: place,
+        })
     }
 
     /// From now on nothing is kept alive; connections that wait for a request are woken to see it.
@@ -129,11 +147,12 @@ impl Worker {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let left = self.0.connections.get() - 1;
-        self.0.connections.set(left);
-        self.0.counters.connection_closed();
+        let worker = &self.worker;
+        let left = worker.connections.get() - 1;
+        worker.connections.set(left);
+        worker.counters.connection_closed();
         if left == 0 {
-            self.0.ended.notify_one();
+            worker.ended.notify_one();
         }
     }
 }

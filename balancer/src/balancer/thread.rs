@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::adoption::Adoption;
+use crate::crowd::Crowd;
 use crate::listen::accept;
 use crate::metrics::Counters;
 use crate::settings::Settings;
@@ -19,6 +20,7 @@ use crate::worker::Worker;
 /// What a worker thread is started with.
 pub(super) struct WorkerStart {
     pub(super) settings: Settings,
+    pub(super) crowd: Arc<Crowd>,
     pub(super) listener: TcpListener,
     pub(super) counters: Arc<Counters>,
     pub(super) suspecting: Suspecting,
@@ -48,6 +50,7 @@ async fn serve(start: WorkerStart) {
         start.settings,
         start.counters,
         start.suspecting,
+        start.crowd,
     ));
     let listener = tokio::net::TcpListener::from_std(start.listener)
         .expect("a listening socket can be watched");

@@ -16,6 +16,7 @@ pub(super) async fn answer(talk: &Talk, space: &mut Space, problem: Problem) -> 
     talk.worker.counters.refused(problem.token());
     let text = problem.text();
     let date = talk.worker.clock.date();
+    let request_id = space.request_id;
     let answer = Answer {
         status: problem.status(),
         token: problem.token(),
@@ -24,6 +25,7 @@ pub(super) async fn answer(talk: &Talk, space: &mut Space, problem: Problem) -> 
         keep_alive,
         head_only: !is_about_head(problem) && space.request.method == Method::Head,
         date: &date,
+        request_id: request_id.bytes(),
     };
     space.download.begin();
     write_answer(&answer, space.download.out());
@@ -44,14 +46,14 @@ pub(super) async fn refuse(exchange: Exchange<'_>, problem: Problem) -> After {
 
 /// Answers OPTIONS that may go no further.
 pub(super) async fn answer_options(talk: &Talk, space: &mut Space) -> After {
-    let keep_alive =
-        space.request.keep_alive && !space.request.has_body() && !talk.worker.is_stopping();
+    let keep_alive = space.request.keep_alive && !space.request.has_body() && talk.may_go_on();
     space.download.begin();
     let date = talk.worker.clock.date();
     write_options_answer(
         space.request.version,
         keep_alive,
         &date,
+        space.request_id.bytes(),
         space.download.out(),
     );
     send(talk, space, keep_alive).await
@@ -76,7 +78,7 @@ fn keeps_alive(talk: &Talk, space: &Space, problem: Problem) -> bool {
         Problem::NoPool => !space.request.has_body(),
         _ => space.upload.is_read(),
     };
-    at_rest && space.request.keep_alive && !talk.worker.is_stopping()
+    at_rest && space.request.keep_alive && talk.may_go_on()
 }
 
 async fn send(talk: &Talk, space: &mut Space, keep_alive: bool) -> After {
@@ -88,7 +90,10 @@ async fn send(talk: &Talk, space: &mut Space, keep_alive: bool) -> After {
         {
             return Poll::Ready(result.is_ok());
         }
-        talk.timer.poll_expired(context).map(|()| false)
+        talk.timer.poll_expired(context).map(|()| {
+            talk.worker.counters.ended("answer-not-taken");
+            false
+        })
     });
     match (sent.await, keep_alive) {
         (false, _) => After::Close,

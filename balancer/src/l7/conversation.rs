@@ -1,5 +1,6 @@
 //! A client's connection from its first byte to its last: heads read one after another, each followed by its exchange.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -31,6 +32,9 @@ enum HeadRead {
     Complete(usize),
     Refused(Refusal),
     TimedOut,
+    /// There was nothing to read after all.
+    Nothing,
+    /// The client has gone.
     Closed,
 }
 
@@ -44,9 +48,12 @@ pub(crate) async fn serve(
 ) {
     // Without it the kernel may hold back the end of an answer; where it fails, that is all that happens.
     let _ = stream.set_nodelay(true);
+    let address = peer.ip().to_canonical();
     let talk = Talk {
         timer: worker.timers.timer(),
-        client: peer.ip().to_canonical().to_string(),
+        client: address.to_string(),
+        is_trusted: worker.settings.trusted.contains(address),
+        requests: Cell::new(0),
         worker,
         spaces,
         stream,
@@ -54,6 +61,9 @@ pub(crate) async fn serve(
     while let Arrival::Bytes = wait_for_request(&talk).await {
         let mut space = talk.spaces.take();
         let after = serve_what_comes(&talk, &mut space).await;
+        if talk.requests.get() >= talk.worker.settings.requests_max {
+            talk.worker.counters.ended("keep-alive-requests");
+        }
         if after == After::Linger {
             linger(&talk, &mut space).await;
         }
@@ -84,19 +94,39 @@ async fn wait_for_request(talk: &Talk) -> Arrival {
             last_chance = true;
             talk.timer.set(talk.after(LAST_REQUEST_WITHIN));
         }
-        talk.timer.poll_expired(context).map(|()| Arrival::Nothing)
+        talk.timer.poll_expired(context).map(|()| {
+            if !last_chance {
+                talk.worker.counters.ended(silence(talk));
+            }
+            Arrival::Nothing
+        })
     })
     .await
+}
+
+/// What it is called where no request came in time.
+fn silence(talk: &Talk) -> &'static str {
+    match talk.requests.get() {
+        0 => "nothing-sent",
+        _ => "keep-alive-idle",
+    }
 }
 
 /// Serves requests until nothing of another one is there.
 async fn serve_what_comes(talk: &Talk, space: &mut Space) -> After {
     loop {
-        let after = match read_head(talk, space).await {
+        let head = read_head(talk, space).await;
+        let begins = !matches!(head, HeadRead::Nothing | HeadRead::Closed);
+        if begins {
+            talk.requests.set(talk.requests.get() + 1);
+            identify(talk, space, &head);
+        }
+        let after = match head {
             HeadRead::Complete(length) => exchange(talk, space, length).await,
             HeadRead::Refused(refusal) => answer(talk, space, Problem::Refused(refusal)).await,
             HeadRead::TimedOut => answer(talk, space, Problem::SlowHead).await,
-            HeadRead::Closed => After::Close,
+            HeadRead::Nothing => return After::KeepAlive,
+            HeadRead::Closed => return After::Close,
         };
         if after != After::KeepAlive || space.client.is_empty() {
             return after;
@@ -104,6 +134,23 @@ async fn serve_what_comes(talk: &Talk, space: &mut Space) -> After {
     }
 }
 
+/// Gives the request its id: that of a trusted proxy, where it has sent one, else a new one.
+fn identify(talk: &Talk, space: &mut Space, head: &HeadRead) {
+    let theirs = match head {
+        HeadRead::Complete(_) if talk.is_trusted => space.request.request_id(space.client.filled()),
+        _ => None,
+    };
+    match theirs {
+        Some(id) => space.request_id.copy(id),
+        None => {
+            let worker = &talk.worker;
+            let now = worker.clock.unix_millis();
+            worker.request_ids.renew(&mut space.request_id, now);
+        }
+    }
+}
+
+/// Reads a head.
 async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
     let settings = &talk.worker.settings;
     space.request.reset();
@@ -115,7 +162,9 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
                 &settings.request_limits,
                 &mut space.request,
             ) {
-                Ok(Parse::Complete { head_length }) => return HeadRead::Complete(head_length),
+                Ok(Parse::Complete { head_length }) => {
+                    return HeadRead::Complete(head_length);
+                }
                 Ok(Parse::Incomplete) => {}
                 Err(refusal) => return HeadRead::Refused(refusal),
             }
@@ -127,12 +176,16 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
             if let Poll::Ready(read) = wire::poll_read(&talk.stream, context, space.client.room()) {
                 return Poll::Ready(Some(read));
             }
+            if space.client.is_empty() {
+                // What is waited for without a byte of it is waited for without any memory, too.
+                return Poll::Ready(None);
+            }
             talk.timer.poll_expired(context).map(|()| None)
         });
         match read.await {
             Some(Ok(count)) if count > 0 => space.client.fill(count),
             Some(_) => return HeadRead::Closed,
-            None if space.client.is_empty() => return HeadRead::Closed,
+            None if space.client.is_empty() => return HeadRead::Nothing,
             None => return HeadRead::TimedOut,
         }
     }

@@ -81,20 +81,28 @@ impl<'a> Exchange<'a> {
             client,
             request,
             upload,
+            request_id,
             ..
         } = &mut *self.space;
+        let limits = settings
+            .request_limits
+            .with_body(pool.settings().value.max_body_bytes);
+        if limits.forbids(request.framing) {
+            client.consume(head_length);
+            return Err(BadBody::TooLong);
+        }
         let forwarding = Forwarding {
             client: &self.talk.client,
             scheme: "http",
-            trusted: false,
-            request_id: None,
+            trusted: self.talk.is_trusted,
+            request_id: request_id.bytes(),
             fallback_host: pool.id().as_str(),
             upgrade: true,
         };
         upload.begin();
         rewrite_request(client.filled(), request, &forwarding, upload.out());
         client.consume(head_length);
-        let decoder = BodyDecoder::new(request.framing, Carry::Wire, &settings.request_limits);
+        let decoder = BodyDecoder::new(request.framing, Carry::Wire, &limits);
         upload.record_body(decoder, self.plan.replay_bytes, client)?;
         if upload.is_read() {
             self.deadline = self.talk.after(self.plan.response);

@@ -44,6 +44,10 @@ pub(super) async fn relay(
         }
     };
     let tunnel = returned.relay == Relay::Tunnel;
+    if tunnel {
+        // How long it is open says nothing of how fast the server is.
+        count(&exchange, status);
+    }
     let ends_itself = ends_itself(&exchange, returned);
     if !ends_itself {
         close_by_reset(&exchange.talk.stream, true);
@@ -60,10 +64,11 @@ pub(super) async fn relay(
     streaming.start_waiting();
     let end = poll_fn(|context| streaming.poll(context)).await;
     let talk = exchange.talk;
-    let counters = &talk.worker.counters;
-    counters.answered(exchange.plan.pool, status, exchange.started.elapsed());
+    if !tunnel {
+        count(&exchange, status);
+    }
     if end == End::CutShort {
-        counters.cut_short();
+        talk.worker.counters.cut_short();
     }
     if end == End::Complete && !ends_itself {
         close_by_reset(&talk.stream, false);
@@ -83,10 +88,9 @@ fn begin(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
     let space = &mut *exchange.space;
     let returning = Returning {
         version: space.request.version,
-        keep_alive: space.request.keep_alive
-            && space.upload.is_read()
-            && !talk.worker.is_stopping(),
+        keep_alive: space.request.keep_alive && space.upload.is_read() && talk.may_go_on(),
         date: &talk.worker.clock.date(),
+        request_id: space.request_id.bytes(),
     };
     space.upload.stop_recording();
     space.download.begin();
@@ -102,6 +106,11 @@ fn begin(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
         exchange.upload = Upload::Going;
     }
     Ok(returned)
+}
+
+fn count(exchange: &Exchange<'_>, status: u16) {
+    let counters = &exchange.talk.worker.counters;
+    counters.answered(exchange.plan.pool, status, exchange.started.elapsed());
 }
 
 fn outcome(exchange: &Exchange<'_>) -> Outcome {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use super::codec::{RequestHead, ResponseHead};
 use super::pump::Pump;
 use crate::buffers::{Buffer, Buffers};
+use crate::request_id::RequestId;
 
 /// Spaces kept for use again, per thread.
 const KEPT_MAX: usize = 256;
@@ -16,6 +17,7 @@ pub(crate) struct Space {
     /// Bytes from the server.
     pub(super) server: Buffer,
     pub(super) request: RequestHead,
+    pub(super) request_id: RequestId,
     pub(super) response: ResponseHead,
     pub(super) upload: Pump,
     pub(super) download: Pump,
@@ -37,6 +39,7 @@ impl Space {
             client: Buffer::new(),
             server: Buffer::new(),
             request: RequestHead::new(),
+            request_id: RequestId::new(),
             response: ResponseHead::new(),
             upload: Pump::new(),
             download: Pump::new(),

@@ -1,5 +1,6 @@
 //! One client's connection, as every stage of its requests sees it.
 
+use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -37,6 +38,10 @@ pub(super) struct Talk {
     pub(super) timer: Timer,
     /// The client's IP address as text.
     pub(super) client: String,
+    /// Whether the client is a proxy that is believed.
+    pub(super) is_trusted: bool,
+    /// Requests so far, the present one included.
+    pub(super) requests: Cell<u64>,
 }
 
 /// The client went away, or is taken to have.
@@ -47,6 +52,11 @@ impl Talk {
     /// The moment so long from now; never early for the clock's coarseness.
     pub(super) fn after(&self, duration: Duration) -> Millis {
         self.worker.clock.now().after(duration)
+    }
+
+    /// Whether, as far as the balancer is concerned, another request may follow the present one.
+    pub(super) fn may_go_on(&self) -> bool {
+        !self.worker.is_stopping() && self.requests.get() < self.worker.settings.requests_max
     }
 
     /// Watches a client that waits for its answer: reads ahead what it sends, and notices where it closes its side. That need

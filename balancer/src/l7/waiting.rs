@@ -160,6 +160,7 @@ impl Waiting<'_, '_> {
                 version: space.request.version,
                 keep_alive: true,
                 date: &talk.worker.clock.date(),
+                request_id: space.request_id.bytes(),
             };
             let out = space.download.out();
             rewrite_response(space.server.filled(), &space.response, &returning, out);
@@ -192,7 +193,11 @@ impl Waiting<'_, '_> {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(count)) if count > 0 => {
                 buffer.fill(count);
-                self.answered = true;
+                let is_first = !std::mem::replace(&mut self.answered, true);
+                if is_first && self.uploading() {
+                    // Perhaps the client has waited for it.
+                    self.start_waiting();
+                }
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(_) => Poll::Ready(Err(self.broken_off())),
@@ -258,8 +263,7 @@ impl Waiting<'_, '_> {
             return None;
         }
         if self.uploading() {
-            let waits_for_client = self.exchange.space.upload.is_flushed();
-            return Some(if waits_for_client && !self.awaits_permission() {
+            return Some(if self.waits_for_client() {
                 Miss::SlowBody
             } else {
                 Miss::OutOfTime
@@ -284,6 +288,11 @@ impl Waiting<'_, '_> {
         })
     }
 
+    /// Whether it is the client that must send more of its body.
+    fn waits_for_client(&self) -> bool {
+        self.uploading() && self.exchange.space.upload.is_flushed() && !self.awaits_permission()
+    }
+
     /// Whether the client sends no body before the server has told it to go on, and the server has said nothing.
     fn awaits_permission(&self) -> bool {
         let space = &*self.exchange.space;
@@ -300,10 +309,13 @@ impl Waiting<'_, '_> {
         if !self.uploading() && self.exchange.deadline == Millis::NEVER {
             self.exchange.deadline = self.talk().after(self.exchange.plan.response);
         }
-        let wait = if self.uploading() {
-            self.exchange.plan.idle
+        let plan = &self.exchange.plan;
+        let wait = if !self.uploading() {
+            plan.per_try
+        } else if self.waits_for_client() {
+            plan.idle.min(self.talk().worker.settings.body_within)
         } else {
-            self.exchange.plan.per_try
+            plan.idle
         };
         let until = self.talk().after(wait).min(self.exchange.deadline);
         self.deadline.set(until);

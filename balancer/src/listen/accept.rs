@@ -10,11 +10,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{Answer, Version, write_answer};
+use crate::crowd::Full;
 use crate::l7::{Spaces, serve};
 use crate::worker::Worker;
 
 /// How long accepting rests when the system gives no more sockets.
 const REST: Duration = Duration::from_millis(100);
+
+/// How much of what a client that is turned away has sent already is read.
+const TURNED_AWAY_READS: usize = 4 << 10;
 
 /// How long those are awaited who had begun to connect when the balancer stops: what is left of a handshake takes one round trip.
 const LAST_HANDSHAKES_WITHIN: Duration = Duration::from_millis(250);
@@ -98,8 +102,8 @@ fn queued(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 }
 
 fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, peer: SocketAddr) {
-    match worker.admit() {
-        Some(presence) => {
+    match worker.admit(peer.ip()) {
+        Ok(presence) => {
             tokio::task::spawn_local(serve(
                 Rc::clone(worker),
                 Rc::clone(spaces),
@@ -108,27 +112,41 @@ fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, peer: So
                 presence,
             ));
         }
-        None => turn_away(worker, &stream),
+        Err(full) => turn_away(worker, &stream, full),
     }
 }
 
 /// There are as many connections as may be.
-fn turn_away(worker: &Worker, stream: &TcpStream) {
-    const TOKEN: &str = "too-many-connections";
-    worker.counters.refused(TOKEN);
+fn turn_away(worker: &Worker, stream: &TcpStream, full: Full) {
+    let (status, token, text) = match full {
+        Full::InAll => (
+            503,
+            "too-many-connections",
+            "this balancer has as many connections as it takes",
+        ),
+        Full::Client => (
+            429,
+            "too-many-connections-of-client",
+            "this client has as many connections as one may have",
+        ),
+    };
+    worker.counters.refused(token);
     let mut out = Vec::new();
     let answer = Answer {
-        status: 503,
-        token: TOKEN,
-        text: "this balancer has as many connections as it takes",
+        status,
+        token,
+        text,
         version: Version::Http11,
         keep_alive: false,
         head_only: false,
         date: &worker.clock.date(),
+        request_id: b"",
     };
     write_answer(&answer, &mut out);
     // A new socket takes a few hundred bytes; where it does not, closing says enough.
     let _ = stream.try_write(&out);
+    // What nobody has read would make the kernel reset the connection, and the client might lose the answer.
+    let _ = stream.try_read(&mut [0; TURNED_AWAY_READS]);
 }
 
 /// Whether the system, not the connection, is at its limit.

@@ -26,6 +26,8 @@ pub(crate) struct Counters {
     /// In the order of `NoRetry::ALL`.
     pub(super) retries_refused: [AtomicU64; NoRetry::ALL.len()],
     pub(super) refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// Clients' connections that the balancer ended without a refusal, by reason.
+    pub(super) endings: Mutex<BTreeMap<&'static str, u64>>,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
 }
@@ -80,6 +82,11 @@ impl Counters {
 
     pub(crate) fn refused(&self, token: &'static str) {
         *self.refusals.lock().entry(token).or_default() += 1;
+    }
+
+    /// The balancer ended a client's connection, and no answer says why.
+    pub(crate) fn ended(&self, reason: &'static str) {
+        *self.endings.lock().entry(reason).or_default() += 1;
     }
 
     /// A request of a pool was answered, by a server or by the balancer.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::PoolId;
+use parking_lot::Mutex;
 use policy::Cause;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
@@ -126,17 +127,27 @@ impl Scrape {
         let cut_short = self.sum(|thread| &thread.cut_short);
         let help = "Answers that the server broke off in the middle";
         counter(encoder, "responses_cut_short", help, cut_short)?;
-        let mut refusals: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let refusals = self.by_reason(|thread| &thread.refusals);
+        let help = "Requests that the balancer answered by itself, by reason";
+        counters(encoder, "refusals", help, refusals)?;
+        let endings = self.by_reason(|thread| &thread.endings);
+        let help = "Client connections that the balancer ended without a refusal, by reason";
+        counters(encoder, "connections_ended", help, endings)
+    }
+
+    /// The sums of what is counted by reason.
+    fn by_reason(
+        &self,
+        counted: impl Fn(&Counters) -> &Mutex<BTreeMap<&'static str, u64>>,
+    ) -> impl Iterator<Item = ([(&'static str, &'static str); 1], u64)> {
+        let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
         for thread in &self.threads {
-            for (token, value) in thread.refusals.lock().iter() {
-                *refusals.entry(token).or_default() += value;
+            for (reason, value) in counted(thread).lock().iter() {
+                *sums.entry(reason).or_default() += value;
             }
         }
-        let refusals = refusals
-            .into_iter()
-            .map(|(token, value)| ([("reason", token)], value));
-        let help = "Requests that the balancer answered by itself, by reason";
-        counters(encoder, "refusals", help, refusals)
+        let labelled = |(reason, value)| ([("reason", reason)], value);
+        sums.into_iter().map(labelled)
     }
 
     fn encode_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

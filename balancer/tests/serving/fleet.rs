@@ -32,13 +32,10 @@ pub(crate) fn args(flags: &[&str]) -> Args {
         #[command(flatten)]
         args: Args,
     }
-    let fixed = [
-        "balancer",
-        "--listen",
-        "127.0.0.1:0",
-        "--ops",
-        "127.0.0.1:0",
-    ];
+    let mut fixed = vec!["balancer", "--ops", "127.0.0.1:0"];
+    if !flags.contains(&"--listen") {
+        fixed.extend(["--listen", "127.0.0.1:0"]);
+    }
     Cli::parse_from(fixed.iter().chain(flags)).args
 }
 
@@ -191,6 +188,20 @@ impl Fleet {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok())
             .unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn counts(&self, name: &str, value: u32) {
+        let line = format!("{name} {value}");
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let text = self.ops("/metrics").await.text();
+            if text.lines().any(|one| one == line) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {name} {value} in {text}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Answer<'a> {
     pub head_only: bool,
     /// The present moment.
     pub date: &'a HttpDate,
+    /// The request's id; empty where there was no request yet.
+    pub request_id: &'a [u8],
 }
 
 /// Writes an answer: its head, and a short text unless `head_only`.
@@ -43,6 +45,9 @@ pub fn write_answer(answer: &Answer<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     write_length(length as u64, out);
     field(out, b"Date: ", answer.date.bytes());
+    if !answer.request_id.is_empty() {
+        field(out, b"X-Request-Id: ", answer.request_id);
+    }
     out.extend_from_slice(connection_line(answer.version, answer.keep_alive));
     out.extend_from_slice(b"\r\n");
     if !answer.head_only {
@@ -57,12 +62,14 @@ pub fn write_options_answer(
     version: Version,
     keep_alive: bool,
     date: &HttpDate,
+    request_id: &[u8],
     out: &mut Vec<u8>,
 ) {
     status_line(200, phrase(200).as_bytes(), out);
     out.extend_from_slice(ALLOW);
     write_length(0, out);
     field(out, b"Date: ", date.bytes());
+    field(out, b"X-Request-Id: ", request_id);
     out.extend_from_slice(connection_line(version, keep_alive));
     out.extend_from_slice(b"\r\n");
 }

@@ -99,7 +99,7 @@ impl Fields {
         &'a self,
         buf: &'a [u8],
         meaning: Name,
-    ) -> impl Iterator<Item = &'a [u8]> {
+    ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
         self.list
             .iter()
             .filter(move |field| field.meaning == meaning)

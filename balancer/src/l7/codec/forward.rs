@@ -17,8 +17,8 @@ pub struct Forwarding<'a> {
     /// Whether the client is a proxy whose own forwarding fields are believed: they are then kept
     /// and added to, else replaced.
     pub trusted: bool,
-    /// The request's id; `None` leaves the client's own in place.
-    pub request_id: Option<&'a str>,
+    /// The request's id, a token; whatever the client sent in its place is left out.
+    pub request_id: &'a [u8],
     /// The Host for an HTTP/1.0 request that names none: the server's address.
     pub fallback_host: &'a str,
     /// Whether to send the request's upgrade on; without it the request is an ordinary one.
@@ -80,7 +80,6 @@ impl Writer<'_> {
             Name::Trailer => self.head.framing == Framing::Chunked,
             Name::Expect => self.head.expect_continue,
             Name::MaxForwards => self.head.max_forwards.is_none(),
-            Name::RequestId => self.forwarding.request_id.is_none(),
             _ => false,
         }
     }
@@ -99,9 +98,7 @@ impl Writer<'_> {
             Version::Http10 => out.extend_from_slice(b"Via: 1.0 roundhouse\r\n"),
             Version::Http11 => out.extend_from_slice(b"Via: 1.1 roundhouse\r\n"),
         }
-        if let Some(id) = self.forwarding.request_id {
-            field(out, b"X-Request-Id: ", id.as_bytes());
-        }
+        field(out, b"X-Request-Id: ", self.forwarding.request_id);
         if let Some(left) = self.head.max_forwards {
             let mut number = itoa::Buffer::new();
             let left = number.format(left.saturating_sub(1));
@@ -111,11 +108,12 @@ impl Writer<'_> {
 
     /// The values of a forwarding field that are believed.
     fn believed(&self, meaning: Name) -> impl Iterator<Item = &[u8]> {
-        let trusted = self.forwarding.trusted;
-        self.head
-            .fields
-            .meaning(self.buf, meaning)
-            .filter(move |value| trusted && !value.is_empty())
+        let values = || self.head.fields.meaning(self.buf, meaning);
+        let believed = self.forwarding.trusted.then(values);
+        believed
+            .into_iter()
+            .flatten()
+            .filter(|value| !value.is_empty())
     }
 
     fn forwarded_for(&self, out: &mut Vec<u8>) {
@@ -133,11 +131,12 @@ impl Writer<'_> {
         field(out, start, value);
     }
 
-    /// RFC 7239's field is only continued where a trusted proxy began it, so that its last element
-    /// is never another hop's.
+    /// RFC 7239's field. It is begun by whoever is the first, and continued by the others; where a
+    /// trusted proxy wrote X-Forwarded-For alone, one that began here would name that proxy as
+    /// the client.
     fn forwarded(&self, out: &mut Vec<u8>) {
         let mut values = self.believed(Name::Forwarded).peekable();
-        if values.peek().is_none() {
+        if values.peek().is_none() && self.believed(Name::ForwardedFor).next().is_some() {
             return;
         }
         out.extend_from_slice(b"Forwarded: ");
@@ -146,23 +145,22 @@ impl Writer<'_> {
             out.extend_from_slice(b", ");
         }
         let client = self.forwarding.client;
-        let (open, close) = if client.contains(':') {
-            ("\"[", "]\"")
+        let (open, close): (&[u8], &[u8]) = if client.contains(':') {
+            (b"for=\"[", b"]\";proto=")
         } else {
-            ("", "")
+            (b"for=", b";proto=")
         };
+        let scheme = self.forwarding.scheme.as_bytes();
         for part in [
-            "for=",
             open,
-            client,
+            client.as_bytes(),
             close,
-            ";proto=",
-            self.forwarding.scheme,
+            scheme,
+            b";host=\"",
+            self.host,
         ] {
-            out.extend_from_slice(part.as_bytes());
+            out.extend_from_slice(part);
         }
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(self.host);
         out.extend_from_slice(b"\"\r\n");
     }
 

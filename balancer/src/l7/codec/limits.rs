@@ -1,11 +1,13 @@
 //! The bounds that a message must keep. They are configuration; their defaults are what well-known
 //! proxies allow.
 
+use super::framing::Framing;
+
 /// The longest head that spans can describe.
-const LONGEST_HEAD: usize = u16::MAX as usize;
+pub const LONGEST_HEAD: usize = u16::MAX as usize;
 
 /// The most fields that a head may have, whatever the configuration says.
-pub(super) const MOST_FIELDS: usize = 100;
+pub const MOST_FIELDS: usize = 100;
 
 /// What a message may be at most. Heads are bounded by [`Limits::new`]'s clamping, so that 16-bit
 /// spans always suffice.
@@ -33,6 +35,22 @@ impl Limits {
     /// The longest head in bytes: a connection's buffer must be able to hold it.
     pub fn head(&self) -> usize {
         self.head
+    }
+
+    /// The same with another bound on a request's body, in bytes; 0 leaves it as it is.
+    pub fn with_body(self, most: u64) -> Self {
+        if most == 0 {
+            return self;
+        }
+        Self {
+            body: self.body.min(most),
+            ..self
+        }
+    }
+
+    /// Whether a body of this framing is known to be too long before a byte of it has come.
+    pub fn forbids(&self, framing: Framing) -> bool {
+        matches!(framing, Framing::Length(length) if length > self.body)
     }
 
     /// The same for servers, which are trusted with longer heads: 60 KiB, and no bound on the body.

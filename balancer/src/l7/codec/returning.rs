@@ -19,6 +19,8 @@ pub struct Returning<'a> {
     pub keep_alive: bool,
     /// The present moment, for a response without a date.
     pub date: &'a HttpDate,
+    /// The request's id, which a final answer names.
+    pub request_id: &'a [u8],
 }
 
 /// How the body is written behind the rewritten head.
@@ -77,6 +79,9 @@ pub fn rewrite_response(
         }
         Relay::Tunnel => {}
     }
+    if !head.is_interim() {
+        field(out, b"X-Request-Id: ", returning.request_id);
+    }
     if !head.is_interim() && head.fields.meaning(buf, Name::Date).next().is_none() {
         field(out, b"Date: ", returning.date.bytes());
     }
@@ -129,6 +134,7 @@ fn keeps(meaning: Name, relay: Relay) -> bool {
         | Name::ProxyAuthorization
         | Name::ProxyAuthenticationInfo
         | Name::Http2Settings
+        | Name::RequestId
         | Name::FramingImitation
         | Name::Nominated => false,
         _ => true,

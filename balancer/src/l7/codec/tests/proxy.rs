@@ -13,7 +13,7 @@ pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
     client: "192.0.2.7",
     scheme: "http",
     trusted: false,
-    request_id: Some("id-1"),
+    request_id: b"id-1",
     fallback_host: "10.0.0.1:3001",
     upgrade: false,
 };
@@ -265,6 +265,7 @@ impl Server {
             version: self.version,
             keep_alive: true,
             date: &date,
+            request_id: b"id-1",
         };
         let mut out = Vec::new();
         let returned = rewrite_response(&self.buf, &self.head, &returning, &mut out);

@@ -236,14 +236,15 @@ fn a_strangers_forwarding_fields_are_replaced() {
     assert_eq!(message.only("x-forwarded-proto"), "http");
     assert_eq!(message.only("x-forwarded-host"), "a");
     assert_eq!(message.only("x-request-id"), "id-1");
-    assert!(!message.has("forwarded") && !message.has("x_forwarded_for"));
+    let forwarded = "for=192.0.2.7;proto=http;host=\"a\"";
+    assert_eq!(message.only("forwarded"), forwarded);
+    assert!(!message.has("x_forwarded_for"));
 }
 
 #[test]
 fn a_trusted_proxys_forwarding_fields_are_continued() {
     let trusted = Forwarding {
         trusted: true,
-        request_id: None,
         ..FORWARDING
     };
     let message = forward(
@@ -259,11 +260,23 @@ fn a_trusted_proxys_forwarding_fields_are_continued() {
     );
     assert_eq!(message.only("x-forwarded-proto"), "https");
     assert_eq!(message.only("x-forwarded-host"), "shop");
-    assert_eq!(message.only("x-request-id"), "theirs");
+    assert_eq!(message.only("x-request-id"), "id-1");
     let forwarded = "for=6.6.6.6, for=192.0.2.7;proto=http;host=\"a\"";
     assert_eq!(message.only("forwarded"), forwarded);
     let vias: Vec<_> = message.values("via").collect();
     assert_eq!(vias, ["1.1 edge", "1.1 roundhouse"]);
+}
+
+#[test]
+fn forwarded_is_not_begun_behind_a_proxy_that_wrote_the_older_field_alone() {
+    let trusted = Forwarding {
+        trusted: true,
+        ..FORWARDING
+    };
+    let message = forward(&get("X-Forwarded-For: 6.6.6.6\r\n"), &trusted);
+    assert_eq!(message.only("x-forwarded-for"), "6.6.6.6, 192.0.2.7");
+    assert!(!message.has("forwarded"));
+    assert!(forward(&get(""), &trusted).has("forwarded"));
 }
 
 #[test]
@@ -353,7 +366,7 @@ fn max_forwards_counts_down_for_options_alone() {
 #[test]
 fn the_balancers_own_answer_to_options_has_no_body() {
     let mut out = Vec::new();
-    write_options_answer(Version::Http11, true, &date(), &mut out);
+    write_options_answer(Version::Http11, true, &date(), b"id-1", &mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(
         text.starts_with("HTTP/1.1 200 OK\r\nAllow: GET, "),

@@ -169,7 +169,7 @@ fn hop_by_hop_fields_end_here() {
     assert!(!message.has("connection") && !message.has("upgrade"));
     assert_eq!(message.only("content-length"), "2");
     assert_eq!(message.only("server"), "s");
-    assert_eq!(message.only("x-request-id"), "7");
+    assert_eq!(message.only("x-request-id"), "id-1");
     assert_eq!(message.only("via"), "1.1 roundhouse");
     assert_eq!(message.only("date"), "Thu, 01 Jan 1970 00:00:00 GMT");
 }
@@ -262,6 +262,7 @@ fn the_balancers_own_answers_say_why() {
         keep_alive: true,
         head_only: false,
         date: &date,
+        request_id: b"id-1",
     };
     let mut out = Vec::new();
     write_answer(&answer, &mut out);
@@ -272,6 +273,7 @@ fn the_balancers_own_answers_say_why() {
         message.body,
         b"Service Unavailable: no server of the pool is up\n"
     );
+    assert_eq!(message.only("x-request-id"), "id-1");
     assert!(rest.is_empty() && !message.has("connection"));
 }
 
@@ -286,6 +288,7 @@ fn an_answer_to_head_is_its_head_and_a_refusal_closes() {
         keep_alive: false,
         head_only: true,
         date: &date,
+        request_id: b"id-1",
     };
     let mut out = Vec::new();
     write_answer(&answer, &mut out);
@@ -302,6 +305,7 @@ fn a_connection_that_must_end_says_so_in_the_final_head_alone() {
         version: Version::Http11,
         keep_alive: false,
         date: &date,
+        request_id: b"id-1",
     };
     let rewritten = |text: &str| {
         let mut out = Vec::new();
@@ -313,4 +317,30 @@ fn a_connection_that_must_end_says_so_in_the_final_head_alone() {
     let last = rewritten("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
     assert_eq!(last.only("connection"), "close");
     assert!(!rewritten("HTTP/1.1 103 Early Hints\r\n\r\n").has("connection"));
+}
+
+#[test]
+fn the_final_head_alone_names_the_request_and_no_server_names_another() {
+    let named = |text: &str| {
+        let mut out = Vec::new();
+        let head = parse(text).unwrap();
+        let date = date();
+        let returning = Returning {
+            version: Version::Http11,
+            keep_alive: true,
+            date: &date,
+            request_id: b"id-1",
+        };
+        rewrite_response(text.as_bytes(), &head, &returning, &mut out);
+        let (message, _) = read_head(&out);
+        message
+            .has("x-request-id")
+            .then(|| message.only("x-request-id").to_owned())
+    };
+    let theirs = "HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(named(theirs).as_deref(), Some("id-1"));
+    assert_eq!(
+        named("HTTP/1.1 103 Early Hints\r\nX-Request-Id: theirs\r\n\r\n"),
+        None
+    );
 }
