@@ -10,19 +10,21 @@ use tokio::time::timeout;
 use crate::client;
 use crate::fleet::{Fleet, pool};
 use crate::upstream::{Link, Upstream};
-use crate::wire::{LIMIT, Wire, field};
+use crate::wire::{LIMIT, Tee, Wire, field};
 
+/// Those that were given, then our own.
 fn cases(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/protocol-cases")
-        .join(file);
-    let text = std::fs::read_to_string(path).expect("the cases");
-    let cases: Vec<Value> = text
-        .lines()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol-cases");
+    let own = format!("own-{file}");
+    let texts = [file, &own].map(|file| {
+        let text = std::fs::read_to_string(folder.join(file)).expect("the cases");
+        assert!(text.lines().count() > 10, "{file} has its cases");
+        text
+    });
+    let lines = texts.iter().flat_map(|text| text.lines());
+    lines
         .map(|line| serde_json::from_str(line).expect("a case"))
-        .collect();
-    assert!(cases.len() > 10, "{file} has its cases");
-    cases
+        .collect()
 }
 
 fn text<'a>(case: &'a Value, name: &str) -> &'a str {
@@ -37,28 +39,47 @@ fn raw(case: &Value) -> Vec<u8> {
     text(case, "raw").chars().map(byte).collect()
 }
 
+fn texts<'a>(case: &'a Value, name: &str) -> Vec<&'a str> {
+    let list = case[name].as_array();
+    let list = list.into_iter().flatten();
+    list.map(|one| one.as_str().expect("text")).collect()
+}
+
 fn expectations(case: &Value) -> Vec<&str> {
     let list = case["expect"].as_array().expect("a list");
     list.iter().map(|one| one.as_str().expect("text")).collect()
 }
 
-/// What a server saw: each request's head and body.
-type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+/// What a server saw.
+#[derive(Default)]
+struct Seen {
+    /// Each request's head and body.
+    requests: Vec<(String, Vec<u8>)>,
+    /// Every byte of a connection that came, also of what never became a request.
+    bytes: Tee,
+}
 
-async fn recording(seen: &Seen) -> Upstream {
+async fn recording(seen: &Arc<Mutex<Seen>>) -> Upstream {
     let seen = Arc::clone(seen);
     Upstream::start(move |mut link: Link| {
         let seen = Arc::clone(&seen);
+        link.wire.tee = Some(Arc::clone(&seen.lock().expect("a lock").bytes));
         async move {
             while let Some(request) = link.request().await {
-                seen.lock()
-                    .expect("a lock")
-                    .push((request.head.clone(), request.body.clone()));
+                let recorded = (request.head.clone(), request.body.clone());
+                seen.lock().expect("a lock").requests.push(recorded);
                 link.answer(&request, "forwarded").await;
             }
         }
     })
     .await
+}
+
+/// Takes what was seen until now.
+fn take(seen: &Mutex<Seen>) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
+    let mut seen = seen.lock().expect("a lock");
+    let bytes = std::mem::take(&mut *seen.bytes.lock().expect("a lock"));
+    (std::mem::take(&mut seen.requests), bytes)
 }
 
 /// Sends the bytes, and reads answers until the balancer ends the connection: after a refusal by itself, otherwise once the
@@ -96,16 +117,17 @@ fn by_balancer(answers: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_gets_a_verdict_that_is_right() {
-    let seen = Seen::default();
+    let seen = Arc::default();
     let server = recording(&seen).await;
     let fleet = Fleet::at(pool(), &[server.address], &["--threads", "1"]).await;
     let mut wrong = Vec::new();
     for case in cases("requests.jsonl") {
-        seen.lock().expect("a lock").clear();
+        take(&seen);
         let may_say_nothing = expectations(&case).contains(&"C");
         let (answer, ended) = provoke(&fleet, &raw(&case), may_say_nothing).await;
-        let forwarded = std::mem::take(&mut *seen.lock().expect("a lock"));
-        if let Err(problem) = judge_request(&case, &answer, ended, &forwarded) {
+        let (forwarded, bytes) = take(&seen);
+        let judged = judge_request(&case, &answer, ended, &forwarded);
+        if let Err(problem) = judged.and_then(|()| judge_bytes(&case, &answer, &bytes)) {
             let answer = String::from_utf8_lossy(&answer).into_owned();
             wrong.push(format!(
                 "{} ({}): {problem}\n{answer}\n{forwarded:?}",
@@ -143,6 +165,37 @@ fn judge_request(
     forwarded
         .iter()
         .try_for_each(|(head, body)| judge_forwarded(head, body))
+}
+
+/// What holds for the bytes that reached the server, whether a request came of them or not.
+fn judge_bytes(case: &Value, answer: &[u8], bytes: &[u8]) -> Result<(), String> {
+    let answer = String::from_utf8_lossy(answer);
+    if expectations(case) == ["R"] && !bytes.is_empty() {
+        return Err("bytes of a refused request went on".into());
+    }
+    let status = case["status"]
+        .as_u64()
+        .map(|status| format!("HTTP/1.1 {status} "));
+    if status.is_some_and(|status| !answer.starts_with(&status)) {
+        return Err("it has another status".into());
+    }
+    let reason = case["reason"].as_str();
+    let reason = reason.map(|reason| format!("\r\nRoundhouse-Reason: {reason}\r\n"));
+    if reason.is_some_and(|reason| !answer.contains(&reason)) {
+        return Err("it has another reason".into());
+    }
+    let bytes = String::from_utf8_lossy(bytes);
+    for text in texts(case, "sent") {
+        if !bytes.contains(text) {
+            return Err(format!("{text:?} was not sent in {bytes:?}"));
+        }
+    }
+    for text in texts(case, "unsent") {
+        if bytes.contains(text) {
+            return Err(format!("{text:?} was sent in {bytes:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// What holds for whatever is forwarded.

@@ -1,5 +1,6 @@
 //! HTTP/1.1 as these tests speak it on either side: simple, and independent of the code under test.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,10 +10,14 @@ use tokio::time::{Instant, timeout};
 /// What nothing in these tests takes unless it is broken.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
+/// Where every byte that is read is copied to.
+pub(crate) type Tee = Arc<Mutex<Vec<u8>>>;
+
 /// One end of a connection, with what was read too far.
 pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
     pub(crate) read: Vec<u8>,
+    pub(crate) tee: Option<Tee>,
 }
 
 /// A message: a response or a request.
@@ -29,6 +34,7 @@ impl Wire {
         Self {
             stream,
             read: Vec::new(),
+            tee: None,
         }
     }
 
@@ -43,6 +49,11 @@ impl Wire {
         let count = timeout(LIMIT, self.stream.read(&mut piece)).await;
         let count = count.expect("read in time").unwrap_or(0);
         self.read.extend_from_slice(&piece[..count]);
+        if let Some(tee) = &self.tee {
+            tee.lock()
+                .expect("a lock")
+                .extend_from_slice(&piece[..count]);
+        }
         count > 0
     }
 
