@@ -41,6 +41,8 @@ fn a_bad_value_is_named_with_its_flag() {
         ["up", "--servers", "-1"],
         ["balancer", "--head-timeout", "0s"],
         ["balancer", "--keep-alive-timeout", "0s"],
+        ["balancer", "--max-fields", "101"],
+        ["balancer", "--trusted-proxies", "10.0.0.0/33"],
         ["orchestrator", "--forget-after", "0s"],
     ] {
         let (code, _, errors) = run(&arguments);
@@ -124,6 +126,38 @@ fn a_port_in_use_is_named_with_its_flag() {
             "{arguments:?}: {errors}"
         );
     }
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused_wherever_they_are_given() {
+    let (code, _, errors) = run(&["balancer", "--max-head-bytes", "4096"]);
+    assert_eq!(code, 2, "{errors}");
+    let line = one_line(&errors);
+    assert!(
+        line.contains("--max-request-line 8192 is more than --max-head-bytes 4096"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_list_in_the_environment_is_read_like_one_on_the_command_line() {
+    let complaint = |list: &str| {
+        let variables = [("ROUNDHOUSE_TRUSTED_PROXIES", list)];
+        let mut process = Process::start_with(&["balancer", "--registry", "memory"], &variables);
+        assert_eq!(process.ended().code(), Some(2));
+        // What it wrote is read by a thread that may be behind.
+        while process.errors().is_empty() {
+            std::thread::yield_now();
+        }
+        process.errors()
+    };
+    let wrong = complaint("10.0.0.0/8,nobody");
+    assert!(
+        wrong.contains("ROUNDHOUSE_TRUSTED_PROXIES") && wrong.contains("nobody"),
+        "{wrong}"
+    );
+    let right = complaint("10.0.0.0/8,192.0.2.7");
+    assert!(right.contains("within one process"), "{right}");
 }
 
 #[test]
