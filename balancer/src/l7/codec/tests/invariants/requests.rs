@@ -28,7 +28,6 @@ fn trusting() -> Setting {
         limits: Limits::new(64, 400, 8, 40),
         forwarding: Forwarding {
             trusted: true,
-            request_id: None,
             upgrade: true,
             ..FORWARDING
         },
