@@ -23,6 +23,7 @@ use crate::metrics::{Counters, Scrape};
 use crate::settings::Settings;
 use crate::suspecting::{Suspecting, suspecting};
 use crate::sync::{Findings, Identity, Membership, Standing};
+use crate::upstream::Common;
 
 use thread::{Serving, WorkerStart, work};
 
@@ -198,6 +199,7 @@ fn start_workers(
         NonZero::new(args.max_connections_per_client),
     ));
     let left = Arc::new(AtomicUsize::new(workers));
+    let common = Arc::new(Common::default());
     for (index, listener) in listeners.into_iter().enumerate() {
         let start = WorkerStart {
             settings: settings.clone(),
@@ -205,6 +207,7 @@ fn start_workers(
             listener,
             counters: Arc::clone(&threads[index]),
             suspecting: suspecting.clone(),
+            common: Arc::clone(&common),
             adoption: Adoption::new(
                 membership.tables.subscribe(),
                 Arc::clone(&membership.adopted),

@@ -1,8 +1,9 @@
 //! Layer 7: HTTP between clients and servers.
 //!
-//! `conversation` reads a client's requests, `exchange` sends each on its way, `attempt` is one try at one server, `waiting` the time until
-//! it answers, `again` whether another is made, `relay` the way back, `answer` the balancer's own. Each calls only those after it; what they
-//! hand on is an `order`, a `miss` where a try brought nothing, and an answer that is `held` while a better one is looked for. `pump` moves one direction, and the codec knows what the bytes mean.
+//! `conversation` reads a client's requests, `exchange` sends each on its way, `queueing` finds it a server, `attempt` is one try at that,
+//! `waiting` the time until it answers, `again` whether another is made, `relay` the way back, `answer` the balancer's own. Each calls only
+//! those after it; what they hand on is an `order`, a `miss` where a try brought nothing, and an answer that is `held` while a better one is
+//! looked for. `pump` moves one direction, and the codec knows what the bytes mean.
 
 mod again;
 mod answer;
@@ -16,6 +17,7 @@ mod miss;
 mod order;
 mod problem;
 mod pump;
+mod queueing;
 mod relay;
 mod retry_after;
 mod space;

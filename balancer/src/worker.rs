@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{InFlight, Pool, Table, Tried};
+use policy::{InFlight, Pool, Table, Tried, Unpicked};
 use tokio::sync::Notify;
 
 use crate::adoption::Adoption;
@@ -20,7 +20,7 @@ use crate::request_id::RequestIds;
 use crate::settings::Settings;
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
-use crate::upstream::Idle;
+use crate::upstream::{Common, Idle};
 
 /// How often the worker's clock moves on and its timers are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -55,12 +55,13 @@ impl Worker {
         counters: Arc<Counters>,
         suspecting: Suspecting,
         crowd: Arc<Crowd>,
+        common: Arc<Common>,
     ) -> Self {
         Self {
             clock: Clock::new(settings.started),
             settings,
             timers: Rc::new(Timers::new()),
-            idle: Idle::new(),
+            idle: Idle::new(common),
             counters,
             suspecting,
             request_ids: RequestIds::new(),
@@ -78,8 +79,19 @@ impl Worker {
     }
 
     /// Picks a server of the current table and takes it, in one step.
-    pub(crate) fn pick(&self, tried: &Tried) -> Option<InFlight> {
-        self.table.borrow().route()?.pick(tried).ok()
+    pub(crate) fn pick(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
+        let table = self.table.borrow();
+        table.route().ok_or(Unpicked::Nothing)?.pick(tried)
+    }
+
+    /// The same for a request that does not wait in line: those who do come first.
+    pub(crate) fn pick_in_turn(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
+        let table = self.table.borrow();
+        let pool = table.route().ok_or(Unpicked::Nothing)?;
+        if pool.is_bounded() && pool.gate().waiting() > 0 {
+            return Err(Unpicked::Full);
+        }
+        pool.pick(tried)
     }
 
     /// Whether the current table has a server that was not tried.
@@ -138,8 +150,12 @@ impl Worker {
     pub(crate) async fn adopt(&self, mut adoption: Adoption) {
         while let Some(table) = adoption.next().await {
             self.counters.know(&table);
-            self.table.replace(table);
+            let before = self.table.replace(table);
             self.idle.sweep(self.clock.now());
+            for pool in before.pools().chain(self.table.borrow().pools()) {
+                pool.gate().change();
+            }
+            drop(before);
             adoption.done();
         }
     }

@@ -15,6 +15,7 @@ use crate::listen::accept;
 use crate::metrics::Counters;
 use crate::settings::Settings;
 use crate::suspecting::Suspecting;
+use crate::upstream::Common;
 use crate::worker::Worker;
 
 /// What a worker thread is started with.
@@ -24,6 +25,8 @@ pub(super) struct WorkerStart {
     pub(super) listener: TcpListener,
     pub(super) counters: Arc<Counters>,
     pub(super) suspecting: Suspecting,
+    /// Of all workers.
+    pub(super) common: Arc<Common>,
     pub(super) adoption: Adoption,
     pub(super) drain_timeout: Duration,
     pub(super) stop: CancellationToken,
@@ -51,6 +54,7 @@ async fn serve(start: WorkerStart) {
         start.counters,
         start.suspecting,
         start.crowd,
+        start.common,
     ));
     let listener = tokio::net::TcpListener::from_std(start.listener)
         .expect("a listening socket can be watched");

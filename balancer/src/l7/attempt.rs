@@ -1,39 +1,52 @@
 //! One try: a connection to the picked server, then the request sent and the head of the answer awaited.
 
-use policy::{Failure, InFlight};
-use tokio::net::TcpStream;
+use policy::{Cause, Failure, InFlight, Place};
 
 use super::miss::Miss;
 use super::order::Exchange;
 use super::waiting::send_and_await;
-use crate::upstream::connect;
+use crate::upstream::{Connection, connect};
 
 /// Tries the server once, on an idle connection where there is one; if that proves stale, on a new one. The answer's head is in
 /// `space.response`.
 pub(super) async fn attempt(
     exchange: &mut Exchange<'_>,
-    flight: &InFlight,
-) -> Result<TcpStream, Miss> {
+    flight: &mut InFlight,
+) -> Result<Connection, Miss> {
+    let mut reserved = flight.take_place();
+    let flight = &*flight;
     let idle = &exchange.talk.worker.idle;
     let live = flight.server().live();
     let careful = !exchange.space.request.is_idempotent();
-    if let Some(waited) = idle.take(live, careful) {
-        match send_and_await(exchange, &waited.stream, flight, true).await {
-            // What broke this one may have broken those that waited longer.
-            Err(Miss::Stale) => idle.close_older(live, waited.since),
-            result => return result.map(|()| waited.stream),
+    if let Some(waited) = idle.take(live, &mut reserved, careful) {
+        let stream = &waited.connection.stream;
+        match send_and_await(exchange, stream, flight, true).await {
+            Err(Miss::Stale) => reserved = Some(waited.connection.close()),
+            result => return result.map(|()| waited.connection),
+        }
+        // What broke this one may have broken those that waited longer.
+        idle.close_older(live, waited.since);
+        // One that leaves, or is down, gets no new connection where there is another server.
+        if !live.keeps_connections() && exchange.goes_elsewhere(Cause::Left) {
+            return Err(Miss::Drained);
         }
     }
-    let stream = open(exchange, flight).await?;
-    send_and_await(exchange, &stream, flight, false).await?;
-    Ok(stream)
+    let connection = open(exchange, flight, reserved).await?;
+    send_and_await(exchange, &connection.stream, flight, false).await?;
+    Ok(connection)
 }
 
-async fn open(exchange: &Exchange<'_>, flight: &InFlight) -> Result<TcpStream, Miss> {
+/// A new connection, in the place that was reserved for it.
+async fn open(
+    exchange: &Exchange<'_>,
+    flight: &InFlight,
+    reserved: Option<Place>,
+) -> Result<Connection, Miss> {
     let talk = exchange.talk;
+    let place = talk.worker.idle.make_room(flight.server().live(), reserved);
     talk.timer
         .set(talk.after(exchange.plan.connect).min(exchange.deadline));
-    connect(flight.server().address(), &talk.timer)
+    connect(flight.server().address(), &talk.timer, place)
         .await
         .map_err(|_| Miss::Server(Failure::Connect))
 }

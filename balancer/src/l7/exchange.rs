@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use policy::{Cause, InFlight, Outcome};
-use tokio::net::TcpStream;
 
 use super::again::Again;
 use super::answer::{answer, answer_options, refuse};
@@ -12,14 +11,16 @@ use super::held::Held;
 use super::miss::{Miss, Verdict};
 use super::order::Exchange;
 use super::problem::Problem;
+use super::queueing::Unserved;
 use super::relay::relay;
 use super::space::Space;
 use super::talk::{After, Talk};
+use crate::upstream::Connection;
 
 /// How trying ended.
 enum Ending {
     /// The head of an answer has come, on this connection.
-    Answered(TcpStream, InFlight),
+    Answered(Connection, InFlight),
     Unanswered(Problem),
     ClientGone,
 }
@@ -43,13 +44,16 @@ pub(super) async fn exchange(talk: &Talk, space: &mut Space, head_length: usize)
     pool.budget().deposit(talk.worker.clock.now().since_start());
     let mut exchange = Exchange::new(talk, space, &pool);
     let prepared = exchange.prepare(head_length, &pool);
+    // Until this request is over.
+    let admitted = pool.admit();
     drop(pool);
-    let ending = match prepared {
-        Ok(()) => try_servers(&mut exchange).await,
-        Err(bad) => Ending::Unanswered(Problem::BadBody(bad)),
+    let ending = match (prepared, &admitted) {
+        (Ok(()), Ok(_)) => try_servers(&mut exchange).await,
+        (Err(bad), _) => Ending::Unanswered(Problem::BadBody(bad)),
+        (Ok(()), Err(_)) => Ending::Unanswered(Problem::CircuitOpen),
     };
     match ending {
-        Ending::Answered(stream, flight) => relay(exchange, stream, flight).await,
+        Ending::Answered(connection, flight) => relay(exchange, connection, flight).await,
         Ending::Unanswered(problem) => refuse(exchange, problem).await,
         Ending::ClientGone => After::Close,
     }
@@ -61,7 +65,17 @@ async fn try_servers(exchange: &mut Exchange<'_>) -> Ending {
         held: None,
         problem: Problem::NoServer,
     };
-    while let Some(flight) = exchange.pick() {
+    loop {
+        // One who holds an answer takes no place from others while he waits for a better one.
+        let flight = match exchange.pick(last.held.is_none()).await {
+            Ok(flight) => flight,
+            Err(Unserved::NoServer) => break,
+            Err(Unserved::Refused(problem)) => {
+                last.problem = problem;
+                break;
+            }
+            Err(Unserved::ClientGone) => return Ending::ClientGone,
+        };
         exchange.talk.worker.counters.tried();
         let (cause, at_least) = match try_one(exchange, flight, &mut last).await {
             Ok(again) => again,
@@ -83,15 +97,15 @@ async fn try_one(
     last: &mut Last,
 ) -> Result<(Cause, Duration), Ending> {
     let talk = exchange.talk;
-    let miss = match attempt(exchange, &flight).await {
-        Ok(stream) => {
+    let miss = match attempt(exchange, &mut flight).await {
+        Ok(connection) => {
             let Some(at_least) = exchange.asks_again() else {
                 last.discard(talk);
-                return Err(Ending::Answered(stream, flight));
+                return Err(Ending::Answered(connection, flight));
             };
             flight.note(Outcome::ServerError);
             last.discard(talk);
-            last.held = Some(exchange.hold(stream, flight));
+            last.held = Some(exchange.hold(connection, flight));
             return Ok((Cause::Status, at_least));
         }
         Err(miss) => miss,
@@ -117,8 +131,8 @@ impl Last {
         // In the middle of an interim answer nothing else can be said.
         match self.held.take() {
             Some(held) if !exchange.space.download.is_halfway() => {
-                let (stream, flight) = exchange.bring_back(*held);
-                Ending::Answered(stream, flight)
+                let (connection, flight) = exchange.bring_back(*held);
+                Ending::Answered(connection, flight)
             }
             _ => Ending::Unanswered(self.problem),
         }

@@ -3,16 +3,16 @@
 use std::mem::replace;
 
 use policy::InFlight;
-use tokio::net::TcpStream;
 
 use super::codec::{BodyDecoder, Carry, Framing, Limits, ResponseHead};
 use super::order::{Exchange, Upload};
 use super::talk::Talk;
 use crate::buffers::Buffer;
+use crate::upstream::Connection;
 
 /// The head of an answer, what was read behind it, and the connection that it came on.
 pub(super) struct Held {
-    stream: TcpStream,
+    connection: Connection,
     flight: InFlight,
     buffer: Buffer,
     response: ResponseHead,
@@ -22,14 +22,14 @@ pub(super) struct Held {
 
 impl Exchange<'_> {
     /// Puts the answer aside that is in `space.response`.
-    pub(super) fn hold(&mut self, stream: TcpStream, flight: InFlight) -> Box<Held> {
+    pub(super) fn hold(&mut self, connection: Connection, flight: InFlight) -> Box<Held> {
         let upload = match self.upload {
             Upload::Done => Upload::Done,
             // The rest of the request goes to another server now.
             Upload::Going | Upload::Refused => Upload::Refused,
         };
         Box::new(Held {
-            stream,
+            connection,
             flight,
             buffer: replace(&mut self.space.server, Buffer::new()),
             response: replace(&mut self.space.response, ResponseHead::new()),
@@ -39,12 +39,12 @@ impl Exchange<'_> {
     }
 
     /// The answer is in its place again, as if it had just come.
-    pub(super) fn bring_back(&mut self, held: Held) -> (TcpStream, InFlight) {
+    pub(super) fn bring_back(&mut self, held: Held) -> (Connection, InFlight) {
         self.space.server = held.buffer;
         self.space.response = held.response;
         self.head_length = held.head_length;
         self.upload = held.upload;
-        (held.stream, held.flight)
+        (held.connection, held.flight)
     }
 }
 
@@ -57,7 +57,7 @@ impl Held {
             && self.response.framing != Framing::UntilClose;
         if reusable && self.is_read_up(&worker.settings.response_limits) {
             let live = self.flight.server().live();
-            worker.idle.keep(live, self.stream, worker.clock.now());
+            worker.idle.keep(live, self.connection, worker.clock.now());
         }
     }
 
@@ -70,7 +70,7 @@ impl Held {
                 Ok(advance) if advance.consumed > 0 => self.buffer.consume(advance.consumed),
                 Ok(_) if decoder.is_done() => {}
                 Ok(_) if self.buffer.is_full() => return false,
-                Ok(_) => match self.stream.try_read(self.buffer.room()) {
+                Ok(_) => match self.connection.stream.try_read(self.buffer.room()) {
                     Ok(count) if count > 0 => self.buffer.fill(count),
                     _ => return false,
                 },

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use super::codec::{BadBody, BodyDecoder, Carry, Forwarding, rewrite_request};
 use super::pump::{Broken, Source};
+use super::queueing::{Unserved, take_server};
 use super::space::Space;
 use super::talk::Talk;
 use crate::clock::Millis;
@@ -110,11 +111,12 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Takes the server whose turn it is, of those that were not tried.
-    pub(super) fn pick(&mut self) -> Option<InFlight> {
-        let flight = self.talk.worker.pick(&self.tried)?;
+    /// Takes a server that was not tried; where none has room, waits for one that has, unless this `waits` for nothing.
+    pub(super) async fn pick(&mut self, waits: bool) -> Result<InFlight, Unserved> {
+        let until = if waits { self.deadline } else { Millis::ZERO };
+        let flight = take_server(self.talk, self.space, &self.tried, until).await?;
         self.tried.add(flight.server().live());
-        Some(flight)
+        Ok(flight)
     }
 
     /// Sends more of the request. Ready when there is no more to send, or it broke off; `upload` says so too.

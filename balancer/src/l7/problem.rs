@@ -19,6 +19,12 @@ pub(super) enum Problem {
     NoPool,
     /// The pool has nothing that may be picked.
     NoServer,
+    /// The pool has as many requests as its circuit lets it have.
+    CircuitOpen,
+    /// Every server has as many connections in use as it may, and as many requests wait as the pool lets wait.
+    QueueFull,
+    /// The same, and waiting was for nothing.
+    QueueTimeout,
     /// The last try failed this way.
     Failed(Failure),
     /// The last try's answer is not HTTP.
@@ -45,7 +51,12 @@ impl Problem {
             Self::Refused(refusal) => refusal.status(),
             Self::BadBody(body) => body.status(),
             Self::SlowHead | Self::SlowBody => 408,
-            Self::NoPool | Self::NoServer | Self::Drained => 503,
+            Self::NoPool
+            | Self::NoServer
+            | Self::CircuitOpen
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Drained => 503,
             Self::Failed(Failure::Timeout) => 504,
             Self::Failed(_)
             | Self::BadResponse(_)
@@ -63,6 +74,9 @@ impl Problem {
             Self::SlowBody => "request-body-timeout",
             Self::NoPool => "no-pool",
             Self::NoServer => "no-server-available",
+            Self::CircuitOpen => "circuit-open",
+            Self::QueueFull => "queue-full",
+            Self::QueueTimeout => "queue-timeout",
             Self::Failed(Failure::Connect) => "server-connect-failed",
             Self::Failed(Failure::Reset) => "server-connection-lost",
             Self::Failed(Failure::Timeout) => "server-timeout",
@@ -85,6 +99,9 @@ impl Problem {
             Self::SlowBody => "the request's body stopped coming",
             Self::NoPool => "this balancer has no pool to send requests to yet",
             Self::NoServer => "no server of the pool is available",
+            Self::CircuitOpen => "the pool has as many requests in flight as it takes",
+            Self::QueueFull => "every server is busy, and as many requests wait as may",
+            Self::QueueTimeout => "every server was busy for as long as a request may wait",
             Self::Failed(Failure::Connect) => "no connection to the server",
             Self::Failed(Failure::Reset) => "the server closed the connection without an answer",
             Self::Failed(Failure::Timeout) => "the server did not answer in time",

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::pump::{Broken, Source};
 use super::talk::{After, Gone, end_writing};
 use crate::settings::{HALF_CLOSED_FOR, LOOK_EACH};
+use crate::upstream::Connection;
 
 /// How the way back ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ enum End {
 /// Streams the answer of which the head is in `space.response`, and everything that belongs to it.
 pub(super) async fn relay(
     mut exchange: Exchange<'_>,
-    server: TcpStream,
+    connection: Connection,
     mut flight: InFlight,
 ) -> After {
     flight.note(outcome(&exchange));
@@ -54,7 +55,7 @@ pub(super) async fn relay(
     }
     let mut streaming = Streaming {
         exchange: &mut exchange,
-        server: &server,
+        server: &connection.stream,
         live: flight.server().live(),
         tunnel,
         downloading: true,
@@ -75,7 +76,8 @@ pub(super) async fn relay(
     }
     if end == End::Complete && is_reusable(&exchange) && !tunnel {
         let live = flight.server().live();
-        talk.worker.idle.keep(live, server, talk.worker.clock.now());
+        let now = talk.worker.clock.now();
+        talk.worker.idle.keep(live, connection, now);
     }
     drop(flight);
     after(&exchange, returned, end)

@@ -30,6 +30,7 @@ impl Collector for Scrape {
         self.encode_pools(encoder)?;
         self.encode_connections(encoder)?;
         self.encode_failures(encoder)?;
+        self.encode_waiting(encoder)?;
         self.encode_servers(encoder)?;
         self.encode_table(encoder)
     }
@@ -166,6 +167,9 @@ impl Scrape {
             help,
             family(policy::Live::in_flight),
         )?;
+        let help = "Connections to a server that are open or about to be";
+        let connections = family(policy::Live::connections);
+        gauges(encoder, "server_connections", help, connections)?;
         let help = "Tries that a server answered";
         counters(
             encoder,
@@ -180,6 +184,17 @@ impl Scrape {
             help,
             family(policy::Live::failed),
         )
+    }
+
+    fn encode_waiting(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let table = Arc::clone(&self.tables.borrow().table);
+        let waiting = table.pools().map(|pool| {
+            let waiting = pool.gate().waiting() as u64;
+            ([("pool", pool.id().as_str())], waiting)
+        });
+        let help =
+            "Requests that wait for a server, since each has as many connections in use as it may";
+        gauges(encoder, "requests_waiting", help, waiting)
     }
 
     fn encode_table(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -1,12 +1,16 @@
 //! A new connection to a server, in time.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 
 use tokio::net::TcpStream;
 
+use policy::Place;
+
+use super::Connection;
 use crate::timers::Timer;
 
 /// Why there is no connection.
@@ -17,9 +21,26 @@ pub(crate) enum ConnectError {
     TimedOut,
 }
 
-/// Connects before the timer's deadline.
-pub(crate) async fn connect(address: SocketAddr, timer: &Timer) -> Result<TcpStream, ConnectError> {
-    let mut connecting = pin!(TcpStream::connect(address));
+/// Connects before the timer's deadline. The place is given back where that fails, after the socket was closed.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    timer: &Timer,
+    place: Place,
+) -> Result<Connection, ConnectError> {
+    let stream = {
+        let mut connecting = pin!(TcpStream::connect(address));
+        wait(&mut connecting, timer).await?
+    };
+    // Without it the kernel may hold back the end of a request; where it fails, that is all that happens.
+    let _ = stream.set_nodelay(true);
+    Ok(Connection { stream, place })
+}
+
+async fn wait(
+    connecting: &mut (impl Future<Output = io::Result<TcpStream>> + Unpin),
+    timer: &Timer,
+) -> Result<TcpStream, ConnectError> {
+    let mut connecting = pin!(connecting);
     poll_fn(|context| {
         if let Poll::Ready(result) = connecting.as_mut().poll(context) {
             return Poll::Ready(result.map_err(|_| ConnectError::Refused));
@@ -29,8 +50,4 @@ pub(crate) async fn connect(address: SocketAddr, timer: &Timer) -> Result<TcpStr
             .map(|()| Err(ConnectError::TimedOut))
     })
     .await
-    .inspect(|stream| {
-        // Without it the kernel may hold back the end of a request; where it fails, that is all that happens.
-        let _ = stream.set_nodelay(true);
-    })
 }

@@ -1,14 +1,18 @@
 //! A server that leaves gets rid of what it has in flight, whatever it does.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use model::{Change, Revision};
+use model::{Change, Revision, ServerState};
 use registry::Goal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
 
+use crate::client;
 use crate::fleet::{Fleet, commit, key, pool};
-use crate::upstream::{Link, Upstream};
+use crate::upstream::{Link, Upstream, established};
 use crate::wire::eventually;
 
 /// Moves bytes for as long as anyone takes them, more often than anything looks at the time.
@@ -91,4 +95,89 @@ async fn an_upload_that_keeps_moving_is_cut_short_at_the_drain_time_too() {
     let sending = tokio::spawn(async move { drip(&mut client.stream).await });
     remove_and_await_drained(&fleet).await;
     sending.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_of_every_thread_are_closed_with_the_change() {
+    let server = Upstream::named("1").await;
+    let fleet = Fleet::of(&[&server]).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..32 {
+        let address = fleet.address();
+        clients.spawn(async move { client::get(address, "/").await.status() });
+    }
+    while let Some(status) = clients.join_next().await {
+        assert_eq!(status.expect("an answer"), 200);
+    }
+    let port = server.address.port();
+    assert!(established(port) > 0, "some are kept");
+    fleet
+        .set_state("s1", server.address, ServerState::Draining)
+        .await;
+    assert_eq!(established(port), 0, "none is left once that is applied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
+    let (finish, finished) = oneshot::channel();
+    let finished = Mutex::new(Some(finished));
+    let leaving = Upstream::start(move |mut link: Link| {
+        let finished = finished.lock().expect("a lock").take();
+        async move {
+            let request = link.request().await.expect("a request");
+            if let Some(finished) = finished {
+                let _ = finished.await;
+            }
+            link.answer(&request, "finished").await;
+            link.wire.rest().await;
+        }
+    })
+    .await;
+    let staying = Upstream::named("staying").await;
+    let fleet = Fleet::of(&[&leaving]).await;
+    let address = fleet.address();
+    let first = tokio::spawn(async move { client::get(address, "/").await.text() });
+    eventually("the request is in flight", || leaving.requests() == 1).await;
+    let state = ServerState::Draining;
+    fleet.set_state("s1", leaving.address, state).await;
+    let state = ServerState::Active;
+    fleet.set_state("s2", staying.address, state).await;
+    for _ in 0..16 {
+        assert_eq!(client::get(address, "/").await.text(), "staying");
+    }
+    finish.send(()).expect("it waits");
+    assert_eq!(first.await.expect("an answer"), "finished");
+    eventually("its connection is not kept", || leaving.open() == 0).await;
+    assert_eq!((leaving.connections(), leaving.requests()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_idle_connection_breaks_while_its_server_drains_goes_elsewhere() {
+    let may_close = Arc::new(Semaphore::new(0));
+    let of_script = Arc::clone(&may_close);
+    let leaving = Upstream::start(move |mut link: Link| {
+        let may_close = Arc::clone(&of_script);
+        async move {
+            let request = link.request().await.expect("a request");
+            link.answer(&request, "leaving").await;
+            if link.request().await.is_some() {
+                may_close.acquire().await.expect("open").forget();
+            }
+        }
+    })
+    .await;
+    let staying = Upstream::named("staying").await;
+    let servers = [leaving.address];
+    let fleet = Fleet::at(pool(), &servers, &["--threads", "1"]).await;
+    assert_eq!(client::get(fleet.address(), "/").await.text(), "leaving");
+    let address = fleet.address();
+    let asked = tokio::spawn(async move { client::get(address, "/").await.text() });
+    eventually("it is on the idle connection", || leaving.requests() == 2).await;
+    let state = ServerState::Active;
+    fleet.set_state("s2", staying.address, state).await;
+    let state = ServerState::Draining;
+    fleet.set_state("s1", leaving.address, state).await;
+    may_close.add_permits(1);
+    assert_eq!(asked.await.expect("an answer"), "staying");
+    assert_eq!(leaving.connections(), 1, "no new one to who leaves");
 }

@@ -10,6 +10,7 @@ mod fleet;
 mod limits;
 mod membership;
 mod origin;
+mod places;
 mod refused;
 mod retrying;
 mod rotation;

@@ -258,14 +258,13 @@ impl InFlight {
     pub(crate) fn begin(server: Arc<Server>) -> Result<Self, Unpicked> {
         // Asked first, since giving back what was taken in vain calls those who wait.
         server.room()?;
+        let place = Place::reserve(&server.live)?;
         server.live.count_in()?;
-        let mut flight = Self {
+        Ok(Self {
             server,
             outcome: Outcome::Abandoned,
-            place: None,
-        };
-        flight.place = Place::reserve(&flight.server.live)?;
-        Ok(flight)
+            place,
+        })
     }
 
     /// The place for the connection that it uses, where one was reserved.

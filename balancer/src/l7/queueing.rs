@@ -1,0 +1,148 @@
+//! Waiting for a place at a server, where each has as many connections in use as it may: first come, first served over all threads.
+//!
+//! Whoever is called picks by the table of that moment, as every request does.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use policy::{InFlight, Pool, Queued, Tried, Unpicked};
+
+use super::problem::Problem;
+use super::space::Space;
+use super::talk::{Gone, Talk};
+use crate::clock::Millis;
+use crate::settings::HALF_CLOSED_FOR;
+
+/// Why a request gets no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unserved {
+    /// There is none, and this is what the client is told, unless a try before has more to say.
+    NoServer,
+    Refused(Problem),
+    ClientGone,
+}
+
+/// Picks a server that was not tried, and takes it; where those that there are have no room, as soon as one has, before the deadline. A deadline of zero waits for nothing.
+pub(super) async fn take_server(
+    talk: &Talk,
+    space: &mut Space,
+    tried: &Tried,
+    deadline: Millis,
+) -> Result<InFlight, Unserved> {
+    match talk.worker.pick_in_turn(tried) {
+        Ok(flight) => Ok(flight),
+        Err(Unpicked::Nothing) => Err(Unserved::NoServer),
+        Err(Unpicked::CircuitOpen) => Err(Unserved::Refused(Problem::CircuitOpen)),
+        Err(Unpicked::Full) if deadline == Millis::ZERO => {
+            Err(Unserved::Refused(Problem::QueueTimeout))
+        }
+        Err(Unpicked::Full) => wait_in_line(talk, space, tried, deadline).await,
+    }
+}
+
+async fn wait_in_line(
+    talk: &Talk,
+    space: &mut Space,
+    tried: &Tried,
+    deadline: Millis,
+) -> Result<InFlight, Unserved> {
+    let pool = talk.worker.route().ok_or(Unserved::NoServer)?;
+    let timeout = pool.settings().value.queue.timeout;
+    let mut waiting = InLine {
+        talk,
+        space,
+        tried,
+        queued: Some(join(&pool, tried)?),
+        until: talk.after(timeout).min(deadline),
+        half_closed: false,
+        gone_at: Millis::NEVER,
+    };
+    drop(pool);
+    waiting.arm();
+    poll_fn(|context| waiting.poll(context)).await
+}
+
+fn join(pool: &Pool, tried: &Tried) -> Result<Queued, Unserved> {
+    let joined = pool.queue(tried);
+    joined.map_err(|_| Unserved::Refused(Problem::QueueFull))
+}
+
+struct InLine<'a> {
+    talk: &'a Talk,
+    space: &'a mut Space,
+    tried: &'a Tried,
+    /// Until it has a server.
+    queued: Option<Queued>,
+    until: Millis,
+    /// The client has closed its side.
+    half_closed: bool,
+    /// When it is taken to have gone.
+    gone_at: Millis,
+}
+
+impl InLine<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<InFlight, Unserved>> {
+        while let Some(queued) = &self.queued
+            && queued.poll_turn(context).is_ready()
+        {
+            if let Some(result) = self.look().transpose() {
+                return Poll::Ready(result);
+            }
+        }
+        self.poll_client(context)?;
+        self.poll_timer(context).map(Err)
+    }
+
+    /// Looks for a server by the current table.
+    fn look(&mut self) -> Result<Option<InFlight>, Unserved> {
+        let pool = self.talk.worker.route().ok_or(Unserved::NoServer)?;
+        if let Some(queued) = self.queued.take_if(|queued| !queued.is_at(pool.gate())) {
+            // Its pool was replaced by another one.
+            drop(queued);
+            self.queued = Some(join(&pool, self.tried)?);
+            return Ok(None);
+        }
+        match self.talk.worker.pick(self.tried) {
+            Ok(flight) => {
+                self.queued.take().into_iter().for_each(Queued::placed);
+                Ok(Some(flight))
+            }
+            Err(Unpicked::Nothing) => Err(Unserved::NoServer),
+            Err(Unpicked::Full | Unpicked::CircuitOpen) => {
+                self.queued.iter().for_each(Queued::found_nothing);
+                Ok(None)
+            }
+        }
+    }
+
+    fn poll_client(&mut self, context: &mut Context<'_>) -> Result<(), Unserved> {
+        let was_closed = self.half_closed;
+        let buffer = &mut self.space.client;
+        if let Poll::Ready(Gone) = self.talk.poll_watch(context, buffer, &mut self.half_closed) {
+            return Err(Unserved::ClientGone);
+        }
+        if self.half_closed && !was_closed {
+            self.gone_at = self.talk.after(HALF_CLOSED_FOR);
+            self.arm();
+        }
+        Ok(())
+    }
+
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<Unserved> {
+        while self.talk.timer.poll_expired(context).is_ready() {
+            let now = self.talk.worker.clock.now();
+            if now >= self.gone_at {
+                return Poll::Ready(Unserved::ClientGone);
+            }
+            if now >= self.until {
+                return Poll::Ready(Unserved::Refused(Problem::QueueTimeout));
+            }
+            self.arm();
+        }
+        Poll::Pending
+    }
+
+    fn arm(&self) {
+        self.talk.timer.set(self.until.min(self.gone_at));
+    }
+}

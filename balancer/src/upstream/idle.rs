@@ -1,0 +1,208 @@
+//! The idle connections of a thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use policy::{Live, Place, Shelf};
+
+use super::common::{Common, Resting};
+use super::{Connection, NumberHasher, has_news, is_quiet};
+use crate::clock::Millis;
+
+/// How long a connection may wait for its next request.
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// Idle connections per server and thread.
+const IDLE_PER_SERVER_MAX: usize = 256;
+
+/// Idle connections per thread.
+const IDLE_MAX: usize = 4096;
+
+/// Among so many of the latest common connections one is looked for that this thread used before: taking over another's costs two
+/// system calls.
+const OWN_WITHIN: usize = 8;
+
+/// The idle connections of one thread, and its way to those that are common to all.
+pub(crate) struct Idle {
+    by_server: RefCell<HashMap<u64, Kept, BuildHasherDefault<NumberHasher>>>,
+    count: Cell<usize>,
+    common: Arc<Common>,
+    thread: ThreadId,
+}
+
+/// Those of one server, the latest last.
+struct Kept {
+    live: Arc<Live>,
+    waiting: VecDeque<Waiting>,
+    common: Option<Arc<Shelf<Resting>>>,
+}
+
+/// A connection that waits for a request.
+pub(crate) struct Waiting {
+    pub(crate) connection: Connection,
+    pub(crate) since: Millis,
+}
+
+impl Idle {
+    /// Of the thread that this is called on.
+    pub(crate) fn new(common: Arc<Common>) -> Self {
+        Self {
+            by_server: RefCell::default(),
+            count: Cell::new(0),
+            common,
+            thread: std::thread::current().id(),
+        }
+    }
+
+    /// The latest connection that is still alive, as far as can be told without asking the server. `careful` asks the kernel once
+    /// more, for a request that must not be sent into a connection that is just being closed. A common connection gets the reserved
+    /// place.
+    pub(crate) fn take(
+        &self,
+        live: &Arc<Live>,
+        reserved: &mut Option<Place>,
+        careful: bool,
+    ) -> Option<Waiting> {
+        let mut by_server = self.by_server.borrow_mut();
+        let is_bounded = live.is_bounded();
+        let kept = if is_bounded {
+            by_server
+                .entry(live.number())
+                .or_insert_with(|| Kept::of(live))
+        } else {
+            by_server.get_mut(&live.number())?
+        };
+        while let Some(waiting) = kept.waiting.pop_back() {
+            self.count.set(self.count.get() - 1);
+            let stream = &waiting.connection.stream;
+            if is_quiet(stream) && !(careful && has_news(stream)) {
+                return Some(waiting);
+            }
+        }
+        if !is_bounded {
+            return None;
+        }
+        let shelf = kept.shelf(&self.common);
+        loop {
+            let resting = shelf.take(OWN_WITHIN, |resting| resting.keeper == self.thread)?;
+            let since = resting.since;
+            if let Some(stream) = resting.hand_over(self.thread, careful) {
+                let place = reserved.take().unwrap_or_else(|| Place::take(live));
+                let connection = Connection { stream, place };
+                return Some(Waiting { connection, since });
+            }
+        }
+    }
+
+    /// What a new connection needs beside a stream: the reserved place, and that there are not too many connections then.
+    pub(crate) fn make_room(&self, live: &Arc<Live>, reserved: Option<Place>) -> Place {
+        let place = reserved.unwrap_or_else(|| Place::take(live));
+        if live.is_bounded() {
+            let mut by_server = self.by_server.borrow_mut();
+            let kept = by_server.entry(live.number());
+            let kept = kept.or_insert_with(|| Kept::of(live));
+            kept.shelf(&self.common).make_room();
+        }
+        place
+    }
+
+    /// Keeps a connection on which nothing is under way.
+    pub(crate) fn keep(&self, live: &Arc<Live>, connection: Connection, now: Millis) {
+        if !live.keeps_connections() {
+            return;
+        }
+        let mut by_server = self.by_server.borrow_mut();
+        let kept = by_server.entry(live.number());
+        let kept = kept.or_insert_with(|| Kept::of(live));
+        if live.is_bounded() {
+            return kept.share(&self.common, connection, self.thread, now);
+        }
+        if self.count.get() >= IDLE_MAX {
+            return;
+        }
+        if kept.waiting.len() >= IDLE_PER_SERVER_MAX {
+            kept.waiting.pop_front();
+            self.count.set(self.count.get() - 1);
+        }
+        let since = now;
+        kept.waiting.push_back(Waiting { connection, since });
+        self.count.set(self.count.get() + 1);
+    }
+
+    /// Closes those to a server that have waited since then or longer.
+    pub(crate) fn close_older(&self, live: &Live, since: Millis) {
+        let mut by_server = self.by_server.borrow_mut();
+        let Some(kept) = by_server.get_mut(&live.number()) else {
+            return;
+        };
+        let older = kept.waiting.partition_point(|one| one.since <= since);
+        kept.waiting.drain(..older);
+        self.count.set(self.count.get() - older);
+        if let Some(shelf) = &kept.common {
+            shelf.retain(|resting| resting.since > since);
+        }
+    }
+
+    /// Closes those that waited too long, and all to servers that leave or are down; shares those to servers that have got a bound.
+    pub(crate) fn sweep(&self, now: Millis) {
+        let mut by_server = self.by_server.borrow_mut();
+        by_server.retain(|_, kept| {
+            kept.sweep(now);
+            if kept.live.is_bounded() {
+                for waiting in std::mem::take(&mut kept.waiting) {
+                    kept.share(&self.common, waiting.connection, self.thread, waiting.since);
+                }
+            }
+            !kept.is_empty()
+        });
+        let count = by_server.values().map(|kept| kept.waiting.len()).sum();
+        self.count.set(count);
+        drop(by_server);
+        self.common.tidy();
+    }
+}
+
+impl Kept {
+    fn of(live: &Arc<Live>) -> Self {
+        Self {
+            live: Arc::clone(live),
+            waiting: VecDeque::new(),
+            common: None,
+        }
+    }
+
+    fn shelf(&mut self, common: &Common) -> &Shelf<Resting> {
+        self.common.get_or_insert_with(|| common.shelf(&self.live))
+    }
+
+    /// Puts a connection where every thread may take it, or close it for another's sake.
+    fn share(&mut self, common: &Common, connection: Connection, keeper: ThreadId, since: Millis) {
+        let Connection { stream, place } = connection;
+        let resting = Resting {
+            stream,
+            keeper,
+            since,
+        };
+        self.shelf(common).put(resting, place);
+    }
+
+    fn sweep(&mut self, now: Millis) {
+        let keeps = self.live.keeps_connections();
+        let stays = |since: Millis| keeps && since.after(IDLE_FOR) > now;
+        while self.waiting.front().is_some_and(|one| !stays(one.since)) {
+            self.waiting.pop_front();
+        }
+        if let Some(shelf) = &self.common {
+            let is_bounded = self.live.is_bounded();
+            shelf.retain(|resting| is_bounded && stays(resting.since));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.common.as_ref().is_none_or(|shelf| shelf.is_empty())
+    }
+}
