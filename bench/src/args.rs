@@ -29,7 +29,12 @@ pub(crate) enum Command {
     /// Keep a balancer under load in the midst of trouble.
     Soak(SoakArgs),
     /// Be the server behind the proxies.
-    Origin { first: SocketAddrV4, count: usize },
+    Origin {
+        address: SocketAddrV4,
+        /// Listen at every loopback address with that port.
+        #[arg(long)]
+        everywhere: bool,
+    },
     /// Be the bare byte relay.
     Relay {
         address: SocketAddr,

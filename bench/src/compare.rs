@@ -1,6 +1,6 @@
 //! Runs the cases: everyone's turn in each round, so that a change of the machine's mood meets all alike.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::Error;
 use crate::admin::Admin;
 use crate::cases::{Case, Contestant, Work};
-use crate::load::{self, Plan, Report, Request};
+use crate::load::{self, Plan, Report};
 use crate::origin::addresses;
 use crate::peers::{OTHER_CORE, Peer, Places, Running, Setting};
 use crate::process::{Launch, Process, free_address};
@@ -37,6 +37,11 @@ pub(crate) struct Plans {
 struct Stage<'a> {
     plans: &'a Plans,
     case: &'a Case,
+}
+
+/// A program with the server behind it: one of its own, since ten thousand connections from each would be too many for one.
+struct Scene {
+    running: Running,
     origin: SocketAddrV4,
     _origin: Process,
 }
@@ -44,7 +49,7 @@ struct Stage<'a> {
 /// A contestant, with what runs for it unless it is started anew each round.
 struct Entrant<'a> {
     contestant: &'a Contestant,
-    running: Option<Running>,
+    running: Option<Scene>,
     /// Requests a second that it is to be asked for.
     rate: Option<f64>,
     measured: Measured,
@@ -53,14 +58,14 @@ struct Entrant<'a> {
 /// Runs a case. Who cannot be measured is left out, with the reason; fails where nobody could be.
 pub(crate) fn run(case: &Case, plans: &Plans) -> Result<CaseResult, Error> {
     eprintln!("\n{}", case.title);
-    let stage = Stage::new(case, plans)?;
+    let stage = Stage { plans, case };
     let mut entrants: Vec<_> = case
         .contestants
         .iter()
         .map(|contestant| stage.enter(contestant))
         .collect();
-    if let Work::Steady(connections, request) = &case.work {
-        stage.settle_rates(&mut entrants, *connections, request);
+    if matches!(case.work, Work::Steady(..)) {
+        stage.settle_rates(&mut entrants);
     }
     for _ in 0..plans.rounds {
         for entrant in &mut entrants {
@@ -79,35 +84,6 @@ pub(crate) fn run(case: &Case, plans: &Plans) -> Result<CaseResult, Error> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(case: &'a Case, plans: &'a Plans) -> Result<Self, Error> {
-        let most = case
-            .contestants
-            .iter()
-            .map(|contestant| contestant.servers)
-            .max();
-        // One more, to be added and removed.
-        let count = most.unwrap_or(1) + 1;
-        let std::net::SocketAddr::V4(origin) = free_address()? else {
-            return Err(Error::Unfit("loopback has no address of version 4".into()));
-        };
-        let launch = Launch::new(
-            "origin",
-            OTHER_CORE,
-            &plans.places.bench,
-            &plans.places.work,
-        );
-        let process = launch
-            .args(["origin", &origin.to_string(), &count.to_string()])
-            .start()?;
-        Ok(Self {
-            plans,
-            case,
-            origin,
-            // It listens at the last address last.
-            _origin: process.listening(addresses(origin, count).last().unwrap_or(origin).into())?,
-        })
-    }
-
     /// Sets a contestant up, where it runs for the whole case.
     fn enter(&self, contestant: &'a Contestant) -> Entrant<'a> {
         let mut entrant = Entrant {
@@ -131,24 +107,42 @@ impl<'a> Stage<'a> {
         entrant
     }
 
-    fn start(&self, contestant: &Contestant) -> Result<Running, Error> {
+    fn start(&self, contestant: &Contestant) -> Result<Scene, Error> {
+        let name = format!("{} {}", self.case.name, contestant.name).replace([' ', ','], "-");
+        let (origin, process) = self.start_origin(&name)?;
         let setting = Setting {
-            servers: addresses(self.origin, contestant.servers).collect(),
+            servers: addresses(origin, contestant.servers).collect(),
             threads: contestant.threads,
             algorithm: contestant.algorithm,
         };
-        let name = format!("{} {}", self.case.name, contestant.name).replace([' ', ','], "-");
-        contestant.peer.start(&name, &setting, &self.plans.places)
+        Ok(Scene {
+            running: contestant.peer.start(&name, &setting, &self.plans.places)?,
+            origin,
+            _origin: process,
+        })
+    }
+
+    fn start_origin(&self, name: &str) -> Result<(SocketAddrV4, Process), Error> {
+        let SocketAddr::V4(address) = free_address()? else {
+            return Err(Error::Unfit("loopback has no address of version 4".into()));
+        };
+        let places = &self.plans.places;
+        let name = format!("{name}-origin");
+        let launch = Launch::new(&name, OTHER_CORE, &places.bench, &places.work);
+        let process = launch
+            .args(["origin", &address.to_string(), "--everywhere"])
+            .start()?;
+        Ok((address, process.listening(address.into())?))
     }
 
     /// What each can at most tells what all are asked for.
-    fn settle_rates(&self, entrants: &mut [Entrant<'_>], connections: usize, request: &Request) {
+    fn settle_rates(&self, entrants: &mut [Entrant<'_>]) {
         let mut slowest = f64::INFINITY;
         for entrant in &mut *entrants {
-            let Some(running) = &entrant.running else {
+            let Some(scene) = &entrant.running else {
                 continue;
             };
-            match self.load(running, connections, request, None) {
+            match self.load(scene, entrant.contestant.servers, None) {
                 Ok(report) => {
                     let rate = report.requests as f64 / report.seconds;
                     entrant.rate = Some(rate * STEADY_SHARE);
@@ -182,21 +176,17 @@ impl<'a> Stage<'a> {
     }
 
     fn sample(&self, entrant: &Entrant<'_>) -> Result<Sample, Error> {
-        let (connections, request) = match &self.case.work {
-            Work::Idle(connections) => return self.idle(entrant.contestant, *connections),
-            Work::Closed(connections, request) | Work::Steady(connections, request) => {
-                (*connections, request)
-            }
-        };
-        let running = entrant.running.as_ref();
-        let running = running.ok_or_else(|| Error::Unfit("it does not run".into()))?;
-        let report = || self.load(running, connections, request, entrant.rate);
-        let report = match running
-            .admin
-            .as_ref()
-            .filter(|_| entrant.contestant.changes)
-        {
-            Some(admin) => self.while_changing(admin, entrant.contestant.servers, report)?,
+        if let Work::Idle(connections) = self.case.work {
+            return self.idle(entrant.contestant, connections);
+        }
+        let scene = entrant.running.as_ref();
+        let scene = scene.ok_or_else(|| Error::Unfit("it does not run".into()))?;
+        let Contestant {
+            servers, changes, ..
+        } = *entrant.contestant;
+        let report = || self.load(scene, servers, entrant.rate);
+        let report = match scene.running.admin.as_ref().filter(|_| changes) {
+            Some(admin) => while_changing(admin, scene.extra(servers), report)?,
             None => report()?,
         };
         if report.requests == 0 {
@@ -206,21 +196,21 @@ impl<'a> Stage<'a> {
     }
 
     /// One load, carried out by a process of its own on the other core.
-    fn load(
-        &self,
-        running: &Running,
-        connections: usize,
-        request: &Request,
-        rate: Option<f64>,
-    ) -> Result<Report, Error> {
+    fn load(&self, scene: &Scene, servers: usize, rate: Option<f64>) -> Result<Report, Error> {
+        let (Work::Closed(connections, request) | Work::Steady(connections, request)) =
+            &self.case.work
+        else {
+            return Err(Error::Unfit("idle connections ask for nothing".into()));
+        };
         let plan = Plan {
-            address: running.address,
-            connections,
+            address: scene.running.address,
+            connections: *connections,
             request: request.clone(),
             rate,
             warm_up: self.plans.warm_up,
+            warm_up_requests: 2 * servers as u64,
             duration: self.plans.duration,
-            watch: running.process.pid(),
+            watch: scene.running.process.pid(),
         };
         let launch = Launch::new(
             "load",
@@ -234,30 +224,8 @@ impl<'a> Stage<'a> {
         Ok(serde_json::from_str(&said)?)
     }
 
-    /// Does something while a server comes and goes.
-    fn while_changing<T>(
-        &self,
-        admin: &Admin,
-        servers: usize,
-        work: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let extra = addresses(self.origin, servers + 1)
-            .last()
-            .unwrap_or(self.origin);
-        let over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let changes = scope.spawn(|| change_until(&over, admin, extra));
-            let done = work();
-            over.store(true, Ordering::Relaxed);
-            match changes.join() {
-                Ok(changed) => changed.and(done),
-                Err(_) => Err(Error::Unfit("the changes could not be made".into())),
-            }
-        })
-    }
-
     fn idle(&self, contestant: &Contestant, connections: usize) -> Result<Sample, Error> {
-        let running = self.start(contestant)?;
+        let Scene { running, .. } = &self.start(contestant)?;
         let pid = running.process.pid();
         let before = Memory::of(pid)?;
         let held = load::hold(running.address, connections)?;
@@ -290,6 +258,33 @@ impl Entrant<'_> {
             && self.running.is_none()
             && self.measured.rounds.iter().all(Option::is_none)
     }
+}
+
+impl Scene {
+    /// One more server than so many.
+    fn extra(&self, servers: usize) -> SocketAddrV4 {
+        addresses(self.origin, servers + 1)
+            .last()
+            .unwrap_or(self.origin)
+    }
+}
+
+/// Does something while a server comes and goes.
+fn while_changing<T>(
+    admin: &Admin,
+    server: SocketAddrV4,
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| change_until(&over, admin, server));
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        match changes.join() {
+            Ok(changed) => changed.and(done),
+            Err(_) => Err(Error::Unfit("the changes could not be made".into())),
+        }
+    })
 }
 
 /// Adds and removes a server by turns, at even distances.

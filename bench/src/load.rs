@@ -26,6 +26,9 @@ pub(crate) use response::{Progress, Reader};
 /// The longest time that is told from longer ones.
 const LATENCY_MAX: Duration = Duration::from_secs(60);
 
+/// The longest that is waited for requests to be answered before anything counts.
+const WARM_UP_MAX: Duration = Duration::from_secs(30);
+
 /// What is asked of the proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
@@ -47,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<f64>,
     /// How long it goes on before anything counts.
     pub(crate) warm_up: Duration,
+    /// How many requests must have been answered before, so that a connection to every server is there.
+    pub(crate) warm_up_requests: u64,
     /// How long is counted.
     pub(crate) duration: Duration,
     /// The process whose use is counted.
@@ -129,10 +134,21 @@ impl Request {
     }
 }
 
+/// Goes on for its time, and longer where too few have been answered.
+fn warm_up(client: &mut Client, plan: &Plan) -> Result<(), Error> {
+    let deadline = Instant::now() + WARM_UP_MAX;
+    loop {
+        client.run_until(Instant::now() + plan.warm_up)?;
+        if client.tally.requests >= plan.warm_up_requests || Instant::now() > deadline {
+            return Ok(());
+        }
+    }
+}
+
 /// Carries a load out. Fails where the proxy cannot be reached, or the watched process is gone.
 pub(crate) fn run(plan: &Plan) -> Result<Report, Error> {
     let mut client = Client::connect(plan)?;
-    client.run_until(Instant::now() + plan.warm_up)?;
+    warm_up(&mut client, plan)?;
     let (began, before) = (Instant::now(), Cpu::of(plan.watch)?);
     client.tally = Tally::new();
     client.run_until(began + plan.duration)?;

@@ -83,10 +83,20 @@ fn version(peer: Peer, places: &Places) -> String {
             .into(),
         Peer::Envoy => {
             let text = said(&places.envoy.to_string_lossy(), &["--version"]);
-            text.split('/').nth(1).unwrap_or_default().into()
+            envoy_version(&text).into()
         }
         Peer::Relay => "of this commit".into(),
     }
+}
+
+/// The number in `/path/to/envoy  version: <commit>/1.40.0/Clean/...`.
+fn envoy_version(said: &str) -> &str {
+    let builds = said
+        .split_once("version:")
+        .map(|(_, build)| build.split('/'));
+    builds
+        .and_then(|mut parts| parts.nth(1))
+        .unwrap_or_default()
 }
 
 /// The first line that a program says, on whichever of its two outputs.
@@ -120,6 +130,13 @@ mod tests {
         let own = format!("{heading}    lo: 1 2 3\n");
         assert!(network(&own).starts_with("a namespace of its own"));
         assert!(network(&format!("{own}  eth0: 1 2 3\n")).starts_with("the host's"));
+    }
+
+    #[test]
+    fn envoys_version_is_found_behind_its_path() {
+        let said = "/some/where/envoy  version: 0a1b2c/1.40.0/Clean/RELEASE/BoringSSL";
+        assert_eq!(envoy_version(said), "1.40.0");
+        assert_eq!(envoy_version(""), "");
     }
 
     #[test]

@@ -47,7 +47,10 @@ fn run(command: Command) -> Result<(), Error> {
             page::write(&serde_json::from_str(&text)?, &output)
         }
         Command::Soak(args) => soak::run(&args),
-        Command::Origin { first, count } => Ok(origin::run(first, count)?),
+        Command::Origin {
+            address,
+            everywhere,
+        } => Ok(origin::run(address, everywhere)?),
         Command::Relay { address, server } => Ok(relay::run(address, server)?),
         Command::Load { plan } => {
             let report = load::run(&serde_json::from_str(&plan)?)?;

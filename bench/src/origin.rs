@@ -1,7 +1,7 @@
 //! The server behind every proxy: as cheap as can be, so that it leaves its core to the client.
 //!
 //! `/bytes/N` answers with N bytes, everything else with a short text, once the request's body has been swallowed. One
-//! thread listens at as many addresses as are asked for, so that it can stand for ten thousand servers.
+//! thread can listen at all addresses of the loopback device at once, and so stand for ten thousand servers.
 
 mod answer;
 mod connection;
@@ -24,6 +24,9 @@ const BACKLOG: i32 = 4096;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
+/// The listener's token. Connections have their index.
+const LISTENER: Token = Token(usize::MAX);
+
 /// What all connections share.
 #[derive(Debug)]
 struct Shared {
@@ -38,31 +41,12 @@ pub(crate) fn addresses(first: SocketAddrV4, count: usize) -> impl Iterator<Item
         .map(move |index| SocketAddrV4::new(Ipv4Addr::from(host + index), first.port()))
 }
 
-/// Serves until the process is ended. Fails where an address cannot be listened at.
-pub(crate) fn run(first: SocketAddrV4, count: usize) -> io::Result<()> {
+/// Serves until the process is ended, at the address, or at every loopback address with its port. Fails where that cannot be.
+pub(crate) fn run(first: SocketAddrV4, everywhere: bool) -> io::Result<()> {
     let mut poll = Poll::new()?;
-    let mut listeners = Vec::new();
-    for address in addresses(first, count) {
-        let mut listener = listen(address.into())?;
-        let token = Token(listeners.len());
-        poll.registry()
-            .register(&mut listener, token, Interest::READABLE)?;
-        listeners.push(listener);
-    }
-    serve(&mut poll, &listeners)
-}
-
-/// A listener with a long queue.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
-}
-
-fn serve(poll: &mut Poll, listeners: &[TcpListener]) -> io::Result<()> {
+    let mut listener = listen(first.into(), everywhere)?;
+    poll.registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections: Slots<Connection> = Slots::default();
     let mut events = Events::with_capacity(EVENTS);
     let mut shared = Shared {
@@ -72,40 +56,64 @@ fn serve(poll: &mut Poll, listeners: &[TcpListener]) -> io::Result<()> {
     loop {
         poll.poll(&mut events, None)?;
         for event in &events {
-            let Token(token) = event.token();
-            if let Some(listener) = listeners.get(token) {
-                accept_all(poll, listener, listeners.len(), &mut connections)?;
-            } else if let Some(connection) = connections.get_mut(token - listeners.len())
+            let Token(index) = event.token();
+            if event.token() == LISTENER {
+                accept_all(&poll, &listener, &mut connections)?;
+            } else if let Some(connection) = connections.get_mut(index)
                 && !connection.turn(event.is_read_closed(), &mut shared)
             {
-                connections.remove(token - listeners.len());
+                connections.remove(index);
             }
         }
     }
 }
 
+/// A listener with a long queue. Everywhere means all addresses of the loopback device, and no other device.
+pub(crate) fn listen(address: SocketAddr, everywhere: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    if everywhere {
+        socket.bind_device(Some(b"lo"))?;
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        socket.bind(&any.into())?;
+    } else {
+        socket.bind(&address.into())?;
+    }
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
 fn accept_all(
     poll: &Poll,
     listener: &TcpListener,
-    first_token: usize,
     connections: &mut Slots<Connection>,
 ) -> io::Result<()> {
-    while let Some(mut stream) = accept(listener) {
+    while let Some(mut stream) = accept(listener)? {
         let index = connections.vacant();
-        let token = Token(first_token + index);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, token, interest)?;
+        poll.registry()
+            .register(&mut stream, Token(index), interest)?;
         connections.put(index, Connection::new(stream));
     }
     Ok(())
 }
 
-/// The next connection, if one waits.
-pub(crate) fn accept(listener: &TcpListener) -> Option<TcpStream> {
-    let (stream, _) = listener.accept().ok()?;
-    // Without it the last part of an answer could wait for an acknowledgement.
-    stream.set_nodelay(true).ok()?;
-    Some(stream)
+/// The next connection, if one waits. Fails where no more files can be opened: what waits then would wait for ever.
+pub(crate) fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                // Without it the last part of an answer could wait for an acknowledgement.
+                stream.set_nodelay(true)?;
+                return Ok(Some(stream));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            // The other side has already gone.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ struct Pair {
 /// Relays until the process is ended. Fails where the address cannot be listened at.
 pub(crate) fn run(address: SocketAddr, server: SocketAddr) -> io::Result<()> {
     let mut poll = Poll::new()?;
-    let mut listener = listen(address)?;
+    let mut listener = listen(address, false)?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut pairs = Slots::default();
@@ -60,7 +60,7 @@ fn accept_all(
     server: SocketAddr,
     pairs: &mut Slots<Pair>,
 ) -> io::Result<()> {
-    while let Some(client) = accept(listener) {
+    while let Some(client) = accept(listener)? {
         let upstream = TcpStream::connect(server)?;
         upstream.set_nodelay(true)?;
         let index = pairs.vacant();
