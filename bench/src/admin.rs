@@ -13,7 +13,7 @@ const READY_WITHIN: Duration = Duration::from_secs(180);
 /// How often it is asked meanwhile.
 const ASK_EACH: Duration = Duration::from_millis(100);
 
-/// From so many servers on they are probed once and then each hour: probes are the orchestrator's work, on the core that the
+/// From so many servers on they are probed until they are up, and then each hour: probes are the orchestrator's work, on the core that the
 /// client and the servers need, and the balancer has no part in it.
 const MANY_SERVERS: usize = 1000;
 
@@ -47,13 +47,18 @@ impl Admin {
         if let Some(algorithm) = algorithm {
             self.patch_pool(&json!({ "algorithm": algorithm }))?;
         }
-        if servers.len() >= MANY_SERVERS {
-            self.patch_pool(&json!({ "health": { "interval": "1h" } }))?;
+        let are_many = servers.len() >= MANY_SERVERS;
+        if are_many {
+            self.patch_pool(&json!({ "health": { "interval": "10s" } }))?;
         }
         for (index, server) in servers.iter().enumerate() {
             self.add(&format!("s{index}"), *server)?;
         }
-        self.until("every server to be up", || self.are_all_up())
+        self.until("every server to be up", || self.are_all_up())?;
+        if are_many {
+            self.patch_pool(&json!({ "health": { "interval": "1h" } }))?;
+        }
+        Ok(())
     }
 
     /// Waits until the balancer says at its ops address that it serves.

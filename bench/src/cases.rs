@@ -231,7 +231,7 @@ fn many_servers(peers: &[Peer]) -> Case {
     Case {
         name: "servers",
         title: "1, 100 and 10,000 servers, a short body, 64 connections",
-        note: "With 10,000 servers every proxy keeps a connection to each of them, and ours probes each once and \
+        note: "With 10,000 servers every proxy keeps a connection to each of them, and ours probes each until it is up and \
                then each hour (instead of each 2 s), so that the probes leave the client its core.",
         work: Work::Closed(64, get("/")),
         contestants: choosing
