@@ -178,6 +178,10 @@ fn start_tasks(membership: &Membership, supervisor: &Supervisor) -> Suspecting {
     supervisor.spawn("balancer tables", membership.clone().publish(shown, found));
     supervisor.spawn("balancer reports", membership.clone().report_always());
     supervisor.spawn(
+        "balancer loads elsewhere",
+        membership.clone().look_elsewhere_always(),
+    );
+    supervisor.spawn(
         "balancer suspicions",
         membership.clone().suspect_always(seen),
     );

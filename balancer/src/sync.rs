@@ -3,6 +3,7 @@
 //! Each state that the follower shows is compiled here, off the request path, and published. It counts as applied once every worker has
 //! taken it over. What the balancer reports, suspects and says at its end is here too; no request ever waits for any of it.
 
+mod elsewhere;
 mod identity;
 mod reporting;
 mod stand_in;

@@ -51,6 +51,7 @@ async fn report(fleet: &Fleet, advertise: &str) {
         began: None,
         origin: view.origin,
         leaving: std::collections::BTreeMap::new(),
+        loads: std::collections::BTreeMap::new(),
         nacks: faults
             .chain(&view.damage)
             .take(NACKS_MAX)

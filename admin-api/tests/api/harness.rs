@@ -223,6 +223,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         began: None,
         origin: Origin::Registry,
         leaving: BTreeMap::new(),
+        loads: BTreeMap::new(),
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),

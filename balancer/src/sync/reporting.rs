@@ -127,7 +127,10 @@ impl Membership {
     fn compose(&self) -> Report {
         // First what is applied, then what is in flight: a zero must be at least as late as the position that it stands beside.
         let standing = self.standing.borrow().clone();
-        let leaving = self.tables.borrow().table.leaving();
+        let (leaving, loads) = {
+            let published = self.tables.borrow();
+            (published.table.leaving(), published.table.fleet_loads())
+        };
         let troubles = self.registry.troubles();
         let identity = &self.identity;
         Report {
@@ -141,6 +144,7 @@ impl Membership {
             began: standing.began,
             origin: standing.origin,
             leaving,
+            loads,
             nacks: standing.nacks,
             holds: standing.holds,
             troubles: troubles

@@ -8,6 +8,7 @@ mod draining;
 mod failures;
 mod fleet;
 mod limits;
+mod fleet_loads;
 mod membership;
 mod origin;
 mod places;

@@ -68,6 +68,9 @@ pub struct Report {
     /// and those removed, also when they are none. A server that is absent here is not known to be at zero.
     #[serde(default)]
     pub leaving: BTreeMap<ServerKey, ServerLoad>,
+    /// Requests in flight to servers of pools that compare them over the whole fleet; those without any are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub loads: BTreeMap<ServerKey, ServerLoad>,
     /// Elements that it cannot apply.
     #[serde(default)]
     pub nacks: Vec<Nack>,

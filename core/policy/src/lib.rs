@@ -6,6 +6,7 @@
 
 mod admission;
 mod budget;
+mod elsewhere;
 mod health;
 mod pick;
 mod pool;
@@ -16,6 +17,7 @@ mod tried;
 
 pub use admission::{Admitted, Gate, Place, QueueFull, Queued, Shelf, Unpicked};
 pub use budget::Budget;
+pub use elsewhere::{Elsewhere, Fading, Told};
 pub use health::{Grounds, RiseFall};
 pub use pick::RoundRobin;
 pub use pool::Pool;

@@ -70,6 +70,11 @@ impl Pool {
         &self.servers
     }
 
+    /// Whether its servers are compared by what the whole fleet has in flight to them.
+    pub fn compares_by_fleet(&self) -> bool {
+        self.definition.value.algorithm == model::Algorithm::FleetLeastConnections
+    }
+
     /// What stands before its servers.
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate

@@ -26,6 +26,8 @@ pub struct Live {
     key: ServerKey,
     incarnation: Revision,
     in_flight: AtomicU64,
+    /// What each other balancer of the fleet has in flight to it, damped, in hundredths of a request; 0 where nobody compares by it.
+    elsewhere: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
     /// When it last answered well, in milliseconds since the moment that the callers count from, plus one; zero where it never
@@ -131,6 +133,7 @@ impl Live {
             key,
             incarnation,
             in_flight: AtomicU64::new(0),
+            elsewhere: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             answered_at: AtomicU64::new(0),
@@ -156,6 +159,15 @@ impl Live {
 
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// What each other balancer of the fleet has in flight to it, in hundredths of a request.
+    pub fn elsewhere(&self) -> u64 {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_elsewhere(&self, hundredths: u64) {
+        self.elsewhere.store(hundredths, Ordering::Relaxed);
     }
 
     /// How many tries it answered.

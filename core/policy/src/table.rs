@@ -133,6 +133,19 @@ impl Table {
         self.standard.is_some() && self.servers().all(inspected)
     }
 
+    /// Whether some pool's servers are compared by what the whole fleet has in flight to them.
+    pub fn compares_by_fleet(&self) -> bool {
+        self.pools().any(|pool| pool.compares_by_fleet())
+    }
+
+    /// Requests in flight to the servers of such pools; those that have none are left out.
+    pub fn fleet_loads(&self) -> BTreeMap<ServerKey, ServerLoad> {
+        let pools = self.pools().filter(|pool| pool.compares_by_fleet());
+        let lives = pools.flat_map(|pool| pool.servers()).map(|one| one.live());
+        let loads = lives.map(|live| (live.key().clone(), live.load()));
+        loads.filter(|(_, load)| load.in_flight > 0).collect()
+    }
+
     /// Requests in flight to each server that is leaving: draining, disabled or removed. A key that was used again counts what is
     /// left of all its incarnations that leave, under the latest of them.
     pub fn leaving(&self) -> BTreeMap<ServerKey, ServerLoad> {

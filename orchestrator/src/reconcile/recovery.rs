@@ -194,6 +194,7 @@ mod tests {
             began: None,
             origin: Origin::Registry,
             leaving: [].into(),
+            loads: [].into(),
             nacks: Vec::new(),
             holds: Vec::new(),
             troubles: Vec::new(),

@@ -31,6 +31,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         began: None,
         origin: Origin::Registry,
         leaving: [].into(),
+        loads: [].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),

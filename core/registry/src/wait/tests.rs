@@ -41,6 +41,7 @@ fn balancer(number: u128, applied: Option<Position>) -> Instance {
         began: None,
         origin: Origin::Registry,
         leaving: BTreeMap::new(),
+        loads: BTreeMap::new(),
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),

@@ -175,6 +175,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         began: None,
         origin: Origin::Nothing,
         leaving: [].into(),
+        loads: [].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),
