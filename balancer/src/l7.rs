@@ -12,6 +12,7 @@ pub mod codec;
 mod conversation;
 mod deadline;
 mod exchange;
+mod hashing;
 mod held;
 mod miss;
 mod order;

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{InFlight, Pool, Table, Tried, Unpicked};
+use policy::{Ask, InFlight, Pool, Table, Tried, Unpicked};
+use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use crate::adoption::Adoption;
@@ -36,6 +37,7 @@ pub(crate) struct Worker {
     pub(crate) request_ids: RequestIds,
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
+    chance: RefCell<SmallRng>,
     stopping: Cell<bool>,
     connections: Cell<usize>,
     /// Told when the last connection ends.
@@ -67,6 +69,7 @@ impl Worker {
             request_ids: RequestIds::new(),
             crowd,
             table: RefCell::default(),
+            chance: RefCell::new(rand::make_rng()),
             stopping: Cell::new(false),
             connections: Cell::new(0),
             ended: Notify::new(),
@@ -78,20 +81,30 @@ impl Worker {
         self.table.borrow().route().cloned()
     }
 
-    /// Picks a server of the current table and takes it, in one step.
-    pub(crate) fn pick(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
+    /// Picks a server of the current table and takes it, in one step; `hash` is that of the request.
+    pub(crate) fn pick(&self, tried: &Tried, hash: u64) -> Result<InFlight, Unpicked> {
         let table = self.table.borrow();
-        table.route().ok_or(Unpicked::Nothing)?.pick(tried)
+        let pool = table.route().ok_or(Unpicked::Nothing)?;
+        self.pick_from(pool, tried, hash)
     }
 
     /// The same for a request that does not wait in line: those who do come first.
-    pub(crate) fn pick_in_turn(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
+    pub(crate) fn pick_in_turn(&self, tried: &Tried, hash: u64) -> Result<InFlight, Unpicked> {
         let table = self.table.borrow();
         let pool = table.route().ok_or(Unpicked::Nothing)?;
         if pool.is_bounded() && pool.gate().waiting() > 0 {
             return Err(Unpicked::Full);
         }
-        pool.pick(tried)
+        self.pick_from(pool, tried, hash)
+    }
+
+    fn pick_from(&self, pool: &Pool, tried: &Tried, hash: u64) -> Result<InFlight, Unpicked> {
+        let ask = Ask {
+            tried,
+            hash,
+            now: self.clock.now().since_start(),
+        };
+        pool.pick(&ask, &mut *self.chance.borrow_mut())
     }
 
     /// Whether the current table has a server that was not tried.
@@ -146,7 +159,8 @@ impl Worker {
         }
     }
 
-    /// Takes over each table that is published, and says so. Ends when no more will come.
+    /// Takes over each table that is published, and says so. Ends when no more will come. The publisher keeps the older table until all
+    /// workers have let go of it, so that freeing its thousands of servers holds up no request.
     pub(crate) async fn adopt(&self, mut adoption: Adoption) {
         while let Some(table) = adoption.next().await {
             self.counters.know(&table);

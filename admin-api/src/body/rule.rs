@@ -125,7 +125,7 @@ mod tests {
         );
         assert_eq!(
             pool("algorithm", &json!("best, expected `better`")),
-            "algorithm: must be round_robin"
+            "algorithm: must be round_robin, random, least_connections, fleet_least_connections, p2c, ip_hash or hash"
         );
         let server = json!({"pool": "web", "id": "a", "address": "10.0.0.1:80", "state": "gone"});
         assert_eq!(

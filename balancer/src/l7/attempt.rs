@@ -1,5 +1,7 @@
 //! One try: a connection to the picked server, then the request sent and the head of the answer awaited.
 
+use std::time::Instant;
+
 use policy::{Cause, Failure, InFlight, Place};
 
 use super::miss::Miss;
@@ -10,6 +12,35 @@ use crate::upstream::{Connection, connect};
 /// Tries the server once, on an idle connection where there is one; if that proves stale, on a new one. The answer's head is in
 /// `space.response`.
 pub(super) async fn attempt(
+    exchange: &mut Exchange<'_>,
+    flight: &mut InFlight,
+) -> Result<Connection, Miss> {
+    // Where the client is still sending, it is the client whose speed would be measured.
+    let began = (flight.wants_latency() && exchange.has_arrived()).then(Instant::now);
+    let result = try_once(exchange, flight).await;
+    if let Some(began) = began {
+        tell_latency(exchange, flight, began, &result);
+    }
+    result
+}
+
+fn tell_latency(
+    exchange: &Exchange<'_>,
+    flight: &InFlight,
+    began: Instant,
+    result: &Result<Connection, Miss>,
+) {
+    let now = exchange.talk.worker.clock.now().since_start();
+    match result {
+        Ok(_) if exchange.space.response.status < 500 => {
+            flight.answered_after(began.elapsed(), now)
+        }
+        Err(miss) if miss.failure().is_none() => {}
+        _ => flight.failed_after(began.elapsed(), now),
+    }
+}
+
+async fn try_once(
     exchange: &mut Exchange<'_>,
     flight: &mut InFlight,
 ) -> Result<Connection, Miss> {

@@ -7,6 +7,7 @@ use policy::{Cause, InFlight, Pool, Tried, Tries};
 use tokio::net::TcpStream;
 
 use super::codec::{BadBody, BodyDecoder, Carry, Forwarding, rewrite_request};
+use super::hashing::hash;
 use super::pump::{Broken, Source};
 use super::queueing::{Unserved, take_server};
 use super::space::Space;
@@ -30,6 +31,8 @@ pub(super) struct Exchange<'a> {
     pub(super) paid: bool,
     /// The budget has refused a try.
     pub(super) refused: bool,
+    /// Of what the pool's algorithm looks at.
+    hash: u64,
 }
 
 /// What the request's pool says of how to go about it, as it stood when the request came.
@@ -60,6 +63,8 @@ pub(super) enum Upload {
 impl<'a> Exchange<'a> {
     pub(super) fn new(talk: &'a Talk, space: &'a mut Space, pool: &Pool) -> Self {
         let settings = &pool.settings().value;
+        let head = space.client.filled();
+        let hash = hash(settings, &space.request, head, &talk.client);
         Self {
             talk,
             space,
@@ -72,6 +77,7 @@ impl<'a> Exchange<'a> {
             tried: Tried::default(),
             paid: false,
             refused: false,
+            hash,
         }
     }
 
@@ -114,9 +120,14 @@ impl<'a> Exchange<'a> {
     /// Takes a server that was not tried; where none has room, waits for one that has, unless this `waits` for nothing.
     pub(super) async fn pick(&mut self, waits: bool) -> Result<InFlight, Unserved> {
         let until = if waits { self.deadline } else { Millis::ZERO };
-        let flight = take_server(self.talk, self.space, &self.tried, until).await?;
+        let flight = take_server(self.talk, self.space, &self.tried, self.hash, until).await?;
         self.tried.add(flight.server().live());
         Ok(flight)
+    }
+
+    /// Whether all of it had come when it was sent on.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.deadline != Millis::NEVER
     }
 
     /// Sends more of the request. Ready when there is no more to send, or it broke off; `upload` says so too.

@@ -27,16 +27,17 @@ pub(super) async fn take_server(
     talk: &Talk,
     space: &mut Space,
     tried: &Tried,
+    hash: u64,
     deadline: Millis,
 ) -> Result<InFlight, Unserved> {
-    match talk.worker.pick_in_turn(tried) {
+    match talk.worker.pick_in_turn(tried, hash) {
         Ok(flight) => Ok(flight),
         Err(Unpicked::Nothing) => Err(Unserved::NoServer),
         Err(Unpicked::CircuitOpen) => Err(Unserved::Refused(Problem::CircuitOpen)),
         Err(Unpicked::Full) if deadline == Millis::ZERO => {
             Err(Unserved::Refused(Problem::QueueTimeout))
         }
-        Err(Unpicked::Full) => wait_in_line(talk, space, tried, deadline).await,
+        Err(Unpicked::Full) => wait_in_line(talk, space, tried, hash, deadline).await,
     }
 }
 
@@ -44,6 +45,7 @@ async fn wait_in_line(
     talk: &Talk,
     space: &mut Space,
     tried: &Tried,
+    hash: u64,
     deadline: Millis,
 ) -> Result<InFlight, Unserved> {
     let pool = talk.worker.route().ok_or(Unserved::NoServer)?;
@@ -52,6 +54,7 @@ async fn wait_in_line(
         talk,
         space,
         tried,
+        hash,
         queued: Some(join(&pool, tried)?),
         until: talk.after(timeout).min(deadline),
         half_closed: false,
@@ -71,6 +74,7 @@ struct InLine<'a> {
     talk: &'a Talk,
     space: &'a mut Space,
     tried: &'a Tried,
+    hash: u64,
     /// Until it has a server.
     queued: Option<Queued>,
     until: Millis,
@@ -102,7 +106,7 @@ impl InLine<'_> {
             self.queued = Some(join(&pool, self.tried)?);
             return Ok(None);
         }
-        match self.talk.worker.pick(self.tried) {
+        match self.talk.worker.pick(self.tried, self.hash) {
             Ok(flight) => {
                 self.queued.take().into_iter().for_each(Queued::placed);
                 Ok(Some(flight))

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use model::Health;
 use policy::{Cause, Failure, InFlight};
 use tokio::net::TcpStream;
 
@@ -256,7 +257,9 @@ impl Waiting<'_, '_> {
             suspecting.suspect(self.flight.server(), Failure::Timeout);
         }
         // No need to wait longer for one that was found to be down meanwhile.
-        if self.flight.server().live().is_down() && self.goes_elsewhere() {
+        let server = self.flight.server();
+        let went_down = server.live().is_down() && server.health() != Health::Down;
+        if went_down && self.goes_elsewhere() {
             return Some(Miss::Server(Failure::Timeout));
         }
         if now < self.deadline.until() {

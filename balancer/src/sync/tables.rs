@@ -123,10 +123,20 @@ impl Membership {
     }
 }
 
+/// Returns at that moment; never where there is none.
+async fn at(moment: Option<std::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Tables {
     async fn run(mut self) {
         let adopted = Arc::clone(&self.membership.adopted);
         loop {
+            let grows_at = self.latest.table.grows_at();
+            let grows_at = grows_at.map(|at| self.membership.started + at);
             tokio::select! {
                 changed = self.views.changed() => match changed {
                     Ok(()) => self.take_in(),
@@ -136,6 +146,8 @@ impl Tables {
                 // It ends with the workers too.
                 Ok(()) = self.findings.changed() => self.recompile(),
                 () = adopted.changed() => {}
+                // Servers in slow start have a weight that grows.
+                () = at(grows_at) => self.recompile(),
                 () = tokio::time::sleep(LOOK), if !self.is_ready() => {}
             }
             self.settle();

@@ -1,5 +1,6 @@
 //! A balancer in this process, over real sockets: clients and servers that do what each test tells them to.
 
+mod algorithms;
 mod bodies;
 mod cases;
 mod client;

@@ -17,7 +17,7 @@ use crate::upstream::{Link, Upstream};
 use crate::wire::{LIMIT, eventually};
 
 /// Answers when it is told to.
-async fn held(release: &Arc<tokio::sync::Semaphore>) -> Upstream {
+pub(crate) async fn held(release: &Arc<tokio::sync::Semaphore>) -> Upstream {
     let release = Arc::clone(release);
     Upstream::start(move |mut link: Link| {
         let release = Arc::clone(&release);
@@ -241,7 +241,7 @@ async fn without_a_table_it_lives_but_is_not_ready() {
 }
 
 /// The leader's finding about a server.
-async fn judge(
+pub(crate) async fn judge(
     fleet: &Fleet,
     head: &Head,
     leader: InstanceId,

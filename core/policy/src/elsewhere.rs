@@ -58,6 +58,9 @@ impl Elsewhere {
                 live.set_elsewhere(hundredths(damped / (others + 1.0)));
                 self.sums.insert(known, damped);
             }
+            if compares {
+                pool.rerank();
+            }
         }
     }
 }

@@ -6,20 +6,26 @@
 
 mod admission;
 mod budget;
+mod choice;
 mod elsewhere;
 mod health;
+mod latency;
 mod pick;
 mod pool;
 mod retry;
 mod server;
 mod table;
+mod tally;
+mod tier;
 mod tried;
+mod warmth;
 
 pub use admission::{Admitted, Gate, Place, QueueFull, Queued, Shelf, Unpicked};
 pub use budget::Budget;
+pub use choice::Ask;
 pub use elsewhere::{Elsewhere, Fading, Told};
 pub use health::{Grounds, RiseFall};
-pub use pick::RoundRobin;
+pub use pick::hash_key;
 pub use pool::Pool;
 pub use retry::{Cause, Failure, Tries, Try};
 pub use server::{InFlight, Live, Outcome, Server};

@@ -1,15 +1,16 @@
-//! A pool of a table: its settings, its servers in the order of creation, and whose turn it is.
+//! A pool of a table: its settings, its servers in the order of creation, and the algorithm that chooses among them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{Health, Stamped};
+use model::Stamped;
+use rand::Rng;
 
-use crate::{
-    Admitted, Budget, Gate, InFlight, QueueFull, Queued, RoundRobin, Server, Tried, Unpicked,
-};
-
-/// How many turns a retry may pass over before it looks for any server that was not tried.
-const TURNS_PASSED_MAX: usize = 32;
+use crate::choice::{Ask, Choice};
+use crate::pick::{Picker, Plan};
+use crate::tier::{self, Members};
+use crate::warmth;
+use crate::{Admitted, Budget, Gate, InFlight, QueueFull, Queued, Server, Tried, Unpicked};
 
 /// One pool.
 #[derive(Debug)]
@@ -17,7 +18,11 @@ pub struct Pool {
     number: u64,
     definition: Arc<Stamped<model::Pool>>,
     servers: Vec<Arc<Server>>,
-    rotation: Arc<RoundRobin>,
+    /// Those that may be picked.
+    members: Members,
+    picker: Picker,
+    /// When the weights of servers that have just come up should have grown.
+    grows_at: Option<Duration>,
     gate: Arc<Gate>,
     /// Some server has a bound, or the circuit does.
     is_bounded: bool,
@@ -33,19 +38,31 @@ impl Pool {
         previous: Option<&Self>,
         gate: Arc<Gate>,
         start: u64,
+        now: Duration,
     ) -> Self {
-        let is_bounded = is_bounded(&definition.value, &servers);
-        let weights = weights(&servers);
-        let rotation = match previous {
-            Some(pool) if pool.rotation.is_of(&weights) => Arc::clone(&pool.rotation),
-            Some(pool) => Arc::new(RoundRobin::after(&pool.rotation, weights, start)),
-            None => Arc::new(RoundRobin::new(weights, start)),
+        let settings = &definition.value;
+        let is_bounded = is_bounded(settings, &servers);
+        let slow_start = settings.slow_start;
+        let weight = |server: &Server| {
+            u32::from(server.weight()) * server.live().warmth().parts(slow_start, now)
         };
+        let members = tier::members(&servers, settings.panic_threshold, weight);
+        let plan = Plan {
+            pool: settings,
+            servers: &servers,
+            members: Arc::clone(&members),
+            start,
+        };
+        let picker = Picker::new(plan, previous.map(|pool| &pool.picker));
+        let grows = |server: &Server| server.live().warmth().is_growing(slow_start, now);
+        let some_grow = members.iter().any(|member| grows(&servers[member.index]));
         Self {
             number,
+            grows_at: some_grow.then(|| now + warmth::step(slow_start)),
             definition,
             servers,
-            rotation,
+            members,
+            picker,
             gate,
             is_bounded,
             budget: previous.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
@@ -110,42 +127,31 @@ impl Pool {
         &self.budget
     }
 
-    /// Whether some server may be picked that is not among those tried.
-    pub fn has_another(&self, tried: &Tried) -> bool {
-        let untried = |index: usize| !tried.contains(self.servers[index].live());
-        (0..self.rotation.len()).any(|place| untried(self.rotation.member(place)))
+    /// When to compile it anew, on the clock that tables are compiled by: the weights of servers in slow start should have grown then.
+    pub(crate) fn grows_at(&self) -> Option<Duration> {
+        self.grows_at
     }
 
-    /// Picks the server whose turn it is, but none of those tried, and takes it, in one step. One that has no room is passed over.
+    /// Whether some server may be picked that is not among those tried.
+    pub fn has_another(&self, tried: &Tried) -> bool {
+        let untried = |server: &Server| !tried.contains(server.live());
+        let mut members = self.members.iter();
+        members.any(|member| untried(&self.servers[member.index]))
+    }
+
+    /// Picks a server as the pool's algorithm says, but none of those tried and none that has no room, and takes it, in one step.
     ///
     /// # Errors
     /// Why none was picked.
-    pub fn pick(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
-        for _ in 0..TURNS_PASSED_MAX {
-            let server = &self.servers[self.rotation.next().ok_or(Unpicked::Nothing)?];
-            if !tried.contains(server.live())
-                && let Ok(flight) = InFlight::begin(Arc::clone(server))
-            {
-                return Ok(flight);
-            }
-        }
-        self.pick_any_other(tried)
+    pub fn pick(&self, ask: &Ask<'_>, chance: &mut impl Rng) -> Result<InFlight, Unpicked> {
+        let mut choice = Choice::new(&self.servers, ask);
+        let flight = self.picker.pick(&mut choice, chance);
+        flight.ok_or(choice.obstacle())
     }
 
-    /// Where the turns of a far heavier server would all have to be passed over first.
-    fn pick_any_other(&self, tried: &Tried) -> Result<InFlight, Unpicked> {
-        let members = (0..self.rotation.len()).map(|place| self.rotation.member(place));
-        let untried = members
-            .map(|index| &self.servers[index])
-            .filter(|server| !tried.contains(server.live()));
-        let mut obstacle = Unpicked::Nothing;
-        for server in untried {
-            match InFlight::begin(Arc::clone(server)) {
-                Ok(flight) => return Ok(flight),
-                Err(unpicked) => obstacle = obstacle.max(unpicked),
-            }
-        }
-        Err(obstacle)
+    /// Takes in that servers' loads have changed otherwise than by flights of this balancer.
+    pub fn rerank(&self) {
+        self.picker.rerank(&self.servers);
     }
 }
 
@@ -154,43 +160,4 @@ fn is_bounded(pool: &model::Pool, servers: &[Arc<Server>]) -> bool {
     circuit.requests > 0
         || circuit.server_requests > 0
         || servers.iter().any(|server| server.live().is_bounded())
-}
-
-/// The servers that may be picked: those that are up, or where there is none, those of which nothing is known.
-fn weights(servers: &[Arc<Server>]) -> Vec<Weighted> {
-    let of = |health: Health| -> Vec<Weighted> {
-        servers
-            .iter()
-            .enumerate()
-            .filter(|(_, server)| server.is_wanted() && server.health() == health)
-            .map(|(index, server)| Weighted::of(index, server))
-            .collect()
-    };
-    let up = of(Health::Up);
-    if up.is_empty() {
-        of(Health::Unknown)
-    } else {
-        up
-    }
-}
-
-/// One that takes turns: its index among the pool's servers, its age and incarnation, and its weight.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Weighted {
-    pub index: usize,
-    /// Sorts by creation.
-    pub age: (model::Revision, u32),
-    pub number: u64,
-    pub weight: u16,
-}
-
-impl Weighted {
-    fn of(index: usize, server: &Server) -> Self {
-        Self {
-            index,
-            age: server.age(),
-            number: server.live().number(),
-            weight: server.weight(),
-        }
-    }
 }

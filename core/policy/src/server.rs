@@ -8,7 +8,14 @@ use std::time::Duration;
 use model::{Health, Revision, ServerKey, ServerLoad, ServerState, Stamped};
 
 use crate::admission::Places;
+use crate::latency::Latency;
+use crate::pick::Ranked;
+use crate::tally::{Counted, Tally};
+use crate::warmth::Warmth;
 use crate::{Gate, Place, Unpicked};
+
+/// The parts of a request in flight, in which loads are compared.
+pub(crate) const LOAD_PARTS: u64 = 100;
 
 /// One server of a table.
 #[derive(Debug)]
@@ -38,6 +45,9 @@ pub struct Live {
     /// Where it is leaving: when what is still in flight is cut short, in the callers' milliseconds. `u64::MAX` where it stays.
     leaves_by: AtomicU64,
     places: Places,
+    latency: Latency,
+    ranked: Ranked,
+    warmth: Warmth,
 }
 
 /// How a try ended.
@@ -61,6 +71,9 @@ pub struct InFlight {
     outcome: Outcome,
     /// Reserved for its connection, where the server has a bound.
     place: Option<Place>,
+    wants_latency: bool,
+    /// Among all of its pool, where that counts them.
+    counted: Option<Counted>,
 }
 
 impl Server {
@@ -94,6 +107,10 @@ impl Server {
 
     pub fn weight(&self) -> u16 {
         self.definition.value.weight
+    }
+
+    pub(crate) fn is_backup(&self) -> bool {
+        self.definition.value.backup
     }
 
     pub fn live(&self) -> &Arc<Live> {
@@ -141,6 +158,9 @@ impl Live {
             is_down: AtomicBool::new(false),
             leaves_by: AtomicU64::new(u64::MAX),
             places: Places::new(gate),
+            latency: Latency::default(),
+            ranked: Ranked::default(),
+            warmth: Warmth::default(),
         }
     }
 
@@ -158,7 +178,25 @@ impl Live {
     }
 
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// What algorithms compare servers by, before the weight: hundredths of a request in flight, the other balancers' included where
+    /// the pool asks for them.
+    pub(crate) fn compared_load(&self) -> u64 {
+        self.in_flight() * LOAD_PARTS + self.elsewhere()
+    }
+
+    pub(crate) fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    pub(crate) fn ranked(&self) -> &Ranked {
+        &self.ranked
+    }
+
+    pub(crate) fn warmth(&self) -> &Warmth {
+        &self.warmth
     }
 
     /// What each other balancer of the fleet has in flight to it, in hundredths of a request.
@@ -254,6 +292,14 @@ impl Live {
         Ok(())
     }
 
+    /// Counts one fewer.
+    fn count_out(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if self.places.requests_max() > 0 {
+            self.gate().come_free();
+        }
+    }
+
     pub(crate) fn load(&self) -> ServerLoad {
         ServerLoad {
             incarnation: self.incarnation,
@@ -270,11 +316,14 @@ impl InFlight {
     pub(crate) fn begin(server: Arc<Server>) -> Result<Self, Unpicked> {
         // Asked first, since giving back what was taken in vain calls those who wait.
         server.room()?;
-        let place = Place::reserve(&server.live)?;
         server.live.count_in()?;
+        // Given back by hand: the end of a flight is told to the ranking that may be choosing right now.
+        let place = Place::reserve(&server.live).inspect_err(|_| server.live.count_out())?;
         Ok(Self {
             server,
             outcome: Outcome::Abandoned,
+            wants_latency: false,
+            counted: None,
             place,
         })
     }
@@ -286,6 +335,29 @@ impl InFlight {
 
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// Whether the pool's algorithm wants to know how long the first byte of the answer takes.
+    pub fn wants_latency(&self) -> bool {
+        self.wants_latency
+    }
+
+    /// Says how long the answer took to begin, where that is wanted.
+    pub fn answered_after(&self, took: Duration, now: Duration) {
+        self.server.live.latency.observe(took, now);
+    }
+
+    /// Says how long it took to fail, where latencies are wanted.
+    pub fn failed_after(&self, took: Duration, now: Duration) {
+        self.server.live.latency.observe_failure(took, now);
+    }
+
+    pub(crate) fn want_latency(&mut self) {
+        self.wants_latency = true;
+    }
+
+    pub(crate) fn count_in(&mut self, tally: &Tally) {
+        self.counted = Some(tally.count_in());
     }
 
     /// Notes how the try went; the flight goes on until this is dropped.
@@ -316,9 +388,7 @@ impl Drop for InFlight {
             }
             Outcome::Abandoned => {}
         }
-        live.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if live.places.requests_max() > 0 {
-            live.gate().come_free();
-        }
+        live.count_out();
+        live.ranked.ended(live);
     }
 }

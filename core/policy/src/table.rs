@@ -47,6 +47,8 @@ impl Departed {
 
 /// What the table before knew.
 struct Known<'a> {
+    /// Nothing was known: it is the process's first table.
+    nothing: bool,
     servers: HashMap<&'a ServerKey, &'a Arc<Server>>,
     departed: HashMap<(&'a ServerKey, Revision), &'a Arc<Live>>,
 }
@@ -55,6 +57,7 @@ impl<'a> Known<'a> {
     fn of(table: &'a Table) -> Self {
         let departed = table.departed.iter().map(|departed| &departed.live);
         Self {
+            nothing: table.position.is_none(),
             servers: table
                 .servers()
                 .map(|server| (server.key(), server))
@@ -122,6 +125,11 @@ impl Table {
         self.pools.values()
     }
 
+    /// When to compile the same snapshot anew: weights of servers in slow start should have grown then. Nothing while there is none.
+    pub fn grows_at(&self) -> Option<Duration> {
+        self.pools().filter_map(|pool| pool.grows_at()).min()
+    }
+
     pub fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
         self.pools().flat_map(|pool| pool.servers())
     }
@@ -181,7 +189,7 @@ impl Table {
             .into_iter()
             .map(|server| {
                 let connections_max = server.value.max_connections;
-                let server = self.compile_server(snapshot, server, known, &gate, leaves_by);
+                let server = self.compile_server(snapshot, server, known, &gate, leaves_by, now);
                 let places = server.live().places();
                 places.bound(connections_max, requests_max);
                 server
@@ -189,7 +197,7 @@ impl Table {
             .collect();
         let number = previous.map_or_else(|| self.next_number(), Pool::number);
         let definition = Arc::clone(definition);
-        Pool::new(number, definition, servers, previous, gate, start)
+        Pool::new(number, definition, servers, previous, gate, start, now)
     }
 
     fn compile_server(
@@ -199,6 +207,7 @@ impl Table {
         known: &Known<'_>,
         gate: &Arc<Gate>,
         leaves_by: Duration,
+        now: Duration,
     ) -> Arc<Server> {
         let key = definition.value.key();
         let health = snapshot.health_of(&key);
@@ -217,6 +226,7 @@ impl Table {
         };
         let server = Server::new(Arc::clone(definition), health, live);
         server.live().judge(health);
+        server.live().warmth().judge(health, known.nothing, now);
         match server.state() {
             ServerState::Active => server.live().stay(health != Health::Down),
             ServerState::Draining | ServerState::Disabled => server.live().leave(leaves_by),

@@ -14,15 +14,20 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::pool::Weighted;
+use crate::InFlight;
+use crate::choice::Choice;
+use crate::tier::{Member, Members};
 
 type Age = (model::Revision, u32);
 
+/// How many turns may be passed over before any server is taken that can be had.
+const TURNS_PASSED_MAX: usize = 32;
+
 /// Whose turn it is among the members of a pool.
 #[derive(Debug)]
-pub struct RoundRobin {
+pub(crate) struct RoundRobin {
     /// In the order of creation.
-    members: Vec<Weighted>,
+    members: Members,
     groups: Vec<Group>,
     /// Each node after its children; the root is the last.
     nodes: Vec<Node>,
@@ -36,7 +41,7 @@ pub struct RoundRobin {
 /// Members of the same weight.
 #[derive(Debug)]
 struct Group {
-    weight: u16,
+    weight: u32,
     /// Places among the members.
     places: Vec<usize>,
     /// Which of them has the group's turn 0.
@@ -57,7 +62,7 @@ enum Node {
 
 impl RoundRobin {
     /// A rotation over the members, which come in the order of creation with weights above zero.
-    pub fn new(members: Vec<Weighted>, start: u64) -> Self {
+    pub(super) fn new(members: Members, start: u64) -> Self {
         let groups = group(&members);
         let (nodes, turns) = grow(&groups);
         let begun = start.checked_rem(turns).unwrap_or(0);
@@ -73,7 +78,7 @@ impl RoundRobin {
 
     /// A rotation that goes on where another stands, as far as the two have members and weights in common. One that nobody has used yet
     /// stands nowhere.
-    pub fn after(previous: &Self, members: Vec<Weighted>, start: u64) -> Self {
+    pub(super) fn after(previous: &Self, members: Members, start: u64) -> Self {
         let turn = previous.turn.load(Ordering::Relaxed);
         let mut rotation = Self::new(members, start);
         if previous.begun == Some(turn) || rotation.turns == 0 {
@@ -91,31 +96,30 @@ impl RoundRobin {
     }
 
     /// Whether it is a rotation over exactly these.
-    pub fn is_of(&self, members: &[Weighted]) -> bool {
-        self.members == members
+    pub(super) fn is_of(&self, members: &[Member]) -> bool {
+        *self.members == *members
     }
 
-    /// How many take turns.
-    pub fn len(&self) -> usize {
-        self.members.len()
+    /// Takes turns until the server whose turn it is can be had. A turn that is passed over is lost, so that nobody has those of
+    /// another beside its own.
+    pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
+        for _ in 0..TURNS_PASSED_MAX.min(2 * self.members.len()) {
+            let place = self.next()?;
+            if let Some(flight) = choice.take(&self.members[place]) {
+                return Some(flight);
+            }
+        }
+        // The turns of a far heavier server would all have to be passed over first.
+        choice.take_any(&self.members, self.next()?)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// The index of the member at a place in the order of creation.
-    pub fn member(&self, place: usize) -> usize {
-        self.members[place].index
-    }
-
-    /// Takes the next turn: the index of whose it is.
-    pub fn next(&self) -> Option<usize> {
+    /// Takes the next turn: the place of whose it is.
+    fn next(&self) -> Option<usize> {
         if self.turns == 0 {
             return None;
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        Some(self.member(self.place_at(turn % self.turns)))
+        Some(self.place_at(turn % self.turns))
     }
 
     fn place_at(&self, turn: u64) -> usize {
@@ -173,7 +177,7 @@ impl RoundRobin {
     }
 
     /// The age of the member whose turn comes next among those of a weight; where none has it, among all.
-    fn next_of_weight(&self, weight: u16, turn: u64) -> Age {
+    fn next_of_weight(&self, weight: u32, turn: u64) -> Age {
         let group = self.groups.iter().position(|group| group.weight == weight);
         let place = match group {
             Some(group) => self.groups[group].place_at(self.turns_had(turn)[group]),
@@ -205,8 +209,8 @@ impl Group {
 }
 
 /// Members by weight, each group in the order of creation.
-fn group(members: &[Weighted]) -> Vec<Group> {
-    let mut by_weight: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+fn group(members: &[Member]) -> Vec<Group> {
+    let mut by_weight: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (place, member) in members.iter().enumerate() {
         by_weight.entry(member.weight).or_default().push(place);
     }
@@ -247,7 +251,7 @@ fn grow(groups: &[Group]) -> (Vec<Node>, u64) {
     (nodes, 0)
 }
 
-fn greatest_divisor(a: u16, b: u16) -> u16 {
+fn greatest_divisor(a: u32, b: u32) -> u32 {
     if b == 0 {
         a
     } else {

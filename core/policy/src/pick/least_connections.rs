@@ -1,0 +1,137 @@
+//! The fewest requests in flight for the weight, exact over all threads: looking and taking are one step under the pool's lock.
+//!
+//! The lock is held for one pick or one end of a flight, never across an await. A change of membership makes a new ranking; flights that
+//! began before report their end to the server, which knows the ranking that it is in now.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::ranking::Ranking;
+use crate::choice::Choice;
+use crate::tier::{Member, Members};
+use crate::{InFlight, Live, Server};
+
+/// How often the first may turn out to be ranked by a load that it no longer has, in one pick.
+const STALE_MAX: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct LeastConnections {
+    members: Members,
+    ranking: Mutex<Ranking>,
+}
+
+/// Where a server is ranked, so that the end of a flight is known there.
+#[derive(Debug, Default)]
+pub(crate) struct Ranked {
+    /// Spares everybody else the lock.
+    is_ranked: AtomicBool,
+    place: Mutex<(Weak<LeastConnections>, usize)>,
+}
+
+impl LeastConnections {
+    /// Over these members of a pool's servers. It goes on where another stands; equals take turns from the place `start` on.
+    pub(super) fn new(
+        members: Members,
+        servers: &[Arc<Server>],
+        previous: Option<&Self>,
+        start: u64,
+    ) -> Arc<Self> {
+        let mut ranking = Ranking::new(&members, start);
+        if let Some(previous) = previous {
+            let before = previous.places();
+            let before = |place: usize| before.get(&members[place].number).copied();
+            ranking.go_on_from(&lock(&previous.ranking), before);
+        }
+        let this = Arc::new(Self {
+            members,
+            ranking: Mutex::new(ranking),
+        });
+        for (place, member) in this.members.iter().enumerate() {
+            servers[member.index].live().ranked().set(&this, place);
+        }
+        // Not before: a flight that ends from now on is known here.
+        this.refresh(servers);
+        this
+    }
+
+    pub(super) fn is_of(&self, members: &[Member]) -> bool {
+        *self.members == *members
+    }
+
+    pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
+        let mut ranking = lock(&self.ranking);
+        self.freshen(&mut ranking, choice);
+        let take = |place: usize, choice: &mut Choice<'_>| {
+            let flight = choice.take(&self.members[place])?;
+            Some((place, flight))
+        };
+        let mut taken = ranking.propose(|place| take(place, choice));
+        if taken.is_none() {
+            let best = ranking.best_of_all(|place| choice.may_take(&self.members[place]));
+            taken = best.and_then(|place| take(place, choice));
+        }
+        let (place, flight) = taken?;
+        ranking.pick(place, flight.server().live().compared_load());
+        Some(flight)
+    }
+
+    /// Takes in every server's load anew, where it changed otherwise than by flights of this balancer.
+    pub(super) fn refresh(&self, servers: &[Arc<Server>]) {
+        let load = |place: usize| servers[self.members[place].index].live().compared_load();
+        lock(&self.ranking).refresh(load);
+    }
+
+    /// The first is not ranked by what an older table's flights have made of it meanwhile.
+    fn freshen(&self, ranking: &mut Ranking, choice: &Choice<'_>) {
+        for _ in 0..STALE_MAX {
+            let Some(first) = ranking.first() else {
+                return;
+            };
+            let place = first.place();
+            let load = choice.server(&self.members[place]).live().compared_load();
+            if load == first.load {
+                return;
+            }
+            ranking.set_load(place, load);
+        }
+    }
+
+    fn places(&self) -> HashMap<u64, usize> {
+        let members = self.members.iter().enumerate();
+        members
+            .map(|(place, member)| (member.number, place))
+            .collect()
+    }
+}
+
+impl Ranked {
+    /// A flight to this server has ended.
+    pub(crate) fn ended(&self, live: &Live) {
+        if self.is_ranked.load(Ordering::SeqCst) {
+            let (ranking, place) = &*lock(&self.place);
+            if let Some(of) = ranking.upgrade() {
+                // Read under the lock, so that the latest load is the one that is kept.
+                let mut ranking = lock(&of.ranking);
+                ranking.set_load(*place, live.compared_load());
+            }
+        }
+    }
+
+    /// No algorithm ranks it any more.
+    pub(super) fn clear(&self) {
+        if self.is_ranked.swap(false, Ordering::SeqCst) {
+            *lock(&self.place) = (Weak::new(), 0);
+        }
+    }
+
+    fn set(&self, ranking: &Arc<LeastConnections>, place: usize) {
+        *lock(&self.place) = (Arc::downgrade(ranking), place);
+        self.is_ranked.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A panic elsewhere leaves nothing half done that the next refresh would not mend.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

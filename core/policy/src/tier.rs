@@ -1,0 +1,87 @@
+//! Who may be picked at all: the servers that are up; else the backups that are up; else those of which nothing is known.
+//!
+//! Where most of a pool is down while some of it is up, the verdicts are more likely wrong than right, and the few that are left would be
+//! crushed: then all are used. Where nothing is up there is nobody to protect, and requests are refused at once rather than made to
+//! wait for servers that do not answer.
+
+use std::sync::Arc;
+
+use model::Health;
+
+use crate::Server;
+
+/// The parts of a weight of 1, so that a server which has just come up can get less than its share.
+pub(crate) const WEIGHT_PARTS: u32 = 100;
+
+/// In a smaller pool it is likelier that servers are really down than that so few verdicts are wrong.
+const PANICS_FROM: usize = 4;
+
+/// One that may be picked: its index among the pool's servers, its age and incarnation, and its share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) index: usize,
+    /// Sorts by creation.
+    pub(crate) age: (model::Revision, u32),
+    pub(crate) number: u64,
+    /// In hundredths of the weight that an operator gave; never zero.
+    pub(crate) weight: u32,
+}
+
+/// Those that may be picked, in the order of creation.
+pub(crate) type Members = Arc<[Member]>;
+
+/// Chooses those that may be picked among a pool's servers, which come in the order of creation. `panic_threshold` is the share that must
+/// not be down; `weight` says how many parts each gets.
+pub(crate) fn members(
+    servers: &[Arc<Server>],
+    panic_threshold: f64,
+    weight: impl Fn(&Server) -> u32,
+) -> Members {
+    let wanted = servers
+        .iter()
+        .enumerate()
+        .filter(|(_, server)| server.is_wanted());
+    let wanted: Vec<(usize, &Server)> = wanted
+        .map(|(index, server)| (index, server.as_ref()))
+        .collect();
+    let chosen: Vec<(usize, &Server)> = if panics(&wanted, panic_threshold) {
+        wanted
+    } else {
+        tier(&wanted)
+    };
+    let member = |(index, server): (usize, &Server)| Member {
+        index,
+        age: server.age(),
+        number: server.live().number(),
+        weight: weight(server).max(1),
+    };
+    chosen.into_iter().map(member).collect()
+}
+
+/// The first of the tiers that is not empty.
+fn tier<'a>(wanted: &[(usize, &'a Server)]) -> Vec<(usize, &'a Server)> {
+    let tiers = [
+        (Health::Up, false),
+        (Health::Up, true),
+        (Health::Unknown, false),
+        (Health::Unknown, true),
+    ];
+    let of = |(health, backup)| -> Vec<(usize, &'a Server)> {
+        let is_of = |(_, server): &(usize, &Server)| {
+            server.health() == health && server.is_backup() == backup
+        };
+        wanted.iter().copied().filter(is_of).collect()
+    };
+    let mut tiers = tiers.into_iter().map(of);
+    tiers.find(|tier| !tier.is_empty()).unwrap_or_default()
+}
+
+/// Whether too many are down to believe it.
+fn panics(wanted: &[(usize, &Server)], threshold: f64) -> bool {
+    let of = |health| {
+        let is_so = |(_, server): &&(usize, &Server)| server.health() == health;
+        wanted.iter().filter(is_so).count()
+    };
+    let not_down = (wanted.len() - of(Health::Down)) as f64;
+    wanted.len() >= PANICS_FROM && of(Health::Up) > 0 && not_down < threshold * wanted.len() as f64
+}
