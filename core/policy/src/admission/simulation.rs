@@ -12,9 +12,11 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use model::{Epoch, PoolId, Position, Revision, RevisionId, Snapshot, Stamped};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 
 use super::{Place, Queued, Shelf, Unpicked};
-use crate::{InFlight, Pool, Table, Tried};
+use crate::{Ask, InFlight, Pool, Table, Tried};
 
 const SERVERS: usize = 3;
 const STEPS: usize = 400;
@@ -223,7 +225,14 @@ impl World {
     }
 
     fn pick(&self, request: &mut Request) -> Result<InFlight, Unpicked> {
-        let flight = self.pool().pick(&request.tried)?;
+        let ask = Ask {
+            tried: &request.tried,
+            hash: 0,
+            now: Duration::ZERO,
+        };
+        // Turns are not a matter of chance.
+        let mut chance = SmallRng::seed_from_u64(0);
+        let flight = self.pool().pick(&ask, &mut chance)?;
         request.bound = self.bound_of(&flight);
         Ok(flight)
     }

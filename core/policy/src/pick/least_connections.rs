@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::ranking::Ranking;
 use crate::choice::Choice;
@@ -41,7 +43,7 @@ impl LeastConnections {
         if let Some(previous) = previous {
             let before = previous.places();
             let before = |place: usize| before.get(&members[place].number).copied();
-            ranking.go_on_from(&lock(&previous.ranking), before);
+            ranking.go_on_from(&previous.ranking.lock(), before);
         }
         let this = Arc::new(Self {
             members,
@@ -60,7 +62,7 @@ impl LeastConnections {
     }
 
     pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
-        let mut ranking = lock(&self.ranking);
+        let mut ranking = self.ranking.lock();
         self.freshen(&mut ranking, choice);
         let take = |place: usize, choice: &mut Choice<'_>| {
             let flight = choice.take(&self.members[place])?;
@@ -79,7 +81,7 @@ impl LeastConnections {
     /// Takes in every server's load anew, where it changed otherwise than by flights of this balancer.
     pub(super) fn refresh(&self, servers: &[Arc<Server>]) {
         let load = |place: usize| servers[self.members[place].index].live().compared_load();
-        lock(&self.ranking).refresh(load);
+        self.ranking.lock().refresh(load);
     }
 
     /// The first is not ranked by what an older table's flights have made of it meanwhile.
@@ -109,10 +111,10 @@ impl Ranked {
     /// A flight to this server has ended.
     pub(crate) fn ended(&self, live: &Live) {
         if self.is_ranked.load(Ordering::SeqCst) {
-            let (ranking, place) = &*lock(&self.place);
+            let (ranking, place) = &*self.place.lock();
             if let Some(of) = ranking.upgrade() {
                 // Read under the lock, so that the latest load is the one that is kept.
-                let mut ranking = lock(&of.ranking);
+                let mut ranking = of.ranking.lock();
                 ranking.set_load(*place, live.compared_load());
             }
         }
@@ -121,17 +123,12 @@ impl Ranked {
     /// No algorithm ranks it any more.
     pub(super) fn clear(&self) {
         if self.is_ranked.swap(false, Ordering::SeqCst) {
-            *lock(&self.place) = (Weak::new(), 0);
+            *self.place.lock() = (Weak::new(), 0);
         }
     }
 
     fn set(&self, ranking: &Arc<LeastConnections>, place: usize) {
-        *lock(&self.place) = (Arc::downgrade(ranking), place);
+        *self.place.lock() = (Arc::downgrade(ranking), place);
         self.is_ranked.store(true, Ordering::SeqCst);
     }
-}
-
-/// A panic elsewhere leaves nothing half done that the next refresh would not mend.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

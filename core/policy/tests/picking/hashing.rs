@@ -74,7 +74,7 @@ fn a_key_is_where_it_always_was() {
         index_of(&flight.expect("a server"))
     })
     .into();
-    assert_eq!(places, [0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(places, [0, 4, 4, 0, 3, 2, 0, 1]);
 }
 
 #[test]
@@ -165,7 +165,7 @@ proptest! {
         let mut flights: Vec<InFlight> = Vec::new();
         for (count, key) in keys.into_iter().enumerate() {
             if count % 3 == 2 {
-                flights.swap_remove(usize::from(key) % flights.len());
+                drop(flights.swap_remove(usize::from(key) % flights.len()));
             }
             let flight = balancer.pick_for(hash_key(&[key]), &Tried::default()).expect("a server");
             flights.push(flight);
