@@ -40,10 +40,7 @@ fn tell_latency(
     }
 }
 
-async fn try_once(
-    exchange: &mut Exchange<'_>,
-    flight: &mut InFlight,
-) -> Result<Connection, Miss> {
+async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<Connection, Miss> {
     let mut reserved = flight.take_place();
     let flight = &*flight;
     let idle = &exchange.talk.worker.idle;

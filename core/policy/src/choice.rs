@@ -23,6 +23,10 @@ pub(crate) struct Choice<'a> {
     servers: &'a [Arc<Server>],
     pub(crate) ask: &'a Ask<'a>,
     obstacle: Unpicked,
+    /// Servers that this balancer has ejected are passed over.
+    spares: bool,
+    /// Some server was passed over for that.
+    spared: bool,
 }
 
 impl<'a> Choice<'a> {
@@ -31,6 +35,8 @@ impl<'a> Choice<'a> {
             servers,
             ask,
             obstacle: Unpicked::Nothing,
+            spares: true,
+            spared: false,
         }
     }
 
@@ -57,6 +63,12 @@ impl<'a> Choice<'a> {
         }
     }
 
+    /// An ejected server is better than none. False where none was passed over, so that choosing anew brings nothing.
+    pub(crate) fn spare_none(&mut self) -> bool {
+        self.spares = false;
+        self.spared
+    }
+
     /// Why nothing was taken: of what was in the way of those that might have been, what is worth most to know.
     pub(crate) fn obstacle(&self) -> Unpicked {
         self.obstacle
@@ -74,7 +86,12 @@ impl<'a> Choice<'a> {
         order.find_map(|member| self.take(member))
     }
 
-    fn may_have(&self, server: &Server) -> bool {
-        self.ask.tried.is_empty() || !self.ask.tried.contains(server.live())
+    fn may_have(&mut self, server: &Server) -> bool {
+        if !self.ask.tried.is_empty() && self.ask.tried.contains(server.live()) {
+            return false;
+        }
+        let passes_over = self.spares && server.live().is_ejected();
+        self.spared |= passes_over;
+        !passes_over
     }
 }

@@ -42,6 +42,7 @@ impl Pool {
     ) -> Self {
         let settings = &definition.value;
         let is_bounded = is_bounded(settings, &servers);
+        gate.ejections().update(&settings.outlier, &servers);
         let slow_start = settings.slow_start;
         let weight = |server: &Server| {
             u32::from(server.weight()) * server.live().warmth().parts(slow_start, now)
@@ -145,7 +146,10 @@ impl Pool {
     /// Why none was picked.
     pub fn pick(&self, ask: &Ask<'_>, chance: &mut impl Rng) -> Result<InFlight, Unpicked> {
         let mut choice = Choice::new(&self.servers, ask);
-        let flight = self.picker.pick(&mut choice, chance);
+        let mut flight = self.picker.pick(&mut choice, chance);
+        if flight.is_none() && choice.spare_none() {
+            flight = self.picker.pick(&mut choice, chance);
+        }
         flight.ok_or(choice.obstacle())
     }
 

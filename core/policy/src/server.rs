@@ -9,7 +9,9 @@ use model::{Health, Revision, ServerKey, ServerLoad, ServerState, Stamped};
 
 use crate::admission::Places;
 use crate::latency::Latency;
+use crate::outlier;
 use crate::pick::Ranked;
+use crate::signs::Signs;
 use crate::tally::{Counted, Tally};
 use crate::warmth::Warmth;
 use crate::{Gate, Place, Unpicked};
@@ -48,6 +50,7 @@ pub struct Live {
     latency: Latency,
     ranked: Ranked,
     warmth: Warmth,
+    signs: Signs,
 }
 
 /// How a try ended.
@@ -55,8 +58,10 @@ pub struct Live {
 pub enum Outcome {
     /// The server answered, at this time on the callers' clock.
     Answered { at: Duration },
-    /// It answered that it cannot serve the request: a status of 500 or above.
+    /// It answered that it cannot serve the request: a status of 500 or above, but none of the next.
     ServerError,
+    /// It answered as a gateway would that has no server: 502, 503 or 504.
+    GatewayError,
     /// It failed.
     Failed,
     /// Nobody waits for it any more: the client went, or another try is made.
@@ -161,6 +166,7 @@ impl Live {
             latency: Latency::default(),
             ranked: Ranked::default(),
             warmth: Warmth::default(),
+            signs: Signs::default(),
         }
     }
 
@@ -239,6 +245,28 @@ impl Live {
     pub(crate) fn judge(&self, health: Health) {
         self.is_down
             .store(health == Health::Down, Ordering::Relaxed);
+    }
+
+    /// Whether this balancer has taken it out for a while on its own evidence: it is picked only where nothing else is left.
+    pub fn is_ejected(&self) -> bool {
+        self.signs.is_ejected()
+    }
+
+    pub(crate) fn signs(&self) -> &Signs {
+        &self.signs
+    }
+
+    /// What it has done so far.
+    pub(crate) fn tally(&self) -> outlier::Tally {
+        self.signs.tally(self.answered() + self.failed())
+    }
+
+    /// One more try failed. Where that is one too many, the server is ejected at once.
+    fn note_failure(&self, gateway: bool) {
+        self.answered_at.store(0, Ordering::Relaxed);
+        if let Some(rule) = self.signs.failed(gateway) {
+            self.gate().ejections().accuse(self, rule);
+        }
     }
 
     pub(crate) fn places(&self) -> &Places {
@@ -360,6 +388,11 @@ impl InFlight {
         self.counted = Some(tally.count_in());
     }
 
+    /// Notes how long the first byte of the answer took, by which the pool's servers are compared.
+    pub fn took(&self, latency: Duration) {
+        self.server.live.signs.took(latency);
+    }
+
     /// Notes how the try went; the flight goes on until this is dropped.
     pub fn note(&mut self, outcome: Outcome) {
         self.outcome = outcome;
@@ -377,14 +410,15 @@ impl Drop for InFlight {
             Outcome::Answered { at } => {
                 live.answered.fetch_add(1, Ordering::Relaxed);
                 live.answered_at.store(millis(at) + 1, Ordering::Relaxed);
+                live.signs.succeeded();
             }
-            Outcome::ServerError => {
+            Outcome::ServerError | Outcome::GatewayError => {
                 live.answered.fetch_add(1, Ordering::Relaxed);
-                live.answered_at.store(0, Ordering::Relaxed);
+                live.note_failure(self.outcome == Outcome::GatewayError);
             }
             Outcome::Failed => {
                 live.failed.fetch_add(1, Ordering::Relaxed);
-                live.answered_at.store(0, Ordering::Relaxed);
+                live.note_failure(true);
             }
             Outcome::Abandoned => {}
         }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::line::Line;
+use crate::Ejections;
 
 /// The gate of one pool, shared by all threads.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub struct Gate {
     line: Mutex<Line>,
     /// Requests that were counted for the circuit, from their beginning to their end.
     requests: AtomicU32,
+    ejections: Ejections,
 }
 
 /// A request that counts for its pool's circuit; dropping it says that the request is over.
@@ -38,6 +40,11 @@ pub struct Queued {
 pub struct QueueFull;
 
 impl Gate {
+    /// Which of the servers are ejected.
+    pub fn ejections(&self) -> &Ejections {
+        &self.ejections
+    }
+
     /// Requests that wait for a place.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)

@@ -1,0 +1,266 @@
+use model::{PoolId, Revision, Stamped};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Gate, InFlight, Outcome};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A pool, as its tables make it.
+struct Fleet {
+    rules: model::Outlier,
+    gate: Arc<Gate>,
+    servers: Vec<Arc<Server>>,
+}
+
+impl Fleet {
+    fn of(size: u64, rules: model::Outlier) -> Self {
+        let mut fleet = Self {
+            rules,
+            gate: Arc::default(),
+            servers: Vec::new(),
+        };
+        for number in 0..size {
+            let key = format!("default/s{number}").parse().expect("a key");
+            let live = Arc::new(Live::new(number, key, Revision(1), Arc::clone(&fleet.gate)));
+            let server = fleet.server(&live, Health::Up);
+            fleet.servers.push(server);
+        }
+        fleet.update();
+        fleet
+    }
+
+    fn server(&self, live: &Arc<Live>, health: Health) -> Arc<Server> {
+        let name = live.key().server.clone();
+        let address = "10.0.0.1:80".parse().expect("an address");
+        let server = model::Server::new(PoolId::standard(), name, address);
+        let definition = Arc::new(Stamped::new(Revision(1), server));
+        Arc::new(Server::new(definition, health, Arc::clone(live)))
+    }
+
+    fn judge(&mut self, index: usize, health: Health) {
+        self.servers[index] = self.server(self.servers[index].live(), health);
+        self.update();
+    }
+
+    fn update(&self) {
+        self.gate.ejections().update(&self.rules, &self.servers);
+    }
+
+    fn accuse(&self, index: usize) {
+        let live = self.servers[index].live();
+        self.gate.ejections().accuse(live, Rule::GatewayFailures);
+    }
+
+    /// What is settled at this time, where chance makes nothing shorter.
+    fn settle(&self, now: Duration) -> Vec<Ejection> {
+        self.gate.ejections().settle(now, || 0.0)
+    }
+
+    fn ejected(&self) -> Vec<u64> {
+        let lives = self.servers.iter().map(|server| server.live());
+        let ejected = lives.filter(|live| live.is_ejected());
+        ejected.map(|live| live.number()).collect()
+    }
+
+    fn is_usable(&self, index: usize) -> bool {
+        self.servers[index].health() != Health::Down
+    }
+}
+
+fn rules() -> model::Outlier {
+    model::Outlier::default()
+}
+
+#[test]
+fn a_server_that_broke_a_rule_is_ejected_at_once_and_comes_back_when_its_time_is_over() {
+    let fleet = Fleet::of(4, rules());
+    fleet.accuse(1);
+    assert_eq!(fleet.ejected(), [1]);
+    let settled = fleet.settle(SECOND);
+    let expected = Ejection {
+        server: 1,
+        rule: Rule::GatewayFailures,
+        lasts: 30 * SECOND,
+    };
+    assert_eq!(settled, [expected]);
+    assert_eq!(fleet.settle(30 * SECOND), []);
+    assert_eq!(fleet.ejected(), [1]);
+    assert_eq!(fleet.settle(31 * SECOND), []);
+    assert_eq!(fleet.ejected(), [0_u64; 0]);
+}
+
+#[test]
+fn no_more_than_the_share_are_ejected_rounded_down() {
+    for (size, share, most) in [(5, 0.5, 2), (10, 0.3, 3), (9, 0.1, 0), (1, 1.0, 0)] {
+        let fleet = Fleet::of(
+            size,
+            model::Outlier {
+                ejected_share: share,
+                ..rules()
+            },
+        );
+        for index in 0..fleet.servers.len() {
+            fleet.accuse(index);
+        }
+        assert_eq!(fleet.ejected().len(), most, "{share} of {size}");
+    }
+}
+
+#[test]
+fn the_last_one_that_may_be_used_is_never_ejected() {
+    let all = model::Outlier {
+        ejected_share: 1.0,
+        ..rules()
+    };
+    let mut fleet = Fleet::of(4, all);
+    fleet.judge(3, Health::Down);
+    for index in 0..4 {
+        fleet.accuse(index);
+    }
+    assert_eq!(fleet.ejected(), [0, 1]);
+    // Where it goes down, those that are left are better than none.
+    fleet.judge(2, Health::Down);
+    assert_eq!(fleet.ejected().len(), 1);
+}
+
+#[test]
+fn each_ejection_lasts_longer_and_good_behaviour_is_rewarded() {
+    let fleet = Fleet::of(4, rules());
+    let mut now = Duration::ZERO;
+    let mut eject = |calm: Duration| {
+        now += calm;
+        fleet.settle(now);
+        fleet.accuse(0);
+        let lasts = fleet.settle(now)[0].lasts;
+        now += lasts;
+        fleet.settle(now);
+        lasts.as_secs()
+    };
+    let lengths: Vec<u64> = (0..4).map(|_| eject(SECOND)).collect();
+    assert_eq!(lengths, [30, 60, 90, 120]);
+    // Three intervals of ten seconds: the fifth is like the second.
+    assert_eq!(eject(30 * SECOND), 60);
+    assert_eq!(eject(1000 * SECOND), 30);
+    let many: Vec<u64> = (0..12).map(|_| eject(SECOND)).collect();
+    assert_eq!(many[8..], [300; 4], "no longer than the longest");
+}
+
+#[test]
+fn an_ejection_survives_a_change_of_the_pool_and_ends_with_the_incarnation() {
+    let mut fleet = Fleet::of(4, rules());
+    fleet.accuse(0);
+    fleet.settle(Duration::ZERO);
+    fleet.judge(2, Health::Down);
+    assert_eq!(fleet.ejected(), [0]);
+    let gone = fleet.servers.remove(0);
+    fleet.update();
+    assert!(!gone.live().is_ejected());
+    fleet.servers.push(gone);
+    fleet.update();
+    assert_eq!(fleet.ejected(), [0_u64; 0]);
+}
+
+#[test]
+fn a_verdict_that_stays_up_ends_no_ejection_and_one_that_comes_up_does() {
+    let mut fleet = Fleet::of(4, rules());
+    fleet.accuse(0);
+    fleet.judge(0, Health::Up);
+    assert_eq!(fleet.ejected(), [0]);
+    fleet.judge(0, Health::Down);
+    assert_eq!(fleet.ejected(), [0]);
+    fleet.judge(0, Health::Up);
+    assert_eq!(fleet.ejected(), [0_u64; 0]);
+}
+
+#[test]
+fn fewer_servers_let_fewer_be_ejected() {
+    let mut fleet = Fleet::of(6, rules());
+    for index in 0..3 {
+        fleet.accuse(index);
+        fleet.settle(SECOND * u32::try_from(index).expect("small"));
+    }
+    fleet.servers.truncate(4);
+    fleet.update();
+    assert_eq!(fleet.ejected(), [1, 2], "the first one comes back first");
+}
+
+#[test]
+fn servers_are_compared_each_interval() {
+    let fleet = Fleet::of(6, rules());
+    fleet.settle(Duration::ZERO);
+    for server in &fleet.servers {
+        for _ in 0..100 {
+            let mut flight = InFlight::begin(Arc::clone(server)).expect("room");
+            flight.note(match server.live().number() {
+                5 => Outcome::ServerError,
+                _ => Outcome::Answered { at: SECOND },
+            });
+        }
+    }
+    assert_eq!(fleet.settle(9 * SECOND), []);
+    let settled = fleet.settle(10 * SECOND);
+    assert_eq!((settled.len(), settled[0].rule), (1, Rule::SuccessRate));
+    assert_eq!(fleet.ejected(), [5]);
+}
+
+/// What happens next to a pool.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Accuse(usize),
+    Wait(u64),
+    Judge(usize, bool),
+    Remove(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (0_usize..12).prop_map(Event::Accuse),
+        4 => (0_u64..40_000).prop_map(Event::Wait),
+        2 => (0_usize..12, any::<bool>()).prop_map(|(index, up)| Event::Judge(index, up)),
+        1 => (0_usize..12).prop_map(Event::Remove),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_share_holds_someone_is_left_and_times_are_within_bounds(
+        size in 1_u64..12,
+        share in 0.0_f64..=1.0,
+        jitter in 0.0_f64..=1.0,
+        chance in 0.0_f64..=1.0,
+        events in proptest::collection::vec(event(), 1..120),
+    ) {
+        let rules = model::Outlier { ejected_share: share, jitter, ..rules() };
+        let mut fleet = Fleet::of(size, rules.clone());
+        let mut now = Duration::ZERO;
+        let mut ends: BTreeMap<u64, Duration> = BTreeMap::new();
+        for event in events {
+            let within = |index: usize| index % fleet.servers.len().max(1);
+            match event {
+                _ if fleet.servers.is_empty() => break,
+                Event::Accuse(index) => fleet.accuse(within(index)),
+                Event::Judge(index, up) => {
+                    fleet.judge(within(index), if up { Health::Up } else { Health::Down });
+                }
+                Event::Remove(index) => {
+                    fleet.servers.remove(within(index));
+                    fleet.update();
+                }
+                Event::Wait(millis) => now += Duration::from_millis(millis),
+            }
+            for ejection in fleet.gate.ejections().settle(now, || chance) {
+                prop_assert!(ejection.lasts <= rules.ejection_max);
+                prop_assert!(ejection.lasts + SECOND / 1000 >= rules.ejection.mul_f64(1.0 - jitter));
+                ends.insert(ejection.server, now + ejection.lasts);
+            }
+            let ejected = fleet.ejected();
+            let allowed = (share * fleet.servers.len() as f64 + 1e-9).floor() as usize;
+            prop_assert!(ejected.len() <= allowed, "{ejected:?}, {allowed} allowed");
+            prop_assert!(ejected.iter().all(|server| ends[server] > now));
+            let usable = (0..fleet.servers.len()).filter(|index| fleet.is_usable(*index));
+            let usable: Vec<_> = usable.map(|index| fleet.servers[index].live()).collect();
+            prop_assert!(usable.is_empty() || usable.iter().any(|live| !live.is_ejected()));
+        }
+    }
+}
