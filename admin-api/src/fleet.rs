@@ -91,6 +91,7 @@ pub(crate) fn balancer(instance: &Instance, present: Option<Position>) -> Map<St
         "leaving": leaving.collect::<Vec<_>>(),
         "nacks": report.nacks,
         "holds": report.holds,
+        "ejected": report.ejected,
     })));
     balancer
 }

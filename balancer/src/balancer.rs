@@ -72,6 +72,7 @@ impl Balancer {
             tables: watch::Sender::default(),
             adopted: Arc::new(Adopted::new(workers)),
             standing: watch::Sender::default(),
+            ejected: Arc::default(),
             started: Instant::now(),
             served: CancellationToken::new(),
         };
@@ -145,6 +146,7 @@ fn serve_ops(
         threads: threads.to_vec(),
         tables: membership.tables.subscribe(),
         adopted: Arc::clone(&membership.adopted),
+        ejected: Arc::clone(&membership.ejected),
     };
     metrics.register(|registry| {
         let registry = registry.sub_registry_with_prefix("balancer");
@@ -180,6 +182,10 @@ fn start_tasks(membership: &Membership, supervisor: &Supervisor) -> Suspecting {
     supervisor.spawn(
         "balancer loads elsewhere",
         membership.clone().look_elsewhere_always(),
+    );
+    supervisor.spawn(
+        "balancer ejections",
+        membership.clone().eject_always(suspecting.clone()),
     );
     supervisor.spawn(
         "balancer suspicions",

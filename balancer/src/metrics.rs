@@ -3,5 +3,5 @@
 mod counters;
 mod scrape;
 
-pub(crate) use counters::{Counters, NoRetry};
+pub(crate) use counters::{Counters, Ejected, NoRetry};
 pub(crate) use scrape::Scrape;

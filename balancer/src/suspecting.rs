@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use policy::{Failure, Server};
+use model::SuspicionKind;
+use policy::Server;
 use tokio::sync::mpsc;
 
 /// Suspicions that wait to be said; what comes on top is dropped, since the first ones say it.
@@ -12,11 +13,11 @@ const QUEUE: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct Suspecting(mpsc::Sender<Seen>);
 
-/// A failure as a worker saw it.
+/// What speaks against a server.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) server: Arc<Server>,
-    pub(crate) failure: Failure,
+    pub(crate) kind: SuspicionKind,
 }
 
 /// Where suspicions go in, and where they come out.
@@ -27,9 +28,9 @@ pub(crate) fn suspecting() -> (Suspecting, mpsc::Receiver<Seen>) {
 
 impl Suspecting {
     /// Never waits.
-    pub(crate) fn suspect(&self, server: &Arc<Server>, failure: Failure) {
-        let server = Arc::clone(server);
+    pub(crate) fn suspect(&self, server: &Arc<Server>, kind: impl Into<SuspicionKind>) {
+        let (server, kind) = (Arc::clone(server), kind.into());
         // A full queue is full of suspicions that say enough.
-        let _ = self.0.try_send(Seen { server, failure });
+        let _ = self.0.try_send(Seen { server, kind });
     }
 }

@@ -3,6 +3,7 @@
 //! Each state that the follower shows is compiled here, off the request path, and published. It counts as applied once every worker has
 //! taken it over. What the balancer reports, suspects and says at its end is here too; no request ever waits for any of it.
 
+mod ejecting;
 mod elsewhere;
 mod identity;
 mod reporting;
@@ -24,6 +25,7 @@ pub(crate) use stand_in::Findings;
 pub(crate) use standing::Standing;
 
 use crate::adoption::{Adopted, Published};
+use crate::metrics::Ejected;
 
 /// What the tasks of this module share.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub(crate) struct Membership {
     pub(crate) tables: watch::Sender<Published>,
     pub(crate) adopted: Arc<Adopted>,
     pub(crate) standing: watch::Sender<Standing>,
+    /// How many ejections there were.
+    pub(crate) ejected: Arc<Ejected>,
     /// What all clocks of this balancer count from.
     pub(crate) started: Instant,
     /// Fires when no worker serves any more.

@@ -113,6 +113,14 @@ impl Worker {
         table.route().is_some_and(|pool| pool.has_another(tried))
     }
 
+    /// The same of those that are not ejected.
+    pub(crate) fn has_a_sound_other(&self, tried: &Tried) -> bool {
+        let table = self.table.borrow();
+        table
+            .route()
+            .is_some_and(|pool| pool.has_a_sound_other(tried))
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
     }

@@ -58,6 +58,7 @@ async fn report(fleet: &Fleet, advertise: &str) {
             .cloned()
             .collect(),
         holds: Vec::new(),
+        ejected: Vec::new(),
         troubles: troubles
             .iter()
             .take(NACKS_MAX)

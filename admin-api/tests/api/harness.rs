@@ -226,6 +226,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         loads: BTreeMap::new(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        ejected: Vec::new(),
         troubles: Vec::new(),
     }
 }

@@ -25,8 +25,13 @@ pub(super) enum Again {
 impl Exchange<'_> {
     /// Whether the request would be sent to another server after a try that ended so, the budget aside.
     pub(super) fn may_try_another(&self, cause: Cause) -> bool {
+        let worker = &self.talk.worker;
         self.tries.allows(cause, self.may_fail_again(cause))
-            && self.talk.worker.has_another(&self.tried)
+            && match cause {
+                // There is an answer, or one may still come: that is better than what an ejected server has to offer.
+                Cause::Timeout | Cause::Status => worker.has_a_sound_other(&self.tried),
+                Cause::Connect | Cause::Reset | Cause::Left => worker.has_another(&self.tried),
+            }
     }
 
     /// The same, where what it costs can be paid; then it is.

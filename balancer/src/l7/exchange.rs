@@ -1,6 +1,6 @@
 //! An exchange, straight down: route, pick, check out, forward, stream back. Retry is the only loop, and this is the only place.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use policy::{Cause, InFlight, Outcome};
 
@@ -97,13 +97,17 @@ async fn try_one(
     last: &mut Last,
 ) -> Result<(Cause, Duration), Ending> {
     let talk = exchange.talk;
+    let began = exchange.plan.compares_latency.then(Instant::now);
     let miss = match attempt(exchange, &mut flight).await {
         Ok(connection) => {
+            if let Some(began) = began {
+                flight.took(began.elapsed());
+            }
             let Some(at_least) = exchange.asks_again() else {
                 last.discard(talk);
                 return Err(Ending::Answered(connection, flight));
             };
-            flight.note(Outcome::ServerError);
+            flight.note(Outcome::GatewayError);
             last.discard(talk);
             last.held = Some(exchange.hold(connection, flight));
             return Ok((Cause::Status, at_least));

@@ -48,6 +48,8 @@ pub(super) struct Plan {
     pub(super) suspicious: Duration,
     /// How much of a body is kept for sending it again.
     pub(super) replay_bytes: usize,
+    /// Whether the pool's servers are compared by how long they take.
+    pub(super) compares_latency: bool,
 }
 
 /// How far the request has been sent.
@@ -170,6 +172,7 @@ impl Plan {
             idle: timeouts.idle,
             suspicious: settings.health.timeout,
             replay_bytes: settings.retry.replay_bytes,
+            compares_latency: settings.outlier.latency_factor > 0.0,
         }
     }
 }

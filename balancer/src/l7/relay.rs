@@ -70,6 +70,7 @@ pub(super) async fn relay(
     }
     if end == End::CutShort {
         talk.worker.counters.cut_short();
+        flight.note(Outcome::Failed);
     }
     if end == End::Complete && !ends_itself {
         close_by_reset(&talk.stream, false);
@@ -116,11 +117,12 @@ fn count(exchange: &Exchange<'_>, status: u16) {
 }
 
 fn outcome(exchange: &Exchange<'_>) -> Outcome {
-    if exchange.space.response.status >= 500 {
-        return Outcome::ServerError;
-    }
-    Outcome::Answered {
-        at: exchange.talk.worker.clock.now().since_start(),
+    match exchange.space.response.status {
+        502..=504 => Outcome::GatewayError,
+        500.. => Outcome::ServerError,
+        _ => Outcome::Answered {
+            at: exchange.talk.worker.clock.now().since_start(),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::PoolId;
 use parking_lot::Mutex;
-use policy::{Cause, Table};
+use policy::{Cause, Rule, Table};
 
 /// The upper bounds of the latency buckets, in microseconds.
 pub(super) const BUCKETS: [u64; 14] = [
@@ -31,6 +31,10 @@ pub(crate) struct Counters {
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
 }
+
+/// Ejections of servers, by rule, in the order of `Rule::ALL`: the whole balancer's.
+#[derive(Debug, Default)]
+pub(crate) struct Ejected(pub(super) [AtomicU64; Rule::ALL.len()]);
 
 /// Why a request that might have been sent again was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,13 @@ impl Counters {
                 pools.insert(index, PoolCounters::new(pool.number(), pool.id().clone()));
             }
         }
+    }
+}
+
+impl Ejected {
+    pub(crate) fn count(&self, rule: Rule) {
+        let index = Rule::ALL.iter().position(|one| *one == rule);
+        count(&self.0[index.expect("every rule is listed")]);
     }
 }
 

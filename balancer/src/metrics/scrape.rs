@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::PoolId;
 use parking_lot::Mutex;
-use policy::Cause;
+use policy::{Cause, Rule};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use tokio::sync::watch;
 
-use super::counters::{BUCKETS, Counters, NoRetry, PoolCounters};
+use super::counters::{BUCKETS, Counters, Ejected, NoRetry, PoolCounters};
 use crate::adoption::{Adopted, Published};
 
 /// What is read at each scrape.
@@ -22,6 +22,7 @@ pub(crate) struct Scrape {
     pub(crate) threads: Vec<Arc<Counters>>,
     pub(crate) tables: watch::Receiver<Published>,
     pub(crate) adopted: Arc<Adopted>,
+    pub(crate) ejected: Arc<Ejected>,
 }
 
 impl Collector for Scrape {
@@ -183,7 +184,16 @@ impl Scrape {
             "server_failures",
             help,
             family(policy::Live::failed),
-        )
+        )?;
+        let help = "Whether this balancer has ejected a server on its own evidence";
+        let ejected = family(|live| u64::from(live.is_ejected()));
+        gauges(encoder, "server_ejected", help, ejected)?;
+        let ejections = Rule::ALL
+            .iter()
+            .zip(&self.ejected.0)
+            .map(|(rule, count)| ([("rule", rule.as_str())], count.load(Ordering::Relaxed)));
+        let help = "Ejections of servers, by the rule that they broke";
+        counters(encoder, "ejections", help, ejections)
     }
 
     fn encode_waiting(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! What this balancer says of itself: each second, and at once when someone may be waiting for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Position, Report, Role, ServerKey, ServerLoad};
@@ -19,6 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the requests in flight to servers that leave are looked at, while there are any.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Ejected servers that a report names, at most.
+const EJECTED_MAX: usize = 100;
 
 /// Troubles that a report names, at most.
 const TROUBLES_MAX: usize = 100;
@@ -127,10 +131,8 @@ impl Membership {
     fn compose(&self) -> Report {
         // First what is applied, then what is in flight: a zero must be at least as late as the position that it stands beside.
         let standing = self.standing.borrow().clone();
-        let (leaving, loads) = {
-            let published = self.tables.borrow();
-            (published.table.leaving(), published.table.fleet_loads())
-        };
+        let table = Arc::clone(&self.tables.borrow().table);
+        let ejected = table.servers().filter(|server| server.live().is_ejected());
         let troubles = self.registry.troubles();
         let identity = &self.identity;
         Report {
@@ -143,10 +145,14 @@ impl Membership {
             applied: standing.applied,
             began: standing.began,
             origin: standing.origin,
-            leaving,
-            loads,
+            leaving: table.leaving(),
+            loads: table.fleet_loads(),
             nacks: standing.nacks,
             holds: standing.holds,
+            ejected: ejected
+                .take(EJECTED_MAX)
+                .map(|server| server.key().clone())
+                .collect(),
             troubles: troubles
                 .iter()
                 .take(TROUBLES_MAX)

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use model::Suspicion;
-use policy::Failure;
+use model::{Suspicion, SuspicionKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -20,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 impl Membership {
     /// Publishes suspicions until no worker serves any more.
     pub(crate) async fn suspect_always(self, mut seen: mpsc::Receiver<Seen>) {
-        let mut said: HashMap<(u64, Failure), Instant> = HashMap::new();
+        let mut said: HashMap<(u64, SuspicionKind), Instant> = HashMap::new();
         loop {
             let seen = tokio::select! {
                 Some(seen) = seen.recv() => seen,
@@ -29,18 +28,18 @@ impl Membership {
             let now = Instant::now();
             said.retain(|_, at| now < *at + AGAIN_AFTER);
             let live = seen.server.live();
-            let known = said.insert((live.number(), seen.failure), now);
+            let known = said.insert((live.number(), seen.kind), now);
             if let Some(at) = known {
-                said.insert((live.number(), seen.failure), at);
+                said.insert((live.number(), seen.kind), at);
                 continue;
             }
-            let failure = seen.failure.as_str();
-            tracing::debug!(server = %live.key(), failure, "a server failed a request");
+            let kind = seen.kind.as_str();
+            tracing::debug!(server = %live.key(), kind, "a server is suspected");
             let suspicion = Suspicion {
                 instance: self.identity.instance,
                 server: live.key().clone(),
                 incarnation: live.incarnation(),
-                kind: seen.failure,
+                kind: seen.kind,
             };
             // Where the registry is away, nobody could probe because of it either.
             let _ = timeout(LIMIT, self.registry.suspect(&suspicion)).await;

@@ -48,11 +48,12 @@ pub(crate) fn server(id: &str, address: SocketAddr) -> Server {
 }
 
 /// The pool `default`, without inspection. No answer is so late that another server is asked: how fast the machine is decides
-/// nothing, and a test that is about such answers sets its own time.
+/// nothing, and a test that is about such answers sets its own time. No server is ejected for failures in a row either.
 pub(crate) fn pool() -> Pool {
     let mut pool = Pool::new(PoolId::standard());
     pool.health.kind = CheckKind::None;
     pool.timeouts.per_try = 3 * LIMIT;
+    pool.outlier.gateway_failures = 0;
     pool
 }
 

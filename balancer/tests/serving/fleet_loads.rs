@@ -78,6 +78,7 @@ async fn another_balancer(registry: Arc<dyn Registry>, in_flight: u64) -> AbortH
         loads: [(key("s1"), load)].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        ejected: Vec::new(),
         troubles: Vec::new(),
     };
     let reporting = async move {

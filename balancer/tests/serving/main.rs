@@ -12,6 +12,7 @@ mod fleet_loads;
 mod limits;
 mod membership;
 mod origin;
+mod outliers;
 mod places;
 mod refused;
 mod retrying;

@@ -21,14 +21,13 @@ fn nobody() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
-/// A pool that tries again after 503, and never for longer than a moment. No server is ejected.
+/// A pool that tries again after 503, after a moment.
 fn again_after_503() -> Pool {
     let mut pool = pool();
     pool.retry.statuses = vec![StatusRange {
         first: 503,
         last: 503,
     }];
-    pool.outlier.gateway_failures = 0;
     pool.retry.backoff = Duration::from_millis(1);
     pool
 }

@@ -78,6 +78,9 @@ pub struct BalancerView {
     pub leaving: Vec<Leaving>,
     pub nacks: Vec<Nack>,
     pub holds: Vec<Hold>,
+    /// Servers that it has ejected on its own evidence.
+    #[serde(default)]
+    pub ejected: Vec<ServerKey>,
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }

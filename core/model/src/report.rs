@@ -77,6 +77,9 @@ pub struct Report {
     /// Withdrawals that it holds back.
     #[serde(default)]
     pub holds: Vec<Hold>,
+    /// Servers that it has ejected on its own evidence, the first hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ejected: Vec<ServerKey>,
     /// What the registry refuses it, and what it found there by other hands, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<String>,
@@ -170,7 +173,7 @@ impl Registration {
     }
 }
 
-/// How a balancer saw a server fail, before the first byte of an answer.
+/// How a balancer saw a server fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SuspicionKind {
@@ -182,10 +185,18 @@ pub enum SuspicionKind {
     Timeout,
     /// What came is not HTTP.
     BadResponse,
+    /// It stands out from the pool's servers, so that the balancer has ejected it. Versions that do not know this one skip it.
+    Outlier,
 }
 
 impl SuspicionKind {
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Reset, Self::Timeout, Self::BadResponse];
+    pub const ALL: [Self; 5] = [
+        Self::Connect,
+        Self::Reset,
+        Self::Timeout,
+        Self::BadResponse,
+        Self::Outlier,
+    ];
 
     /// As it is spelt wherever it is text.
     pub fn as_str(self) -> &'static str {
@@ -194,6 +205,7 @@ impl SuspicionKind {
             Self::Reset => "reset",
             Self::Timeout => "timeout",
             Self::BadResponse => "bad_response",
+            Self::Outlier => "outlier",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::choice::{Ask, Choice};
 use crate::pick::{Picker, Plan};
 use crate::tier::{self, Members};
 use crate::warmth;
-use crate::{Admitted, Budget, Gate, InFlight, QueueFull, Queued, Server, Tried, Unpicked};
+use crate::{Admitted, Budget, Gate, InFlight, Live, QueueFull, Queued, Server, Tried, Unpicked};
 
 /// One pool.
 #[derive(Debug)]
@@ -138,6 +138,13 @@ impl Pool {
         let untried = |server: &Server| !tried.contains(server.live());
         let mut members = self.members.iter();
         members.any(|member| untried(&self.servers[member.index]))
+    }
+
+    /// Whether some server may be picked that is neither among those tried nor ejected.
+    pub fn has_a_sound_other(&self, tried: &Tried) -> bool {
+        let sound = |live: &Live| !tried.contains(live) && !live.is_ejected();
+        let mut members = self.members.iter();
+        members.any(|member| sound(self.servers[member.index].live()))
     }
 
     /// Picks a server as the pool's algorithm says, but none of those tried and none that has no room, and takes it, in one step.

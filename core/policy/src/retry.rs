@@ -2,11 +2,35 @@
 
 use std::time::Duration;
 
-/// How a try failed. That is also what the balancer suspects its server of.
-pub use model::SuspicionKind as Failure;
+use model::SuspicionKind;
 
 /// The most tries that one request makes, whatever its pool says.
 pub(crate) const TRIES_MAX: usize = 11;
+
+/// How a server failed a try, before the first byte of an answer went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection came about: nothing was sent.
+    Connect,
+    /// The connection broke.
+    Reset,
+    /// Nothing came in time.
+    Timeout,
+    /// What came is not HTTP.
+    BadResponse,
+}
+
+/// What the balancer suspects its server of then.
+impl From<Failure> for SuspicionKind {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect => Self::Connect,
+            Failure::Reset => Self::Reset,
+            Failure::Timeout => Self::Timeout,
+            Failure::BadResponse => Self::BadResponse,
+        }
+    }
+}
 
 /// Why another try is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

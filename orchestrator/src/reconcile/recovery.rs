@@ -197,6 +197,7 @@ mod tests {
             loads: [].into(),
             nacks: Vec::new(),
             holds: Vec::new(),
+            ejected: Vec::new(),
             troubles: Vec::new(),
         }
     }

@@ -59,6 +59,9 @@ fn remarks(balancer: &BalancerView) -> Vec<String> {
     for hold in &balancer.holds {
         remarks.push(format!("holds {} servers of {}", hold.size(), hold.pool));
     }
+    for server in &balancer.ejected {
+        remarks.push(format!("has ejected {server}"));
+    }
     for nack in &balancer.nacks {
         remarks.push(format!("cannot apply {} {}", nack.collection, nack.key));
     }

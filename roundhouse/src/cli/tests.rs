@@ -94,11 +94,12 @@ fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
         "leaving": [{"server": "default/s1", "incarnation": 3, "in_flight": 2}],
         "nacks": [{"collection": "servers", "key": "default/bad", "reason": "nonsense"}],
         "holds": [{"pool": "default", "position": position, "servers": ["default/s2", "default/s3"]}],
+        "ejected": ["default/s9"],
     }))
     .expect("a balancer");
     let text = balancers::text(&[balancer]);
     let expected = "10.0.0.1:8000 - - - 9s ago lost, works from its own disk, 2 in flight to default/s1, \
-        holds 2 servers of default, cannot apply servers default/bad ";
+        holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad ";
     assert_eq!(lines(&text)[1], format!("{expected}{INSTANCE}"));
 }
 

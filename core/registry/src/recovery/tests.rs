@@ -34,6 +34,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         loads: [].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        ejected: Vec::new(),
         troubles: Vec::new(),
     };
     Instance {

@@ -44,6 +44,7 @@ fn balancer(number: u128, applied: Option<Position>) -> Instance {
         loads: BTreeMap::new(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        ejected: Vec::new(),
         troubles: Vec::new(),
     };
     Instance {

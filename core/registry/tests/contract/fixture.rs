@@ -178,6 +178,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         loads: [].into(),
         nacks: Vec::new(),
         holds: Vec::new(),
+        ejected: Vec::new(),
         troubles: Vec::new(),
     }
 }

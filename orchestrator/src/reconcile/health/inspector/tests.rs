@@ -273,6 +273,26 @@ fn many_suspicions_are_one_probe() {
 }
 
 #[test]
+fn a_server_that_somebody_always_suspects_is_probed_a_few_times_a_second_and_stays_up() {
+    let mut stage = Stage::with_up(&["s1"]);
+    let mut probes = 0;
+    for _ in 0..10_000 {
+        stage.now += SECOND / 1000;
+        stage.doubt("s1");
+        if let Some(assignment) = stage.launch() {
+            probes += 1;
+            assert_eq!(stage.finish(&assignment, true), None);
+        }
+    }
+    let most = (10 * SECOND).as_millis() / SUSPICION_PAUSE.as_millis() + 1;
+    assert!(
+        (50..=most).contains(&probes),
+        "{probes} probes in ten seconds"
+    );
+    assert!(stage.unwritten().is_empty());
+}
+
+#[test]
 fn a_suspicion_during_a_probe_is_not_refuted_by_it() {
     let mut stage = Stage::with_up(&["s1"]);
     stage.now += 3 * SECOND;
