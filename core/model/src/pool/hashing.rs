@@ -26,7 +26,7 @@ pub struct Hashing {
     /// The name of the header, cookie or parameter.
     pub name: String,
     /// A server takes at most this many times its fair share of the requests in flight; the next in the order of the hash takes
-    /// what comes on top. 0 sets no bound.
+    /// what comes on top. A handful is taken in any case. 0 sets no bound.
     pub bound: f64,
     #[serde(flatten)]
     pub unknown: Unknown,

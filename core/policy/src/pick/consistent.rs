@@ -12,6 +12,10 @@ use crate::tally::Tally;
 use crate::tier::{Member, Members};
 use crate::{InFlight, Server};
 
+/// So few requests in flight are no load: each server may have them whatever its share is. Without that a client on its own, whose next
+/// request comes while the last one is just ending, would be sent to and fro.
+const FREE_LOAD: f64 = 8.0;
+
 /// Servers of a key's own order that are proposed before all are looked at.
 const PROPOSED_MAX: usize = 8;
 
@@ -115,7 +119,7 @@ impl Consistent {
     /// Whether one more keeps the server within its bound. Threads that look at the same moment may each add one.
     fn has_room(&self, server: &Server, member: &Member, fair: f64) -> bool {
         self.bound.is_none() || {
-            let room = (fair * f64::from(member.weight)).ceil();
+            let room = (fair * f64::from(member.weight)).ceil().max(FREE_LOAD);
             (server.live().in_flight() as f64) < room
         }
     }
