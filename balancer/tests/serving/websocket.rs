@@ -1,5 +1,10 @@
 //! WebSockets through the balancer, between a client and a server that others wrote.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the library wants a callback that may answer with a whole response"
+)]
+
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
