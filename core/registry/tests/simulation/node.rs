@@ -303,6 +303,7 @@ impl World {
             leaving,
             nacks: Vec::new(),
             holds: node.follower.holds(),
+            ejected: Vec::new(),
             troubles: Vec::new(),
         };
         self.send(Caller::Node(to), Question::Report(report));
