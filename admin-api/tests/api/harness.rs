@@ -228,6 +228,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         holds: Vec::new(),
         ejected: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     }
 }
 

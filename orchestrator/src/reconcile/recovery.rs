@@ -199,6 +199,7 @@ mod tests {
             holds: Vec::new(),
             ejected: Vec::new(),
             troubles: Vec::new(),
+            beside: [].into(),
         }
     }
 

@@ -36,6 +36,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         holds: Vec::new(),
         ejected: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     };
     Instance {
         report,

@@ -180,6 +180,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         holds: Vec::new(),
         ejected: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     }
 }
 

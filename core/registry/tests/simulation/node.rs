@@ -305,6 +305,7 @@ impl World {
             holds: node.follower.holds(),
             ejected: Vec::new(),
             troubles: Vec::new(),
+            beside: [].into(),
         };
         self.send(Caller::Node(to), Question::Report(report));
     }
