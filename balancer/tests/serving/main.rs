@@ -9,6 +9,7 @@ mod draining;
 mod failures;
 mod fleet;
 mod fleet_loads;
+mod handover;
 mod limits;
 mod membership;
 mod origin;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod ejections;
+mod handover;
 mod one_command;
 mod operators;
 mod processes;
