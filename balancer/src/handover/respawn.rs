@@ -2,9 +2,13 @@
 
 use std::io;
 
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Starts a program and ends, so that the program is no child of this process's: a service manager waits for the main process
+/// of a service only where that is a child of its own.
+const APART: &str = "\"$@\" &";
 
 /// At each SIGUSR2, until the stop. What the successor does is its own affair: it asks this process as any other would.
 pub(crate) async fn respawn(stop: CancellationToken) {
@@ -15,32 +19,22 @@ pub(crate) async fn respawn(stop: CancellationToken) {
             return stop.cancelled().await;
         }
     };
-    while stop
-        .run_until_cancelled(asked.recv())
-        .await
-        .flatten()
-        .is_some()
-    {
-        runtime::notify_reloading();
-        let ended = match start() {
-            Ok(mut child) => stop.run_until_cancelled(child.wait()).await,
-            Err(error) => Some(Err(error)),
-        };
-        match ended {
-            // It took over.
-            None => return,
-            Some(Ok(status)) => {
-                tracing::error!(%status, "the successor ended: this process goes on");
-            }
-            Some(Err(error)) => tracing::error!(%error, "cannot start a successor"),
+    while stop.run_until_cancelled(asked.recv()).await.is_some() {
+        if let Err(error) = start().await {
+            tracing::error!(%error, "cannot start a successor");
         }
-        runtime::notify_ready();
     }
 }
 
-fn start() -> io::Result<Child> {
-    let mut arguments = std::env::args_os();
+async fn start() -> io::Result<()> {
+    let mut arguments = std::env::args_os().collect::<Vec<_>>().into_iter();
     let program = arguments.next().ok_or(io::ErrorKind::NotFound)?;
     tracing::info!(?program, "starting a successor");
-    Command::new(program).args(arguments).spawn()
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", APART, "sh"]).arg(program).args(arguments);
+    let status = shell.status().await?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("the shell ended with {status}"))),
+    }
 }

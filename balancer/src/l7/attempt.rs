@@ -33,7 +33,7 @@ fn tell_latency(
     let now = exchange.talk.worker.clock.now().since_start();
     match result {
         Ok(_) if exchange.space.response.status < 500 => {
-            flight.answered_after(began.elapsed(), now)
+            flight.answered_after(began.elapsed(), now);
         }
         Err(miss) if miss.failure().is_none() => {}
         _ => flight.failed_after(began.elapsed(), now),

@@ -131,10 +131,13 @@ async fn one_that_answers_with_errors_at_once_is_not_taken_for_fast() {
     assert!(counts["sound"] > 50, "{counts:?}");
 }
 
+/// The target and the fields of a request of this number.
+type Numbered = fn(usize) -> (String, String);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hashed_decides_and_every_balancer_finds_the_same() {
     let [one, two, three] = three().await;
-    let cases: [(HashOn, &str, fn(usize) -> (String, String)); 4] = [
+    let cases: [(HashOn, &str, Numbered); 4] = [
         (HashOn::Header, "User-Id", |key| {
             ("/".into(), format!("user-id: u{key}\r\n"))
         }),
@@ -194,7 +197,8 @@ async fn a_key_whose_server_fails_goes_to_the_same_other_one_at_every_balancer()
     let mut left: Vec<Option<Upstream>> = [one, two, three].map(Some).into();
     let index: usize = owner.parse().expect("a number");
     // Nobody listens there any more, and nobody has said so: each request is tried there first.
-    drop(left[index - 1].take());
+    let dead = left[index - 1].take().expect("the owner");
+    dead.end().await;
     let next = ask(&fleet, "/key", "").await;
     assert_ne!(next, owner);
     for balancer in [&fleet, &other] {
@@ -271,7 +275,10 @@ async fn a_backup_stands_in_where_no_other_is_left() {
 async fn where_most_are_said_to_be_down_all_are_used() {
     let [one, two, three] = three().await;
     let four = Upstream::named("4").await;
-    let registry = registry(Pool::new(PoolId::standard())).await;
+    let mut inspected = Pool::new(PoolId::standard());
+    // No leader is to be missed while the test lasts.
+    inspected.health.interval = Duration::from_secs(60);
+    let registry = registry(inspected).await;
     for (index, upstream) in [&one, &two, &three, &four].into_iter().enumerate() {
         let server = server(&format!("s{}", index + 1), upstream.address);
         commit(&*registry, vec![Change::put_server(server)]).await;

@@ -79,6 +79,7 @@ async fn another_balancer(registry: Arc<dyn Registry>, in_flight: u64) -> AbortH
         nacks: Vec::new(),
         holds: Vec::new(),
         ejected: Vec::new(),
+        beside: [].into(),
         troubles: Vec::new(),
     };
     let reporting = async move {

@@ -341,7 +341,8 @@ async fn a_server_that_asks_for_time_is_given_it() {
         assert_eq!(client::get(fleet.address(), "/").await.text(), "good");
         longest = longest.max(started.elapsed());
     }
-    assert_eq!(bad.requests(), 1);
+    // A retry takes a turn as well: where the rotation began at the bad server, the second request comes to it again.
+    assert!((1..=2).contains(&bad.requests()));
     assert!(longest >= Duration::from_millis(990), "{longest:?}");
 }
 

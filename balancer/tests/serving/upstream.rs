@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::wire::{Message, Wire};
 
-/// A server; it ends when dropped.
+/// A server; it ends when dropped, and its connections with it.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
@@ -44,10 +44,11 @@ impl Upstream {
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
         let accepting = tokio::spawn(async move {
+            let mut links = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 counted.connections.fetch_add(1, Ordering::SeqCst);
                 counted.open.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(script(Link {
+                links.spawn(script(Link {
                     wire: Wire::new(stream),
                     open: Open(Arc::clone(&counted)),
                 }));
@@ -76,6 +77,15 @@ impl Upstream {
             link.wire.rest().await;
         })
         .await
+    }
+
+    /// Ends it, and returns when nobody can connect any more.
+    pub(crate) async fn end(self) {
+        let address = self.address;
+        drop(self);
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// How many connections it has accepted.

@@ -116,6 +116,10 @@ impl<'a> Client<'a> {
 }
 
 /// The time that each of two threads takes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures time, and no decision depends on it"
+)]
 fn on_two_threads(bencher: &mut Bencher<'_>, table: &Table) {
     bencher.iter_custom(|steps| {
         let thread = |seed: u64| {

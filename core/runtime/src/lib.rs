@@ -25,7 +25,7 @@ pub use complaint::{complain, misused};
 pub use config::parse;
 pub use host::{host_name, reachable};
 pub use metrics::Metrics;
-pub use notify::{notify_ready, notify_reloading, notify_stopping};
+pub use notify::{notify_ready, notify_stopping};
 pub use ops::{ops_router, serve_ops};
 pub use run::{Ending, run};
 pub use serve::{Broken, Connection, Limits, serve};

@@ -7,14 +7,6 @@ pub fn notify_ready() {
     tell(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
 }
 
-/// Another process is about to take its place. `notify_ready` ends this, whoever says it.
-pub fn notify_reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "systemd was not told"),
-    }
-}
-
 /// It ends.
 pub fn notify_stopping() {
     tell(&[NotifyState::Stopping]);

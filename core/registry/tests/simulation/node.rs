@@ -301,6 +301,7 @@ impl World {
             began,
             origin: node.follower.origin(),
             leaving,
+            loads: [].into(),
             nacks: Vec::new(),
             holds: node.follower.holds(),
             ejected: Vec::new(),
