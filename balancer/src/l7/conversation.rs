@@ -51,6 +51,7 @@ pub(crate) async fn serve(
     let address = peer.ip().to_canonical();
     let talk = Talk {
         timer: worker.timers.timer(),
+        address,
         client: address.to_string(),
         is_trusted: worker.settings.trusted.contains(address),
         requests: Cell::new(0),

@@ -1,13 +1,20 @@
 //! What a request is hashed by, where its pool's algorithm asks: the client's address, or a part of the head as it came, not decoded. A
 //! request that lacks the part, or has it empty, is hashed by the client's address.
 
+use std::net::IpAddr;
+
 use model::{Algorithm, HashOn, Hashing};
 use policy::hash_key;
 
 use super::codec::RequestHead;
 
-/// The hash of a request; zero where nobody asks. `head` is what was parsed.
-pub(super) fn hash(pool: &model::Pool, request: &RequestHead, head: &[u8], client: &str) -> u64 {
+/// The hash of a request; zero where nobody asks. `head` is what was parsed, `client` finds the client's address.
+pub(super) fn hash(
+    pool: &model::Pool,
+    request: &RequestHead,
+    head: &[u8],
+    client: impl FnOnce() -> IpAddr,
+) -> u64 {
     let part = match pool.algorithm {
         Algorithm::IpHash => None,
         Algorithm::Hash => part(&pool.hash, request, head).filter(|part| !part.is_empty()),
@@ -17,7 +24,14 @@ pub(super) fn hash(pool: &model::Pool, request: &RequestHead, head: &[u8], clien
         | Algorithm::FleetLeastConnections
         | Algorithm::P2c => return 0,
     };
-    hash_key(part.unwrap_or(client.as_bytes()))
+    part.map_or_else(|| hash_address(client()), hash_key)
+}
+
+fn hash_address(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => hash_key(&address.octets()),
+        IpAddr::V6(address) => hash_key(&address.octets()),
+    }
 }
 
 fn part<'a>(hashing: &Hashing, request: &'a RequestHead, head: &'a [u8]) -> Option<&'a [u8]> {
@@ -51,12 +65,14 @@ fn value_of<'a>(name: &[u8], pair: &'a [u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use model::{Pool, PoolId};
 
     use super::*;
     use crate::codec::{Limits, Parse, parse_request};
 
-    const CLIENT: &str = "192.0.2.1";
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     fn pool(algorithm: Algorithm, on: HashOn, name: &str) -> Pool {
         let mut pool = Pool::new(PoolId::standard());
@@ -71,7 +87,7 @@ mod tests {
         let mut request = RequestHead::new();
         let parsed = parse_request(head.as_bytes(), &Limits::default(), &mut request);
         assert!(matches!(parsed, Ok(Parse::Complete { .. })), "{head}");
-        hash(pool, &request, head.as_bytes(), CLIENT)
+        hash(pool, &request, head.as_bytes(), || CLIENT)
     }
 
     fn by(on: HashOn, name: &str, target: &str, fields: &str) -> u64 {
@@ -97,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_request_without_the_part_is_hashed_by_the_client() {
-        let client = hash_key(CLIENT.as_bytes());
+        let client = hash_key(&[192, 0, 2, 1]);
         for on in [HashOn::Header, HashOn::Cookie, HashOn::Query] {
             assert_eq!(by(on, "user", "/a?b=c", "Cookie: b=c\r\n"), client);
         }

@@ -66,7 +66,9 @@ impl<'a> Exchange<'a> {
     pub(super) fn new(talk: &'a Talk, space: &'a mut Space, pool: &Pool) -> Self {
         let settings = &pool.settings().value;
         let head = space.client.filled();
-        let hash = hash(settings, &space.request, head, &talk.client);
+        let hash = hash(settings, &space.request, head, || {
+            talk.source(&space.request, head)
+        });
         Self {
             talk,
             space,

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::codec::RequestHead;
 use super::space::Spaces;
 use super::wire;
 use crate::buffers::Buffer;
@@ -36,7 +37,8 @@ pub(super) struct Talk {
     pub(super) stream: TcpStream,
     /// Of whatever the connection waits for.
     pub(super) timer: Timer,
-    /// The client's IP address as text.
+    /// The IP address of whoever is at the other end, and the same as text.
+    pub(super) address: IpAddr,
     pub(super) client: String,
     /// Whether the client is a proxy that is believed.
     pub(super) is_trusted: bool,
@@ -49,6 +51,12 @@ pub(super) struct Talk {
 pub(super) struct Gone;
 
 impl Talk {
+    /// The address of the client that a request comes from, behind however many proxies that are believed.
+    pub(super) fn source(&self, request: &RequestHead, head: &[u8]) -> IpAddr {
+        let trusted = &self.worker.settings.trusted;
+        request.source(head, self.address, |address| trusted.contains(address))
+    }
+
     /// The moment so long from now; never early for the clock's coarseness.
     pub(super) fn after(&self, duration: Duration) -> Millis {
         self.worker.clock.now().after(duration)

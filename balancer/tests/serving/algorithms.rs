@@ -209,6 +209,31 @@ async fn a_key_whose_server_fails_goes_to_the_same_other_one_at_every_balancer()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_behind_a_trusted_proxy_is_told_from_the_others_there() {
+    let [one, two, three] = three().await;
+    let registry = registry(of(Algorithm::IpHash)).await;
+    for (id, upstream) in [("s1", &one), ("s2", &two), ("s3", &three)] {
+        commit(
+            &*registry,
+            vec![Change::put_server(server(id, upstream.address))],
+        )
+        .await;
+    }
+    let fleet = Fleet::on(registry, &["--trusted-proxies", "127.0.0.1"]).await;
+    timeout(LIMIT, fleet.balancer.ready())
+        .await
+        .expect("ready in time");
+    let mut servers = HashSet::new();
+    for client in 1..=20 {
+        let from = format!("X-Forwarded-For: 192.0.2.{client}\r\n");
+        let server = ask(&fleet, "/", &from).await;
+        assert_eq!(ask(&fleet, "/", &from).await, server);
+        servers.insert(server);
+    }
+    assert_eq!(servers.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_algorithm_is_changed_while_traffic_runs() {
     let [one, two, three] = three().await;
     let fleet = Fleet::with(of(Algorithm::IpHash), &[&one, &two, &three]).await;
