@@ -175,7 +175,9 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
             return HeadRead::Refused(Refusal::HeadTooLong);
         }
         let read = poll_fn(|context| {
-            if let Poll::Ready(read) = wire::poll_read(&talk.stream, context, space.client.room()) {
+            let buffers = &talk.spaces.buffers;
+            let buffer = &mut space.client;
+            if let Poll::Ready(read) = wire::poll_fill(&talk.stream, context, buffer, buffers) {
                 return Poll::Ready(Some(read));
             }
             if space.client.is_empty() {
@@ -185,7 +187,7 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
             talk.timer.poll_expired(context).map(|()| None)
         });
         match read.await {
-            Some(Ok(count)) if count > 0 => space.client.fill(count),
+            Some(Ok(count)) if count > 0 => {}
             Some(_) => return HeadRead::Closed,
             None if space.client.is_empty() => return HeadRead::Nothing,
             None => return HeadRead::TimedOut,
@@ -204,7 +206,8 @@ async fn linger(talk: &Talk, space: &mut Space) {
     poll_fn(|context| {
         while left > 0 {
             space.client.clear();
-            match wire::poll_read(&talk.stream, context, space.client.room()) {
+            let buffers = &talk.spaces.buffers;
+            match wire::poll_fill(&talk.stream, context, &mut space.client, buffers) {
                 Poll::Ready(Ok(count)) if count > 0 => left = left.saturating_sub(count),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return talk.timer.poll_expired(context),

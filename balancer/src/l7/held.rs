@@ -1,13 +1,13 @@
 //! An answer that is kept back while another server is tried. It goes to the client where that brings nothing better.
 
-use std::mem::replace;
+use std::mem::{replace, take};
 
 use policy::InFlight;
 
 use super::codec::{BodyDecoder, Carry, Framing, Limits, ResponseHead};
 use super::order::{Exchange, Upload};
 use super::talk::Talk;
-use crate::buffers::Buffer;
+use crate::buffers::{Buffer, Buffers};
 use crate::upstream::Connection;
 
 /// The head of an answer, what was read behind it, and the connection that it came on.
@@ -31,7 +31,7 @@ impl Exchange<'_> {
         Box::new(Held {
             connection,
             flight,
-            buffer: replace(&mut self.space.server, Buffer::new()),
+            buffer: take(&mut self.space.server),
             response: replace(&mut self.space.response, ResponseHead::new()),
             head_length: self.head_length,
             upload,
@@ -55,14 +55,16 @@ impl Held {
         let reusable = self.upload == Upload::Done
             && self.response.keep_alive
             && self.response.framing != Framing::UntilClose;
-        if reusable && self.is_read_up(&worker.settings.response_limits) {
+        if reusable && self.is_read_up(&worker.settings.response_limits, &talk.spaces.buffers) {
             let live = self.flight.server().live();
             worker.idle.keep(live, self.connection, worker.clock.now());
         }
+        self.buffer.clear();
+        self.buffer.rest(&talk.spaces.buffers);
     }
 
     /// Reads what is there of the body without waiting; whether that is all of it, and nothing follows.
-    fn is_read_up(&mut self, limits: &Limits) -> bool {
+    fn is_read_up(&mut self, limits: &Limits, buffers: &Buffers) -> bool {
         let mut decoder = BodyDecoder::new(self.response.framing, Carry::Content, limits);
         self.buffer.consume(self.head_length);
         while !decoder.is_done() {
@@ -70,7 +72,7 @@ impl Held {
                 Ok(advance) if advance.consumed > 0 => self.buffer.consume(advance.consumed),
                 Ok(_) if decoder.is_done() => {}
                 Ok(_) if self.buffer.is_full() => return false,
-                Ok(_) => match self.connection.stream.try_read(self.buffer.room()) {
+                Ok(_) => match self.connection.stream.try_read(self.buffer.room(buffers)) {
                     Ok(count) if count > 0 => self.buffer.fill(count),
                     _ => return false,
                 },

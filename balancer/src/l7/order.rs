@@ -115,6 +115,7 @@ impl<'a> Exchange<'a> {
         client.consume(head_length);
         let decoder = BodyDecoder::new(request.framing, Carry::Wire, &limits);
         upload.record_body(decoder, self.plan.replay_bytes, client)?;
+        client.rest(&self.talk.spaces.buffers);
         if upload.is_read() {
             self.deadline = self.talk.after(self.plan.response);
         }
@@ -148,6 +149,7 @@ impl<'a> Exchange<'a> {
             buffers: &talk.spaces.buffers,
         };
         let result = ready!(space.upload.poll(context, &mut source, server));
+        space.client.rest(&talk.spaces.buffers);
         self.upload = match result {
             Err(Broken::Sink) => Upload::Refused,
             Ok(()) | Err(Broken::Source | Broken::Body(_)) => Upload::Done,

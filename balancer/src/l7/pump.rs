@@ -236,6 +236,9 @@ impl Pump {
         self.out_at += of_out;
         let of_piece = (written - of_out).min(self.piece.len());
         self.piece.start += of_piece;
+        if self.piece.is_empty() {
+            self.piece = 0..0;
+        }
         self.tail = &self.tail[written - of_out - of_piece..];
     }
 
@@ -279,14 +282,19 @@ impl Pump {
         if source.buffer.is_full() && !source.buffer.grow(source.buffers) {
             return Poll::Ready(Err(Broken::Body(BadBody::TooLong)));
         }
-        let room = source.buffer.room();
-        let space = room.len();
-        let count = ready!(wire::poll_read(source.stream, context, room));
-        let count = count.map_err(|_| Broken::Source)?;
-        source.buffer.fill(count);
-        if count == space {
+        let Source {
+            stream,
+            buffer,
+            buffers,
+        } = source;
+        let Poll::Ready(read) = wire::poll_fill(stream, context, buffer, buffers) else {
+            buffer.rest(buffers);
+            return Poll::Pending;
+        };
+        let count = read.map_err(|_| Broken::Source)?;
+        if buffer.is_full() {
             // There is more than fits: read on in larger pieces.
-            source.buffer.grow(source.buffers);
+            buffer.grow(buffers);
         }
         if count == 0 {
             self.decoder.end_of_input().map_err(Broken::Body)?;

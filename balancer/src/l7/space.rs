@@ -36,8 +36,8 @@ pub(crate) struct Spaces {
 impl Space {
     fn new() -> Self {
         Self {
-            client: Buffer::new(),
-            server: Buffer::new(),
+            client: Buffer::default(),
+            server: Buffer::default(),
             request: RequestHead::new(),
             request_id: RequestId::new(),
             response: ResponseHead::new(),
@@ -63,8 +63,8 @@ impl Spaces {
     pub(super) fn give(&self, mut space: Box<Space>) {
         space.client.clear();
         space.server.clear();
-        space.client.shrink(&self.buffers);
-        space.server.shrink(&self.buffers);
+        space.client.rest(&self.buffers);
+        space.server.rest(&self.buffers);
         let mut spaces = self.spaces.borrow_mut();
         if spaces.len() < KEPT_MAX {
             spaces.push(space);

@@ -76,9 +76,9 @@ impl Talk {
         half_closed: &mut bool,
     ) -> Poll<Gone> {
         while !*half_closed && !buffer.is_full() {
-            match wire::poll_read(&self.stream, context, buffer.room()) {
+            match wire::poll_fill(&self.stream, context, buffer, &self.spaces.buffers) {
                 Poll::Ready(Ok(0)) => *half_closed = true,
-                Poll::Ready(Ok(count)) => buffer.fill(count),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Gone),
                 Poll::Pending => return Poll::Pending,
             }

@@ -33,6 +33,7 @@ pub(super) async fn send_and_await(
     exchange.space.upload.rewind();
     exchange.space.download.begin();
     exchange.space.server.clear();
+    exchange.space.server.rest(&exchange.talk.spaces.buffers);
     exchange.space.response.reset();
     let mut waiting = Waiting {
         exchange,
@@ -190,10 +191,9 @@ impl Waiting<'_, '_> {
         if buffer.is_full() && !buffer.grow(buffers) {
             return Poll::Ready(Err(Miss::BadResponse(BadResponse::TooLong)));
         }
-        match wire::poll_read(self.server, context, buffer.room()) {
+        match wire::poll_fill(self.server, context, buffer, buffers) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(count)) if count > 0 => {
-                buffer.fill(count);
                 let is_first = !std::mem::replace(&mut self.answered, true);
                 if is_first && self.uploading() {
                     // Perhaps the client has waited for it.

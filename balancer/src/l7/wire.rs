@@ -11,29 +11,36 @@ use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::buffers::{Buffer, Buffers};
+
 fn would_block<T>(result: &io::Result<T>) -> bool {
     result
         .as_ref()
         .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Reads what is there; zero at the end of the stream. `into` is not empty.
-pub(super) fn poll_read(
+/// Reads what is there into the room of `buffer`, which is not full, and says how much; zero at the end of the stream.
+pub(super) fn poll_fill(
     stream: &TcpStream,
     context: &mut Context<'_>,
-    into: &mut [u8],
+    buffer: &mut Buffer,
+    buffers: &Buffers,
 ) -> Poll<io::Result<usize>> {
     loop {
+        // No memory before there is something to read.
         ready!(stream.poll_read_ready(context))?;
+        let room = buffer.room(buffers);
         let result = stream.try_io(Interest::READABLE, || {
-            let read = rustix::net::recv(stream, &mut *into, RecvFlags::empty());
+            let read = rustix::net::recv(stream, &mut *room, RecvFlags::empty());
             read.map(|(count, _)| count).map_err(Errno::into)
         });
         if !would_block(&result) {
-            if result.as_ref().is_ok_and(|count| *count < into.len()) {
+            let count = result?;
+            if count < room.len() {
                 note_empty(stream);
             }
-            return Poll::Ready(result);
+            buffer.fill(count);
+            return Poll::Ready(Ok(count));
         }
     }
 }
@@ -55,11 +62,10 @@ pub(super) fn poll_write(
     loop {
         ready!(stream.poll_write_ready(context))?;
         let result = match parts {
-            [one, [], []] | [[], one, []] | [[], [], one] => {
-                stream.try_io(Interest::WRITABLE, || {
+            [one, [], []] | [[], one, []] | [[], [], one] => stream
+                .try_io(Interest::WRITABLE, || {
                     rustix::net::send(stream, one, SendFlags::NOSIGNAL).map_err(Errno::into)
-                })
-            }
+                }),
             _ => stream.try_write_vectored(&parts.map(IoSlice::new)),
         };
         if !would_block(&result) {
