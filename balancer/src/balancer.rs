@@ -84,12 +84,12 @@ impl Balancer {
         let address = sockets.clients[0].local_addr().unwrap_or(args.listen);
         let ops = sockets.ops.local_addr().unwrap_or(args.ops);
         let identity = identity(&args, instance, address);
-        let predecessor = sockets.predecessor.take();
-        let succeeds = predecessor.is_some();
-        let parts = Parts::new(&args, registry, identity, predecessor.as_ref(), supervisor);
+        let parts = Parts::new(&args, registry, identity, &sockets, supervisor);
+        let succeeds = sockets.predecessor.is_some();
         parts.serve_ops(sockets.ops)?;
         let suspecting = parts.start_tasks();
-        parts.keep(estate, predecessor);
+        parts.keep(estate, sockets.predecessor);
+        parts.open_when_ready();
         parts.start_workers(sockets.clients, sockets.kept_elsewhere, &suspecting)?;
         Ok(Self {
             address,
@@ -115,7 +115,7 @@ impl Balancer {
         self.instance
     }
 
-    /// Returns once this process accepts clients, where it takes the place of another; at once where it does not.
+    /// Returns once this process accepts clients: at once, unless others than this process have bound its port.
     pub async fn accepting(&self) {
         let mut turn = self.turn.clone();
         // Where the tasks end before, the process ends.

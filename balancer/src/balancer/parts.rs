@@ -4,26 +4,31 @@ use std::net::TcpListener;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use registry::Registry;
 use runtime::{Metrics, Supervisor};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
+use super::sockets::Sockets;
 use super::thread::{Serving, WorkerStart, work};
+use super::{StartError, ready};
 use crate::Args;
 use crate::adoption::{Adopted, Adoption};
 use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
-use crate::listen::{Door, Turn, deal};
+use crate::listen::{Door, Turn, advance, deal};
 use crate::metrics::{Counters, Scrape};
 use crate::settings::Settings;
 use crate::suspecting::{Suspecting, suspecting};
 use crate::sync::{Findings, Identity, Membership, Standing};
 use crate::upstream::Common;
+
+/// How long clients wait at sockets that were passed to this process until it is ready; then they are told why it is not.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the parts share.
 pub(super) struct Parts<'a> {
@@ -32,6 +37,8 @@ pub(super) struct Parts<'a> {
     /// Each worker's.
     threads: Vec<Arc<Counters>>,
     pub(super) turn: watch::Sender<Turn>,
+    /// Whether another process serves at the same sockets.
+    succeeds: bool,
     /// Ends the ops endpoints.
     ops_end: CancellationToken,
     supervisor: &'a Supervisor,
@@ -42,9 +49,10 @@ impl<'a> Parts<'a> {
         args: &'a Args,
         registry: Arc<dyn Registry>,
         identity: Identity,
-        predecessor: Option<&Predecessor>,
+        sockets: &Sockets,
         supervisor: &'a Supervisor,
     ) -> Self {
+        let predecessor = sockets.predecessor.as_ref();
         let workers = args.workers();
         let membership = Membership {
             registry,
@@ -64,10 +72,11 @@ impl<'a> Parts<'a> {
         Self {
             args,
             threads: (0..workers).map(|_| Arc::default()).collect(),
-            turn: watch::Sender::new(match predecessor {
-                Some(_) => Turn::Before,
-                None => Turn::Ours,
+            turn: watch::Sender::new(match predecessor.is_some() || sockets.kept_elsewhere {
+                true => Turn::Before,
+                false => Turn::Ours,
             }),
+            succeeds: predecessor.is_some(),
             ops_end: membership.served.child_token(),
             membership,
             supervisor,
@@ -82,12 +91,14 @@ impl<'a> Parts<'a> {
             .map_err(StartError::Sockets)?;
         let router = runtime::ops_router(self.metrics(), self.readiness());
         let mut turn = self.turn.subscribe();
+        let succeeds = self.succeeds;
         let stop = self.supervisor.stop_token();
         // Whoever watches it sees that it is stopping, until it has stopped.
         let end = self.ops_end.clone();
         self.supervisor.spawn("balancer ops", async move {
             // Until then the one before answers there.
-            let ours = async { turn.wait_for(|turn| *turn != Turn::Before).await.is_ok() };
+            let ours =
+                async { !succeeds || turn.wait_for(|turn| *turn != Turn::Before).await.is_ok() };
             if stop.run_until_cancelled(ours).await == Some(true) {
                 runtime::serve_ops(listener, router, end).await;
             }
@@ -169,6 +180,23 @@ impl<'a> Parts<'a> {
         };
         let keeping = Arc::new(keeper).keep(predecessor);
         self.supervisor.spawn("balancer handover", keeping);
+    }
+
+    /// Begins to accept from sockets that were passed to this process, and that no other serves: clients wait there as they did
+    /// before it was started, and none is told that there is no table yet, unless that takes long.
+    pub(super) fn open_when_ready(&self) {
+        if self.succeeds || *self.turn.borrow() != Turn::Before {
+            return;
+        }
+        let (standing, turn) = (self.membership.standing.subscribe(), self.turn.clone());
+        let stop = self.supervisor.stop_token();
+        self.supervisor.spawn("balancer opening", async move {
+            let ready = timeout(READY_WITHIN, ready(standing));
+            if stop.run_until_cancelled(ready).await.is_some() {
+                advance(&turn, Turn::Before, Turn::Ours);
+            }
+            stop.cancelled().await;
+        });
     }
 
     pub(super) fn start_workers(

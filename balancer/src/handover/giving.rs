@@ -64,6 +64,8 @@ enum Refusal {
     Busy,
     #[error("this balancer is stopping")]
     Stopping,
+    #[error("this balancer does not serve yet itself")]
+    Unready,
     #[error("its sockets could not be passed: {0}")]
     NotPassed(std::io::Error),
 }
@@ -177,6 +179,7 @@ impl Keeper {
         if !advance(&self.turn, Turn::Ours, Turn::Lent) {
             return Err(match *self.turn.borrow() {
                 Turn::Closing => Refusal::Stopping,
+                Turn::Before => Refusal::Unready,
                 _ => Refusal::Busy,
             });
         }

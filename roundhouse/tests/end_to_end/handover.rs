@@ -326,11 +326,8 @@ async fn sockets_that_are_passed_are_used_and_what_comes_between_two_processes_w
             .into();
         running = Balancer::started(start());
         for client in early {
-            match client.join().expect("no panic") {
-                Ok(_) => {}
-                // It came before the new process had its table.
-                Err(answer) => assert!(answer.contains("503"), "{answer}"),
-            }
+            let answer = client.join().expect("no panic");
+            answer.expect("an answer of a server's, although it had to wait");
         }
         running.serves().await;
         for address in addresses {
