@@ -21,6 +21,7 @@ pub(super) struct Sockets {
     /// Where a successor asks, if it may.
     control: Option<UnixListener>,
     pub(super) kept_elsewhere: bool,
+    ops_passed: bool,
     /// Who accepts there now.
     pub(super) predecessor: Option<Predecessor>,
 }
@@ -60,6 +61,7 @@ impl Sockets {
             ops: estate.ops,
             control: Some(estate.control),
             kept_elsewhere: estate.kept_elsewhere,
+            ops_passed: estate.ops_passed,
             predecessor: Some(predecessor),
         })
     }
@@ -71,6 +73,7 @@ impl Sockets {
         } else {
             bind(args.listen, args.workers()).map_err(StartError::Listen)?
         };
+        let ops_passed = inherited.ops.is_some();
         let ops = match inherited.ops {
             Some(ops) => ops,
             None => {
@@ -83,6 +86,7 @@ impl Sockets {
             ops,
             control: None,
             kept_elsewhere,
+            ops_passed,
             predecessor: None,
         })
     }
@@ -98,6 +102,7 @@ impl Sockets {
             ops: self.ops.try_clone()?,
             clients: clients.collect::<io::Result<_>>()?,
             kept_elsewhere: self.kept_elsewhere,
+            ops_passed: self.ops_passed,
         }))
     }
 }

@@ -13,4 +13,6 @@ pub(crate) struct Estate {
     pub(crate) clients: Vec<TcpListener>,
     /// Whether whoever started the first process keeps its listeners open as well.
     pub(crate) kept_elsewhere: bool,
+    /// Whether it was the same with the ops listener.
+    pub(crate) ops_passed: bool,
 }

@@ -198,6 +198,7 @@ impl Keeper {
             instance: self.instance,
             clients: estate.clients.len(),
             kept_elsewhere: estate.kept_elsewhere,
+            ops_passed: estate.ops_passed,
             beside: earlier.keys().copied().collect(),
         };
         let sockets = [estate.control.as_fd(), estate.ops.as_fd()].into_iter();

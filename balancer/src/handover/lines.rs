@@ -43,6 +43,8 @@ pub(crate) struct Offer {
     pub(crate) clients: usize,
     /// Whether whoever started the first process keeps these open as well.
     pub(crate) kept_elsewhere: bool,
+    /// Whether it was the same with the ops listener.
+    pub(crate) ops_passed: bool,
     pub(crate) beside: Vec<InstanceId>,
 }
 

@@ -118,6 +118,7 @@ fn sort(offer: &Offer, descriptors: Vec<OwnedFd>) -> io::Result<(Estate, Vec<Oth
         ops,
         clients,
         kept_elsewhere: offer.kept_elsewhere,
+        ops_passed: offer.ops_passed,
     };
     Ok((estate, earlier))
 }
@@ -125,11 +126,13 @@ fn sort(offer: &Offer, descriptors: Vec<OwnedFd>) -> io::Result<(Estate, Vec<Oth
 impl Estate {
     /// Whether these are the sockets that the flags name, unless somebody else has chosen them.
     pub(crate) fn check(&self, listen: SocketAddr, ops: SocketAddr) -> Result<(), TakeOverError> {
-        if self.kept_elsewhere {
-            return Ok(());
+        if !self.kept_elsewhere {
+            fits("--listen", listen, &self.clients)?;
         }
-        fits("--listen", listen, &self.clients[..])?;
-        fits("--ops", ops, std::slice::from_ref(&self.ops))
+        match self.ops_passed {
+            true => Ok(()),
+            false => fits("--ops", ops, std::slice::from_ref(&self.ops)),
+        }
     }
 }
 

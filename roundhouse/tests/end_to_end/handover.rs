@@ -366,6 +366,25 @@ async fn sockets_that_are_passed_are_handed_over_as_well() {
     again.serves().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ops_socket_that_was_passed_alone_is_handed_over_whatever_the_flag_says() {
+    let fleet = Fleet::start();
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--handover",
+        &fleet.path("handover"),
+    ];
+    let mut running = Balancer::started(activated(&fleet, &listener(), &[], &listen));
+    let mut arguments = fleet.arguments(&fleet.redis.url(), "1");
+    let flag = arguments.iter().position(|one| one == "--ops");
+    arguments[flag.expect("the flag") + 1] = free_address().to_string();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let next = Balancer::started(Process::start(&arguments));
+    assert_eq!((next.address, &next.ops), (running.address, &running.ops));
+    assert!(running.process.ended().success());
+}
+
 /// What systemd hears.
 struct Manager {
     socket: UnixDatagram,
