@@ -62,6 +62,7 @@ async fn report(fleet: &Fleet, advertise: &str) {
             .take(NACKS_MAX)
             .map(ToString::to_string)
             .collect(),
+        beside: [].into(),
     };
     // Nobody waits for an orchestrator; and one that cannot report is seen to be silent.
     let _ = timeout(LIMIT, fleet.registry.report(&report, false)).await;

@@ -226,6 +226,7 @@ pub(crate) fn balancer(advertise: &str) -> Report {
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     }
 }
 

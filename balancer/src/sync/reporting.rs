@@ -148,6 +148,7 @@ impl Membership {
                 .take(TROUBLES_MAX)
                 .map(ToString::to_string)
                 .collect(),
+            beside: standing.beside,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! How far this balancer is: what it has applied, and whether it may be sent clients.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Fault, Hold, Origin, Position};
+use model::{Fault, Hold, InstanceId, Origin, Position};
 use policy::Table;
 use registry::View;
 
@@ -28,6 +29,8 @@ pub(crate) struct Standing {
     pub(crate) unreported: Option<String>,
     /// Why the registry cannot be followed.
     pub(crate) unread: Option<String>,
+    /// Those that serve at the same address in other processes, while one hands over to another.
+    pub(crate) beside: BTreeSet<InstanceId>,
 }
 
 /// Whether clients may come. Once they may, they may until the balancer stops.

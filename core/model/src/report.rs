@@ -1,6 +1,6 @@
 //! What instances say of themselves, and of the servers that they see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -77,6 +77,10 @@ pub struct Report {
     /// What the registry refuses it, and what it found there by other hands, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<String>,
+    /// Those in other processes that serve at the same address meanwhile, because one hands over to another: it takes
+    /// the place of none of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub beside: BTreeSet<InstanceId>,
 }
 
 /// How busy one incarnation of a server is, as one balancer sees it.

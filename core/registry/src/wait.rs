@@ -258,13 +258,15 @@ pub fn standing(instances: &[Instance]) -> impl Iterator<Item = &Instance> {
 }
 
 /// Whether another has taken the place of an instance that is silent or was forgotten: it reports, in the same
-/// role and from the same address, on the same host where the address is good there alone.
+/// role and from the same address, on the same host where the address is good there alone, and does not say that
+/// both of them serve there.
 fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a Instance>) -> bool {
     let successor = |newer: &Instance| {
         newer.report.instance != gone.report.instance
             && newer.age <= LOST_AFTER
             && newer.report.role == gone.report.role
             && newer.report.advertise == gone.report.advertise
+            && !newer.report.beside.contains(&gone.report.instance)
             && (newer.report.host == gone.report.host || !is_loopback(&gone.report.advertise))
     };
     !gone.report.advertise.is_empty() && listed.into_iter().any(successor)

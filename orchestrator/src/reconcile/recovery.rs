@@ -197,6 +197,7 @@ mod tests {
             nacks: Vec::new(),
             holds: Vec::new(),
             troubles: Vec::new(),
+            beside: [].into(),
         }
     }
 

@@ -34,6 +34,7 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     };
     Instance {
         report,

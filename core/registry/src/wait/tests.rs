@@ -44,6 +44,7 @@ fn balancer(number: u128, applied: Option<Position>) -> Instance {
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     };
     Instance {
         report,
@@ -276,6 +277,28 @@ fn a_loopback_address_of_another_host_supersedes_nobody() {
     let lost = aged(on(1, "edge-1"), Duration::from_secs(30));
     assert_ne!(applied(&[lost.clone(), on(2, "edge-2")]), Outcome::Done);
     assert_eq!(applied(&[lost, on(2, "edge-1")]), Outcome::Done);
+}
+
+#[test]
+fn a_balancer_that_hands_its_address_over_is_waited_for_until_its_process_has_ended() {
+    let mut old = balancer(1, None);
+    let mut new = balancer(2, Some(position(5)));
+    new.report.advertise = old.report.advertise.clone();
+    new.report.beside = [old.report.instance].into();
+    assert_eq!(laggards(applied(&[old.clone(), new.clone()])).len(), 1);
+    old = aged(old, Duration::from_secs(30));
+    let named = laggards(applied(&[old.clone(), new.clone()]));
+    assert!(named[0].1.starts_with("lost: silent for 30 s"), "{named:?}");
+    let mut waiter = Waiter::new(Goal::Applied(position(5)));
+    waiter.list(listing(1, std::slice::from_ref(&old)));
+    waiter.list(listing(2, std::slice::from_ref(&new)));
+    waiter.learn(Some(&[]));
+    assert_ne!(waiter.outcome(), Outcome::Done, "a failover forgot it");
+    new.report.beside.clear();
+    assert_eq!(applied(&[old, new.clone()]), Outcome::Done);
+    waiter.list(listing(2, &[new]));
+    waiter.learn(Some(&[]));
+    assert_eq!(waiter.outcome(), Outcome::Done);
 }
 
 #[test]

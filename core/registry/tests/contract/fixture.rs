@@ -178,6 +178,7 @@ pub(crate) fn report(instance: InstanceId) -> Report {
         nacks: Vec::new(),
         holds: Vec::new(),
         troubles: Vec::new(),
+        beside: [].into(),
     }
 }
 

@@ -304,6 +304,7 @@ impl World {
             nacks: Vec::new(),
             holds: node.follower.holds(),
             troubles: Vec::new(),
+            beside: [].into(),
         };
         self.send(Caller::Node(to), Question::Report(report));
     }
