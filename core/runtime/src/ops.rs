@@ -18,7 +18,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 const LIMITS: Limits = Limits {
     connections: 256,
     head_time: Duration::from_secs(30),
-    grace: Duration::from_secs(1),
+    grace: Duration::from_secs(2),
 };
 
 /// `/livez`, `/readyz` and `/metrics`. `ready` says why not, in a few words; it is asked at each request.
@@ -45,7 +45,7 @@ fn readiness(ready: Result<(), String>) -> impl IntoResponse {
     }
 }
 
-/// Serves until `stop`, then lets answers under way end, for a second at most.
+/// Serves until `stop`, then lets answers under way end, for two seconds at most.
 pub async fn serve_ops(listener: TcpListener, router: Router, stop: CancellationToken) {
     let converse = |connection: Connection| {
         let service = TowerToHyperService::new(router.clone());

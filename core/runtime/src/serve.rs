@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +24,9 @@ use tokio_util::task::TaskTracker;
 
 /// The pause after an accept that failed, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client that has just come may take to ask once the listener is to stop.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the clients of one listener may take.
 #[derive(Debug, Clone, Copy)]
@@ -134,11 +137,26 @@ impl Connection {
     {
         // A refusal only means that small packets may wait for each other.
         let _ = self.stream.set_nodelay(true);
+        let asked = CancellationToken::new();
+        let begun = asked.clone();
+        let service = service_fn(move |request| {
+            begun.cancel();
+            service.call(request)
+        });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_time)
             .serve_connection(TokioIo::new(self.stream), service);
-        let outcome = match self.stop.run_until_cancelled(&mut connection).await {
+        let ending = async {
+            self.stop.cancelled().await;
+            // One that has never asked may be about to.
+            let _ = timeout(FIRST_REQUEST_WITHIN, asked.cancelled()).await;
+        };
+        let ended = tokio::select! {
+            outcome = &mut connection => Some(outcome),
+            () = ending => None,
+        };
+        let outcome = match ended {
             Some(outcome) => outcome,
             None => {
                 Pin::new(&mut connection).graceful_shutdown();

@@ -22,6 +22,7 @@ const LIMITS: Limits = Limits {
 struct Echo {
     address: SocketAddr,
     let_go: Arc<Notify>,
+    accepted: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
     stop: CancellationToken,
     served: JoinHandle<()>,
@@ -34,7 +35,10 @@ impl Echo {
         let (let_go, asked) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
         let stop = CancellationToken::new();
         let (gate, count) = (Arc::clone(&let_go), Arc::clone(&asked));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let come = Arc::clone(&accepted);
         let converse = move |connection: Connection| {
+            come.fetch_add(1, Ordering::SeqCst);
             let (gate, count) = (Arc::clone(&gate), Arc::clone(&count));
             async move {
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -55,6 +59,7 @@ impl Echo {
         Self {
             address,
             let_go,
+            accepted,
             asked,
             stop,
             served,
@@ -67,12 +72,7 @@ impl Echo {
 
     /// Waits until a number of requests have come.
     async fn asked(&self, requests: usize) {
-        let come = async {
-            while self.asked.load(Ordering::SeqCst) < requests {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(SOON, come).await.expect("the requests come");
+        reaches(&self.asked, requests).await;
     }
 
     async fn ends(self) {
@@ -80,6 +80,15 @@ impl Echo {
         let served = timeout(SOON, self.served).await;
         served.expect("it ends in time").unwrap();
     }
+}
+
+async fn reaches(count: &AtomicUsize, goal: usize) {
+    let come = async {
+        while count.load(Ordering::SeqCst) < goal {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, come).await.expect("they come");
 }
 
 async fn ask(stream: &mut TcpStream, path: &str) {
@@ -143,6 +152,21 @@ async fn an_answer_under_way_is_finished_after_the_stop() {
     echo.stop.cancel();
     echo.let_go.notify_one();
     answered(&mut client, "/wait").await;
+    echo.ends().await;
+}
+
+#[tokio::test]
+async fn a_client_that_had_just_come_at_the_stop_is_answered() {
+    let echo = Echo::start(LIMITS).await;
+    let mut client = echo.connect().await;
+    reaches(&echo.accepted, 1).await;
+    echo.stop.cancel();
+    // It sees the stop before the request.
+    tokio::task::yield_now().await;
+    ask(&mut client, "/first").await;
+    answered(&mut client, "/first").await;
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
     echo.ends().await;
 }
 
