@@ -125,8 +125,8 @@ impl Supervisor {
             .map(drop)
     }
 
-    /// Returns when the process is to end: by SIGINT, SIGTERM, a failure or `request_stop`. From then on
-    /// another signal makes `finished` give up at once.
+    /// Returns when the process is to end: by SIGINT, SIGTERM, a failure or `request_stop`. The second signal makes
+    /// `finished` give up at once.
     pub async fn run_until_signal(&self) {
         let mut signals = match Signals::listen() {
             Ok(signals) => signals,
@@ -137,9 +137,24 @@ impl Supervisor {
         };
         tokio::select! {
             signal = signals.next() => tracing::info!(signal, "stopping; a second signal ends at once"),
-            () = self.shared.stop.cancelled() => {}
+            () = self.shared.stop.cancelled() => return self.expect_two(signals),
         }
         self.request_stop();
+        self.expect_one(signals);
+    }
+
+    /// A process that ends by itself may be asked to end meanwhile, as by a service manager that stops all of them.
+    fn expect_two(&self, mut signals: Signals) {
+        let supervisor = self.clone();
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            tracing::info!(signal, "stopping already; a second signal ends at once");
+            supervisor.expect_one(signals);
+        });
+    }
+
+    /// The next signal ends at once.
+    fn expect_one(&self, mut signals: Signals) {
         let abandon = self.shared.abandon.clone();
         tokio::spawn(async move {
             signals.next().await;
