@@ -60,6 +60,11 @@ pub struct Args {
     #[arg(long, value_name = "ZONE", default_value = "")]
     pub zone: String,
 
+    /// Where another process of this balancer asks for its listeners, to take its place without losing a request. Where one
+    /// runs with the same path already, this one takes its place.
+    #[arg(long, value_name = "PATH")]
+    pub handover: Option<PathBuf>,
+
     /// How long requests under way may still take when it is asked to end. Clients that had begun to connect are still served; no
     /// more can begin.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = model::parse_duration)]

@@ -1,31 +1,27 @@
 //! One balancer: binds its ports, starts its workers and what feeds them, and says when it is ready.
 
+mod parts;
+mod sockets;
 mod thread;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::num::NonZero;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 
 use model::InstanceId;
 use registry::Registry;
-use runtime::{BindError, Metrics, Supervisor};
+use runtime::{BindError, Supervisor};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Args;
-use crate::adoption::{Adopted, Adoption};
-use crate::crowd::Crowd;
-use crate::listen::bind;
-use crate::metrics::{Counters, Scrape};
-use crate::settings::Settings;
-use crate::suspecting::{Suspecting, suspecting};
-use crate::sync::{Findings, Identity, Membership, Standing};
-use crate::upstream::Common;
+use crate::handover::TakeOverError;
+use crate::listen::{Inherited, Turn};
+use crate::sync::{Identity, Standing};
 
-use thread::{Serving, WorkerStart, work};
+use parts::Parts;
+use sockets::Sockets;
 
 /// The name of the last good state in `--state-dir`.
 const STATE_FILE: &str = "balancer.json";
@@ -37,6 +33,12 @@ pub enum StartError {
     Listen(BindError),
     #[error("--ops: {0}")]
     Ops(BindError),
+    #[error("cannot use listening sockets: {0}")]
+    Sockets(io::Error),
+    #[error("--handover {}: {source}", path.display())]
+    Handover { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     #[error("cannot start worker threads: {source}")]
     Threads { source: io::Error },
 }
@@ -48,6 +50,9 @@ pub struct Balancer {
     ops: SocketAddr,
     instance: InstanceId,
     standing: watch::Receiver<Standing>,
+    turn: watch::Receiver<Turn>,
+    /// Whether another one served at this address before.
+    succeeds: bool,
 }
 
 impl Balancer {
@@ -60,37 +65,39 @@ impl Balancer {
         registry: Arc<dyn Registry>,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
-        let workers = args.workers();
-        let listeners = bind(args.listen, workers).map_err(StartError::Listen)?;
-        let address = listeners[0].local_addr().unwrap_or(args.listen);
-        let ops_listener = runtime::bind(args.ops).await;
-        let ops_listener = ops_listener.map_err(StartError::Ops)?;
-        let ops = ops_listener.local_addr().unwrap_or(args.ops);
-        let membership = Membership {
-            registry,
-            identity: Arc::new(identity(&args, address)),
-            tables: watch::Sender::default(),
-            adopted: Arc::new(Adopted::new(workers)),
-            standing: watch::Sender::default(),
-            started: Instant::now(),
-            served: CancellationToken::new(),
-        };
-        let threads: Vec<Arc<Counters>> = (0..workers).map(|_| Arc::default()).collect();
-        serve_ops(ops_listener, &membership, &threads, supervisor);
-        let suspecting = start_tasks(&membership, supervisor);
-        start_workers(
-            &args,
-            listeners,
-            &threads,
-            &membership,
-            &suspecting,
-            supervisor,
-        )?;
+        Self::start_on(Inherited::default(), args, registry, supervisor).await
+    }
+
+    /// The same on ports that whoever starts the process has bound, as far as there are such.
+    ///
+    /// # Errors
+    /// One line that says why it could not start.
+    pub async fn start_on(
+        inherited: Inherited,
+        args: Args,
+        registry: Arc<dyn Registry>,
+        supervisor: &Supervisor,
+    ) -> Result<Self, StartError> {
+        let instance = InstanceId::random();
+        let mut sockets = Sockets::open(&args, inherited, instance).await?;
+        let estate = sockets.keep().map_err(StartError::Sockets)?;
+        let address = sockets.clients[0].local_addr().unwrap_or(args.listen);
+        let ops = sockets.ops.local_addr().unwrap_or(args.ops);
+        let identity = identity(&args, instance, address);
+        let parts = Parts::new(&args, registry, identity, &sockets, supervisor);
+        let succeeds = sockets.predecessor.is_some();
+        parts.serve_ops(sockets.ops)?;
+        let suspecting = parts.start_tasks();
+        parts.keep(estate, sockets.predecessor);
+        parts.open_when_ready();
+        parts.start_workers(sockets.clients, sockets.kept_elsewhere, &suspecting)?;
         Ok(Self {
             address,
             ops,
-            instance: membership.identity.instance,
-            standing: membership.standing.subscribe(),
+            instance,
+            standing: parts.membership.standing.subscribe(),
+            turn: parts.turn.subscribe(),
+            succeeds,
         })
     }
 
@@ -108,20 +115,46 @@ impl Balancer {
         self.instance
     }
 
+    /// Returns once this process accepts clients: at once, unless others than this process have bound its port.
+    pub async fn accepting(&self) {
+        let mut turn = self.turn.clone();
+        // Where the tasks end before, the process ends.
+        let _ = turn.wait_for(|turn| *turn != Turn::Before).await;
+    }
+
     /// Returns once clients may come.
     pub async fn ready(&self) {
-        let mut standing = self.standing.clone();
-        // Where the tasks end before, the process ends.
-        let _ = standing
-            .wait_for(|standing| standing.readiness.check().is_ok())
-            .await;
+        ready(self.standing.clone()).await;
+    }
+
+    /// Tells systemd when clients may come, and when the service ends, which it does not where a successor serves.
+    pub(crate) fn give_notice(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        let (standing, turn) = (self.standing.clone(), self.turn.clone());
+        // Taking over has been said already, before the predecessor could end.
+        let is_first = !self.succeeds;
+        async move {
+            if is_first && stop.run_until_cancelled(ready(standing)).await.is_some() {
+                runtime::notify_ready();
+            }
+            stop.cancelled().await;
+            if *turn.borrow() != Turn::After {
+                runtime::notify_stopping();
+            }
+        }
     }
 }
 
-fn identity(args: &Args, address: SocketAddr) -> Identity {
+async fn ready(mut standing: watch::Receiver<Standing>) {
+    // Where the tasks end before, the process ends.
+    let _ = standing
+        .wait_for(|standing| standing.readiness.check().is_ok())
+        .await;
+}
+
+fn identity(args: &Args, instance: InstanceId, address: SocketAddr) -> Identity {
     let advertise = args.advertise.clone();
     Identity {
-        instance: InstanceId::random(),
+        instance,
         fleet: args.registry.fleet.clone(),
         advertise: advertise.unwrap_or_else(|| runtime::reachable(address)),
         host: runtime::host_name(),
@@ -132,97 +165,4 @@ fn identity(args: &Args, address: SocketAddr) -> Identity {
             .as_ref()
             .map(|directory| directory.join(STATE_FILE)),
     }
-}
-
-fn serve_ops(
-    listener: tokio::net::TcpListener,
-    membership: &Membership,
-    threads: &[Arc<Counters>],
-    supervisor: &Supervisor,
-) {
-    let metrics = Metrics::new();
-    let scrape = Scrape {
-        threads: threads.to_vec(),
-        tables: membership.tables.subscribe(),
-        adopted: Arc::clone(&membership.adopted),
-    };
-    metrics.register(|registry| {
-        let registry = registry.sub_registry_with_prefix("balancer");
-        registry.register_collector(Box::new(scrape));
-    });
-    let standing = membership.standing.subscribe();
-    let stop = supervisor.stop_token();
-    let ready = move || {
-        if stop.is_cancelled() {
-            return Err("it is stopping".to_owned());
-        }
-        standing.borrow().check()
-    };
-    // Whoever watches it sees that it is stopping, until it has stopped.
-    let router = runtime::ops_router(metrics, ready);
-    supervisor.spawn(
-        "balancer ops",
-        runtime::serve_ops(listener, router, membership.served.clone()),
-    );
-}
-
-fn start_tasks(membership: &Membership, supervisor: &Supervisor) -> Suspecting {
-    let (suspecting, seen) = suspecting();
-    let (views, shown) = watch::channel(Arc::default());
-    supervisor.spawn("balancer follower", membership.clone().follow(views));
-    let (findings, found) = watch::channel(Findings::default());
-    supervisor.spawn(
-        "balancer stand-in",
-        membership.clone().stand_in(shown.clone(), findings),
-    );
-    supervisor.spawn("balancer tables", membership.clone().publish(shown, found));
-    supervisor.spawn("balancer reports", membership.clone().report_always());
-    supervisor.spawn(
-        "balancer suspicions",
-        membership.clone().suspect_always(seen),
-    );
-    suspecting
-}
-
-fn start_workers(
-    args: &Args,
-    listeners: Vec<TcpListener>,
-    threads: &[Arc<Counters>],
-    membership: &Membership,
-    suspecting: &Suspecting,
-    supervisor: &Supervisor,
-) -> Result<(), StartError> {
-    let workers = listeners.len();
-    let settings = Settings::new(membership.started, args);
-    let crowd = Arc::new(Crowd::new(
-        args.max_connections.get(),
-        NonZero::new(args.max_connections_per_client),
-    ));
-    let left = Arc::new(AtomicUsize::new(workers));
-    let common = Arc::new(Common::default());
-    for (index, listener) in listeners.into_iter().enumerate() {
-        let start = WorkerStart {
-            settings: settings.clone(),
-            crowd: Arc::clone(&crowd),
-            listener,
-            counters: Arc::clone(&threads[index]),
-            suspecting: suspecting.clone(),
-            common: Arc::clone(&common),
-            adoption: Adoption::new(
-                membership.tables.subscribe(),
-                Arc::clone(&membership.adopted),
-                index,
-            ),
-            drain_timeout: args.drain_timeout,
-            stop: supervisor.stop_token(),
-            serving: Serving {
-                left: Arc::clone(&left),
-                served: membership.served.clone(),
-            },
-        };
-        supervisor
-            .spawn_thread(format!("balancer worker {index}"), move || work(start))
-            .map_err(|source| StartError::Threads { source })?;
-    }
-    Ok(())
 }

@@ -1,8 +1,8 @@
 //! The data plane: takes clients in, and sends each request to a server of its pool.
 //!
 //! `listen` and `l7` lead to `upstream`, all on a `worker`, one per core; they read one immutable table, which `sync` alone
-//! writes and `adoption` hands over. No request ever waits for the registry. `clock`, `timers`, `buffers`, `crowd` and
-//! `suspecting` are the ground that all of it stands on.
+//! writes and `adoption` passes on. No request ever waits for the registry. `clock`, `timers`, `buffers`, `crowd` and
+//! `suspecting` are the ground that all of it stands on. `handover` passes the listeners to a process that takes this one's place.
 
 mod adoption;
 mod args;
@@ -10,6 +10,7 @@ mod balancer;
 mod buffers;
 mod clock;
 mod crowd;
+mod handover;
 mod l7;
 mod listen;
 mod metrics;
@@ -25,5 +26,7 @@ mod worker;
 
 pub use args::Args;
 pub use balancer::{Balancer, StartError};
+pub use handover::TakeOverError;
 pub use l7::codec;
+pub use listen::{InheritError, Inherited};
 pub use run::run;

@@ -1,6 +1,9 @@
 //! The client side's port: one listener per worker, so that the kernel spreads connections and no thread hands them over.
 
 mod accept;
+mod inherited;
+mod share;
+mod turn;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,7 +11,10 @@ use std::net::{SocketAddr, TcpListener};
 use runtime::BindError;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-pub(crate) use accept::accept;
+pub(crate) use accept::{Door, accept};
+pub use inherited::{InheritError, Inherited};
+pub(crate) use share::{complete, deal};
+pub(crate) use turn::{Turn, advance};
 
 /// Connections that the kernel keeps per listener until they are accepted.
 const BACKLOG: i32 = 1024;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runtime::{Ending, LogOptions};
 
-use crate::{Args, Balancer, StartError};
+use crate::{Args, Balancer, Inherited, StartError, handover};
 
 /// What ending in order may take beside the drain time.
 const GRACE: Duration = Duration::from_secs(10);
@@ -19,13 +19,24 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         Ok(registry) => registry,
         Err(error) => return runtime::misused(error),
     };
+    let inherited = match Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return runtime::misused(error),
+    };
     let ending = Ending {
         within: args.drain_timeout.saturating_add(GRACE),
         awaits: "the requests under way",
     };
     runtime::run(log, ending, async |supervisor| {
-        let balancer = Balancer::start(args, registry, &supervisor).await?;
+        if args.handover.is_some() {
+            let stop = supervisor.stop_token();
+            supervisor.spawn("balancer successor", handover::respawn(stop));
+        }
+        let balancer = Balancer::start_on(inherited, args, registry, &supervisor).await?;
+        balancer.accepting().await;
         runtime::announce("balancer", Some(balancer.address()), balancer.ops_address());
+        let noticed = balancer.give_notice(supervisor.stop_token());
+        supervisor.spawn("balancer notices", noticed);
         Ok::<_, StartError>(balancer)
     })
 }

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     /// How many requests one connection may make.
     pub(crate) requests_max: u64,
     pub(crate) trusted: Trusted,
+    /// How long a client's connection may wait for its last request once a successor serves: it leaves time for the answer.
+    pub(crate) farewell_within: Duration,
 }
 
 impl Settings {
@@ -66,6 +68,7 @@ impl Settings {
                 most => most,
             },
             trusted: Trusted::new(&args.trusted_proxies),
+            farewell_within: args.keep_alive_timeout.min(args.drain_timeout / 2),
         }
     }
 }

@@ -36,4 +36,6 @@ pub(crate) struct Membership {
     pub(crate) started: Instant,
     /// Fires when no worker serves any more.
     pub(crate) served: CancellationToken,
+    /// Fires after that, when this balancer has said goodbye.
+    pub(crate) gone: CancellationToken,
 }

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Millis};
 use crate::crowd::{Crowd, Full, Place};
 use crate::metrics::Counters;
 use crate::request_id::RequestIds;
-use crate::settings::Settings;
+use crate::settings::{LAST_REQUEST_WITHIN, Settings};
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
 use crate::upstream::{Common, Idle};
@@ -37,6 +37,8 @@ pub(crate) struct Worker {
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
     stopping: Cell<bool>,
+    /// How long a connection is kept for its next request once the worker stops.
+    last_request_within: Cell<Duration>,
     connections: Cell<usize>,
     /// Told when the last connection ends.
     ended: Notify,
@@ -68,6 +70,7 @@ impl Worker {
             crowd,
             table: RefCell::default(),
             stopping: Cell::new(false),
+            last_request_within: Cell::new(LAST_REQUEST_WITHIN),
             connections: Cell::new(0),
             ended: Notify::new(),
         }
@@ -117,8 +120,17 @@ impl Worker {
         })
     }
 
-    /// From now on nothing is kept alive; connections that wait for a request are woken to see it.
-    pub(crate) fn stop(&self) {
+    /// How long a connection is kept for its next request once the worker stops.
+    pub(crate) fn last_request_within(&self) -> Duration {
+        self.last_request_within.get()
+    }
+
+    /// From now on nothing is kept alive; connections that wait for a request are woken to see it. Where a successor serves
+    /// already, they are waited for longer: nobody waits for this process to end.
+    pub(crate) fn stop(&self, succeeded: bool) {
+        if succeeded {
+            self.last_request_within.set(self.settings.farewell_within);
+        }
         self.stopping.set(true);
         self.timers.wake_all();
     }

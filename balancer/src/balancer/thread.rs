@@ -1,6 +1,5 @@
 //! A worker's thread, from its start to its end.
 
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adoption::Adoption;
 use crate::crowd::Crowd;
-use crate::listen::accept;
+use crate::listen::{Door, accept};
 use crate::metrics::Counters;
 use crate::settings::Settings;
 use crate::suspecting::Suspecting;
@@ -22,14 +21,13 @@ use crate::worker::Worker;
 pub(super) struct WorkerStart {
     pub(super) settings: Settings,
     pub(super) crowd: Arc<Crowd>,
-    pub(super) listener: TcpListener,
+    pub(super) door: Door,
     pub(super) counters: Arc<Counters>,
     pub(super) suspecting: Suspecting,
     /// Of all workers.
     pub(super) common: Arc<Common>,
     pub(super) adoption: Adoption,
     pub(super) drain_timeout: Duration,
-    pub(super) stop: CancellationToken,
     pub(super) serving: Serving,
 }
 
@@ -56,8 +54,6 @@ async fn serve(start: WorkerStart) {
         start.crowd,
         start.common,
     ));
-    let listener = tokio::net::TcpListener::from_std(start.listener)
-        .expect("a listening socket can be watched");
     let ticking = tokio::task::spawn_local({
         let worker = Rc::clone(&worker);
         async move { worker.tick().await }
@@ -67,7 +63,7 @@ async fn serve(start: WorkerStart) {
         async move { worker.adopt(start.adoption).await }
     });
     let serving = async {
-        accept(Rc::clone(&worker), listener, start.stop).await;
+        accept(Rc::clone(&worker), start.door).await;
         if tokio::time::timeout(start.drain_timeout, worker.emptied())
             .await
             .is_err()

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::space::{Space, Spaces};
 use super::talk::{After, Talk, end_writing};
 use super::wire;
-use crate::settings::{LAST_REQUEST_WITHIN, LINGER_BYTES_MAX, LINGER_FOR};
+use crate::settings::{LINGER_BYTES_MAX, LINGER_FOR};
 use crate::worker::{Presence, Worker};
 
 /// How waiting for a request ended.
@@ -92,7 +92,8 @@ async fn wait_for_request(talk: &Talk) -> Arrival {
         if talk.worker.is_stopping() && !last_chance {
             // A request may be on its way already.
             last_chance = true;
-            talk.timer.set(talk.after(LAST_REQUEST_WITHIN));
+            talk.timer
+                .set(talk.after(talk.worker.last_request_within()));
         }
         talk.timer.poll_expired(context).map(|()| {
             if !last_chance {

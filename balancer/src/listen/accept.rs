@@ -1,14 +1,17 @@
 //! Takes clients in until the balancer stops, and then those who have begun to come already.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::{BACKLOG, Turn, advance};
 use crate::codec::{Answer, Version, write_answer};
 use crate::crowd::Full;
 use crate::l7::{Spaces, serve};
@@ -23,31 +26,102 @@ const TURNED_AWAY_READS: usize = 4 << 10;
 /// How long those are awaited who had begun to connect when the balancer stops: what is left of a handshake takes one round trip.
 const LAST_HANDSHAKES_WITHIN: Duration = Duration::from_millis(250);
 
-/// Accepts until `stop`, and then whoever has begun to come: closing a listener resets connections that it has not accepted.
+/// Where a worker takes clients in, and when.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listeners: Vec<net::TcpListener>,
+    /// Whether whoever passed the listeners to this process keeps them open.
+    pub(crate) kept_elsewhere: bool,
+    pub(crate) turn: watch::Sender<Turn>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Accepts from this process's turn until the stop, and then whoever has begun to come: closing the last descriptor of a listener
+/// resets connections that it has not accepted.
 ///
-/// From `stop` on no new connection begins, as far as the kernel lets us say so: whoever tries hears nothing, tries again after a
+/// From the stop on no new connection begins, as far as the kernel lets us say so: whoever tries hears nothing, tries again after a
 /// second as TCP does, and is refused by then, or served by whoever has the port next. Where the kernel takes no filter, a
 /// connection that is made in the very moment of closing is reset.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, stop: CancellationToken) {
+///
+/// Where a successor has the listeners, they are left to it with what they have queued.
+pub(crate) async fn accept(worker: Rc<Worker>, door: Door) {
+    let Door {
+        listeners,
+        kept_elsewhere,
+        turn,
+        stop,
+    } = door;
+    if !is_opened(&turn, &stop).await {
+        return worker.stop(false);
+    }
+    let listeners: Vec<_> = listeners.into_iter().map(listening).collect();
     // This thread's, for all of its connections.
     let spaces = Rc::new(Spaces::new());
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
-        () = accept_always(&worker, &spaces, &listener) => {}
+        () = accept_always(&worker, &spaces, &listeners) => {}
     }
-    worker.stop();
-    if begin_no_more(&listener).is_ok() {
-        let last = accept_always(&worker, &spaces, &listener);
-        // It ends by time alone.
-        let _ = tokio::time::timeout(LAST_HANDSHAKES_WITHIN, last).await;
-    }
-    while let Some((stream, peer)) = queued(&listener) {
-        take_in(&worker, &spaces, stream, peer);
+    // From here on nobody is lent what is being closed.
+    advance(&turn, Turn::Ours, Turn::Closing);
+    let succeeded = *turn.borrow() != Turn::Closing;
+    worker.stop(succeeded);
+    if !succeeded {
+        close(&worker, &spaces, &listeners, kept_elsewhere).await;
     }
 }
 
-async fn accept_always(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &TcpListener) {
+/// Waits for this process's turn; false where it is to stop before.
+async fn is_opened(turn: &watch::Sender<Turn>, stop: &CancellationToken) -> bool {
+    let mut turn = turn.subscribe();
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        // Our caller holds a sender.
+        _ = turn.wait_for(|turn| *turn != Turn::Before) => true,
+    }
+}
+
+fn listening(listener: net::TcpListener) -> TcpListener {
+    let socket = SockRef::from(&listener);
+    if !socket.is_listener().unwrap_or(true)
+        && let Err(error) = socket.listen(BACKLOG)
+    {
+        // Others listen at this address, and get its connections.
+        tracing::warn!(%error, "a listener is left out");
+    }
+    let watched = listener
+        .set_nonblocking(true)
+        .and_then(|()| TcpListener::from_std(listener));
+    watched.expect("a listening socket can be watched")
+}
+
+/// Takes in who has begun to come. A filter would stay with a listener that is kept elsewhere, and needs none: what comes now
+/// waits there for whoever serves next.
+async fn close(
+    worker: &Rc<Worker>,
+    spaces: &Rc<Spaces>,
+    listeners: &[TcpListener],
+    kept_elsewhere: bool,
+) {
+    if !kept_elsewhere && listeners.iter().all(|one| begin_no_more(one).is_ok()) {
+        let last = accept_always(worker, spaces, listeners);
+        // It ends by time alone.
+        let _ = tokio::time::timeout(LAST_HANDSHAKES_WITHIN, last).await;
+    }
+    for listener in listeners {
+        while let Some((stream, peer)) = queued(listener) {
+            take_in(worker, spaces, stream, peer);
+        }
+    }
+}
+
+async fn accept_always(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listeners: &[TcpListener]) {
+    let each = listeners.iter().map(|one| accept_from(worker, spaces, one));
+    join_all(each).await;
+}
+
+async fn accept_from(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &TcpListener) {
     let mut exhausted = false;
     loop {
         match listener.accept().await {

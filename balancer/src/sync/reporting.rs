@@ -66,6 +66,7 @@ impl Membership {
         if !matches!(deregistered, Ok(Ok(()))) {
             tracing::warn!("could not deregister; this balancer is forgotten by itself");
         }
+        self.gone.cancel();
     }
 
     async fn report_each_change(&self) {

@@ -59,14 +59,19 @@ pub(crate) fn pool() -> Pool {
 /// A registry that holds this pool.
 pub(crate) async fn registry(pool: Pool) -> Arc<dyn Registry> {
     let registry = registry::open(&args(&[]).registry).expect("the memory registry");
+    seed(&*registry, pool).await;
+    registry
+}
+
+/// Makes a fleet with this pool in a registry that holds none.
+pub(crate) async fn seed(registry: &dyn Registry, pool: Pool) {
     let snapshot = Snapshot::empty(Position {
         epoch: Epoch::random(),
         revision: Revision(1),
         id: RevisionId::random(),
     });
     assert!(registry.seed(&snapshot).await.expect("seeded"));
-    commit(&*registry, vec![Change::put_pool(pool)]).await;
-    registry
+    commit(registry, vec![Change::put_pool(pool)]).await;
 }
 
 pub(crate) async fn commit(registry: &dyn Registry, changes: Vec<Change>) -> Position {

@@ -7,6 +7,7 @@ mod connections;
 mod draining;
 mod failures;
 mod fleet;
+mod handover;
 mod limits;
 mod membership;
 mod origin;

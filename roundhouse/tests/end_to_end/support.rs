@@ -33,9 +33,15 @@ impl Process {
 
     /// Starts `roundhouse` with variables in its environment.
     pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_roundhouse"))
-            .args(arguments)
-            .envs(variables.iter().copied())
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roundhouse"));
+        command.args(arguments).envs(variables.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts a command that is `roundhouse`, or becomes it.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let name = format!("{command:?}");
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -54,7 +60,7 @@ impl Process {
         collect(child.stderr.take().expect("a pipe"), errors.clone());
         Self {
             child,
-            name: arguments.join(" "),
+            name,
             lines,
             errors,
         }
@@ -179,6 +185,16 @@ impl Http {
         )
     }
 
+    /// One that takes a new connection for each request.
+    pub(crate) fn without_keeping() -> Self {
+        Self(
+            Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .retry_canceled_requests(false)
+                .build_http(),
+        )
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -265,37 +281,53 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn start(urls: &[String], connections: usize) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let sent = Arc::new(AtomicU64::new(0));
-        let failures = Arc::new(Mutex::new(Vec::new()));
-        let clients = (0..connections)
-            .map(|index| {
-                let url = urls[index % urls.len()].clone();
-                let (stop, sent, failures) = (stop.clone(), sent.clone(), failures.clone());
-                tokio::spawn(async move {
-                    let http = Http::new();
-                    while !stop.load(Ordering::Relaxed) {
-                        match http.send(Method::GET, &url, "").await {
-                            Ok(answer) if answer.status == StatusCode::OK => {}
-                            Ok(answer) => failures
-                                .lock()
-                                .expect("no holder panics")
-                                .push(format!("{answer:?}")),
-                            Err(error) => failures.lock().expect("no holder panics").push(error),
-                        }
-                        sent.fetch_add(1, Ordering::Relaxed);
-                        // A pace, not a wait for anything: an open tap would starve what is tested.
-                        tokio::time::sleep(Duration::from_millis(2)).await;
-                    }
-                })
-            })
-            .collect();
-        Self {
-            stop,
-            sent,
-            failures,
-            clients,
+        let mut load = Self::new();
+        for index in 0..connections {
+            load.add(Http::new(), Method::GET, urls[index % urls.len()].clone());
         }
+        load
+    }
+
+    /// GETs and POSTs, by clients that keep their connections and by clients that do not.
+    pub(crate) fn mixed(url: &str) -> Self {
+        let mut load = Self::new();
+        for _ in 0..3 {
+            for http in [Http::new(), Http::without_keeping()] {
+                load.add(http.clone(), Method::GET, url.to_owned());
+                load.add(http, Method::POST, url.to_owned());
+            }
+        }
+        load
+    }
+
+    fn new() -> Self {
+        Self {
+            stop: Arc::default(),
+            sent: Arc::default(),
+            failures: Arc::default(),
+            clients: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, http: Http, method: Method, url: String) {
+        let stop = Arc::clone(&self.stop);
+        let sent = Arc::clone(&self.sent);
+        let failures = Arc::clone(&self.failures);
+        self.clients.push(tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                match http.send(method.clone(), &url, "").await {
+                    Ok(answer) if answer.status == StatusCode::OK => {}
+                    Ok(answer) => failures
+                        .lock()
+                        .expect("no holder panics")
+                        .push(format!("{answer:?}")),
+                    Err(error) => failures.lock().expect("no holder panics").push(error),
+                }
+                sent.fetch_add(1, Ordering::Relaxed);
+                // A pace, not a wait for anything: an open tap would starve what is tested.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }));
     }
 
     /// Waits until so many more requests were answered.

@@ -1,0 +1,237 @@
+//! What a balancer is made of, and how each part is started.
+
+use std::net::TcpListener;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use registry::Registry;
+use runtime::{Metrics, Supervisor};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::sockets::Sockets;
+use super::thread::{Serving, WorkerStart, work};
+use super::{StartError, ready};
+use crate::Args;
+use crate::adoption::{Adopted, Adoption};
+use crate::crowd::Crowd;
+use crate::handover::{Estate, Keeper, Predecessor};
+use crate::listen::{Door, Turn, advance, deal};
+use crate::metrics::{Counters, Scrape};
+use crate::settings::Settings;
+use crate::suspecting::{Suspecting, suspecting};
+use crate::sync::{Findings, Identity, Membership, Standing};
+use crate::upstream::Common;
+
+/// How long clients wait at sockets that were passed to this process until it is ready; then they are told why it is not.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the parts share.
+pub(super) struct Parts<'a> {
+    args: &'a Args,
+    pub(super) membership: Membership,
+    /// Each worker's.
+    threads: Vec<Arc<Counters>>,
+    pub(super) turn: watch::Sender<Turn>,
+    /// Whether another process serves at the same sockets.
+    succeeds: bool,
+    /// Ends the ops endpoints.
+    ops_end: CancellationToken,
+    supervisor: &'a Supervisor,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn new(
+        args: &'a Args,
+        registry: Arc<dyn Registry>,
+        identity: Identity,
+        sockets: &Sockets,
+        supervisor: &'a Supervisor,
+    ) -> Self {
+        let predecessor = sockets.predecessor.as_ref();
+        let workers = args.workers();
+        let membership = Membership {
+            registry,
+            identity: Arc::new(identity),
+            tables: watch::Sender::default(),
+            adopted: Arc::new(Adopted::new(workers)),
+            // The first report says it already: then both are there.
+            standing: watch::Sender::new(Standing {
+                beside: predecessor.into_iter().flat_map(Predecessor::all).collect(),
+                ..Standing::default()
+            }),
+            started: Instant::now(),
+            served: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        };
+        Self {
+            args,
+            threads: (0..workers).map(|_| Arc::default()).collect(),
+            turn: watch::Sender::new(match predecessor.is_some() || sockets.kept_elsewhere {
+                true => Turn::Before,
+                false => Turn::Ours,
+            }),
+            succeeds: predecessor.is_some(),
+            ops_end: membership.served.child_token(),
+            membership,
+            supervisor,
+        }
+    }
+
+    pub(super) fn serve_ops(&self, listener: TcpListener) -> Result<(), StartError> {
+        // A listener that was passed to this process may wait.
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener))
+            .map_err(StartError::Sockets)?;
+        let router = runtime::ops_router(self.metrics(), self.readiness());
+        let mut turn = self.turn.subscribe();
+        let succeeds = self.succeeds;
+        let stop = self.supervisor.stop_token();
+        // Whoever watches it sees that it is stopping, until it has stopped.
+        let end = self.ops_end.clone();
+        self.supervisor.spawn("balancer ops", async move {
+            // Until then the one before answers there.
+            let ours =
+                async { !succeeds || turn.wait_for(|turn| *turn != Turn::Before).await.is_ok() };
+            if stop.run_until_cancelled(ours).await == Some(true) {
+                runtime::serve_ops(listener, router, end).await;
+            }
+            stop.cancelled().await;
+        });
+        Ok(())
+    }
+
+    fn metrics(&self) -> Metrics {
+        let metrics = Metrics::new();
+        let scrape = Scrape {
+            threads: self.threads.clone(),
+            tables: self.membership.tables.subscribe(),
+            adopted: Arc::clone(&self.membership.adopted),
+        };
+        metrics.register(|registry| {
+            let registry = registry.sub_registry_with_prefix("balancer");
+            registry.register_collector(Box::new(scrape));
+        });
+        metrics
+    }
+
+    fn readiness(&self) -> impl Fn() -> Result<(), String> + Clone + Send + Sync + 'static {
+        let standing = self.membership.standing.subscribe();
+        let turn = self.turn.subscribe();
+        let stop = self.supervisor.stop_token();
+        move || {
+            // What a successor serves is not stopping.
+            if stop.is_cancelled() && *turn.borrow() != Turn::After {
+                return Err("it is stopping".to_owned());
+            }
+            standing.borrow().check()
+        }
+    }
+
+    pub(super) fn start_tasks(&self) -> Suspecting {
+        let (membership, supervisor) = (&self.membership, self.supervisor);
+        let (suspecting, seen) = suspecting();
+        let (views, shown) = watch::channel(Arc::default());
+        supervisor.spawn("balancer follower", membership.clone().follow(views));
+        let (findings, found) = watch::channel(Findings::default());
+        supervisor.spawn(
+            "balancer stand-in",
+            membership.clone().stand_in(shown.clone(), findings),
+        );
+        supervisor.spawn("balancer tables", membership.clone().publish(shown, found));
+        supervisor.spawn("balancer reports", membership.clone().report_always());
+        supervisor.spawn(
+            "balancer suspicions",
+            membership.clone().suspect_always(seen),
+        );
+        suspecting
+    }
+
+    /// Sees to what is handed over, to this process and by it.
+    pub(super) fn keep(&self, estate: Option<Estate>, predecessor: Option<Predecessor>) {
+        let (Some(estate), Some(path)) = (estate, &self.args.handover) else {
+            return;
+        };
+        let keeper = Keeper {
+            path: path.clone(),
+            instance: self.membership.identity.instance,
+            turn: self.turn.clone(),
+            standing: self.membership.standing.clone(),
+            supervisor: self.supervisor.clone(),
+            ops_end: self.ops_end.clone(),
+            gone: self.membership.gone.clone(),
+            estate: Mutex::new(Some(Arc::new(estate))),
+            earlier: Mutex::default(),
+        };
+        let keeping = Arc::new(keeper).keep(predecessor);
+        self.supervisor.spawn("balancer handover", keeping);
+    }
+
+    /// Begins to accept from sockets that were passed to this process, and that no other serves: clients wait there as they did
+    /// before it was started, and none is told that there is no table yet, unless that takes long.
+    pub(super) fn open_when_ready(&self) {
+        if self.succeeds || *self.turn.borrow() != Turn::Before {
+            return;
+        }
+        let (standing, turn) = (self.membership.standing.subscribe(), self.turn.clone());
+        let stop = self.supervisor.stop_token();
+        self.supervisor.spawn("balancer opening", async move {
+            let ready = timeout(READY_WITHIN, ready(standing));
+            if stop.run_until_cancelled(ready).await.is_some() {
+                advance(&turn, Turn::Before, Turn::Ours);
+            }
+            stop.cancelled().await;
+        });
+    }
+
+    pub(super) fn start_workers(
+        &self,
+        clients: Vec<TcpListener>,
+        kept_elsewhere: bool,
+        suspecting: &Suspecting,
+    ) -> Result<(), StartError> {
+        let workers = self.threads.len();
+        let settings = Settings::new(self.membership.started, self.args);
+        let crowd = Arc::new(Crowd::new(
+            self.args.max_connections.get(),
+            NonZero::new(self.args.max_connections_per_client),
+        ));
+        let common = Arc::new(Common::default());
+        let left = Arc::new(AtomicUsize::new(workers));
+        let dealt = deal(clients, workers).map_err(StartError::Sockets)?;
+        for (index, listeners) in dealt.into_iter().enumerate() {
+            let start = WorkerStart {
+                settings: settings.clone(),
+                crowd: Arc::clone(&crowd),
+                common: Arc::clone(&common),
+                door: Door {
+                    listeners,
+                    kept_elsewhere,
+                    turn: self.turn.clone(),
+                    stop: self.supervisor.stop_token(),
+                },
+                counters: Arc::clone(&self.threads[index]),
+                suspecting: suspecting.clone(),
+                adoption: Adoption::new(
+                    self.membership.tables.subscribe(),
+                    Arc::clone(&self.membership.adopted),
+                    index,
+                ),
+                drain_timeout: self.args.drain_timeout,
+                serving: Serving {
+                    left: Arc::clone(&left),
+                    served: self.membership.served.clone(),
+                },
+            };
+            self.supervisor
+                .spawn_thread(format!("balancer worker {index}"), move || work(start))
+                .map_err(|source| StartError::Threads { source })?;
+        }
+        Ok(())
+    }
+}
