@@ -129,13 +129,13 @@ impl Picker {
         if let Some(before) = before.filter(|before| before.is_of(&plan.members, bound)) {
             return Self::Consistent(Arc::clone(before));
         }
-        let tally = before.map(|before| before.tally().clone());
-        let tally = tally.unwrap_or_default();
+        let flights = before.map(|before| before.flights().clone());
+        let flights = flights.unwrap_or_default();
         Self::Consistent(Arc::new(Consistent::new(
             plan.members,
             plan.servers,
             bound,
-            tally,
+            flights,
         )))
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use model::{Health, Revision, ServerKey, ServerLoad, ServerState, Stamped};
 
 use crate::admission::Places;
+use crate::flights::{Counted, Flights};
 use crate::latency::Latency;
 use crate::outlier;
 use crate::pick::Ranked;
 use crate::signs::Signs;
-use crate::tally::{Counted, Tally};
 use crate::warmth::Warmth;
 use crate::{Gate, Place, Unpicked};
 
@@ -384,8 +384,8 @@ impl InFlight {
         self.wants_latency = true;
     }
 
-    pub(crate) fn count_in(&mut self, tally: &Tally) {
-        self.counted = Some(tally.count_in());
+    pub(crate) fn count_in(&mut self, flights: &Flights) {
+        self.counted = Some(flights.count_in());
     }
 
     /// Notes how long the first byte of the answer took, by which the pool's servers are compared.

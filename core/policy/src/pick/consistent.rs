@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::ring::{Ring, hash_of_name};
 use crate::choice::Choice;
-use crate::tally::Tally;
+use crate::flights::Flights;
 use crate::tier::{Member, Members};
 use crate::{InFlight, Server};
 
@@ -27,13 +27,18 @@ pub(crate) struct Consistent {
     weights: f64,
     /// How many times its fair share a server may have in flight; none where there is no bound.
     bound: Option<f64>,
-    /// The flights of the pool, counted where there is a bound.
-    tally: Tally,
+    /// Of the pool, counted where there is a bound.
+    flights: Flights,
 }
 
 impl Consistent {
     /// A bound of 0 is none.
-    pub(super) fn new(members: Members, servers: &[Arc<Server>], bound: f64, tally: Tally) -> Self {
+    pub(super) fn new(
+        members: Members,
+        servers: &[Arc<Server>],
+        bound: f64,
+        flights: Flights,
+    ) -> Self {
         let hash_of = |member: &Member| {
             let key = servers[member.index].key();
             hash_of_name(key.pool.as_str(), key.server.as_str())
@@ -45,12 +50,12 @@ impl Consistent {
             ring,
             weights,
             bound: (bound > 0.0).then_some(bound),
-            tally,
+            flights,
         }
     }
 
-    pub(super) fn tally(&self) -> &Tally {
-        &self.tally
+    pub(super) fn flights(&self) -> &Flights {
+        &self.flights
     }
 
     pub(super) fn is_of(&self, members: &[Member], bound: f64) -> bool {
@@ -60,7 +65,7 @@ impl Consistent {
     pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
         let mut flight = self.take(choice)?;
         if self.bound.is_some() {
-            flight.count_in(&self.tally);
+            flight.count_in(&self.flights);
         }
         Some(flight)
     }
@@ -113,7 +118,7 @@ impl Consistent {
     /// What each part of weight may have in flight, the request to come included.
     fn fair_load(&self) -> f64 {
         let bound = self.bound.unwrap_or(f64::INFINITY);
-        bound * (self.tally.count() + 1) as f64 / self.weights
+        bound * (self.flights.count() + 1) as f64 / self.weights
     }
 
     /// Whether one more keeps the server within its bound. Threads that look at the same moment may each add one.

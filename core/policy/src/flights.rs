@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A count that threads share, and the tables that know the pool.
+/// A pool's flights, counted over all threads and over all tables that know the pool.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally(Arc<AtomicU64>);
+pub(crate) struct Flights(Arc<AtomicU64>);
 
 /// One that is counted while it lives.
 #[derive(Debug)]
-pub(crate) struct Counted(Tally);
+pub(crate) struct Counted(Flights);
 
-impl Tally {
+impl Flights {
     pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
