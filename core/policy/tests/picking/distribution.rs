@@ -48,16 +48,7 @@ proptest! {
         seed: u64,
     ) {
         let mut state = State::of(algorithm, &weights);
-        let mut pool = state
-            .snapshot
-            .pools
-            .values()
-            .next()
-            .expect("the pool")
-            .value
-            .clone();
-        pool.panic_threshold = 0.0;
-        state.put_pool(pool);
+        state.change_pool(|pool| pool.panic_threshold = 0.0);
         for index in (0..weights.len()).filter(|index| down[*index]) {
             state.judge(index, Health::Down);
         }

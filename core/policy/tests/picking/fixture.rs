@@ -30,22 +30,19 @@ pub(crate) struct Balancer {
 }
 
 impl State {
-    /// The pool `default`, with servers of these weights that are up, named `s0`, `s1` and so on.
+    /// The pool `default`, without a bound of hashes, with servers of these weights that are up, named `s0`, `s1` and so on.
     pub(crate) fn of(algorithm: Algorithm, weights: &[u16]) -> Self {
         let mut pool = Pool::new(PoolId::standard());
         pool.algorithm = algorithm;
         pool.hash.bound = 0.0;
-        Self::with(pool, weights)
-    }
-
-    pub(crate) fn with(pool: Pool, weights: &[u16]) -> Self {
-        let snapshot = Snapshot::empty(Position {
+        let mut snapshot = Snapshot::empty(Position {
             epoch: Epoch::random(),
             revision: Revision(1),
             id: RevisionId::random(),
         });
+        let pool = Arc::new(Stamped::new(Revision(1), pool));
+        snapshot.pools.insert(PoolId::standard(), pool);
         let mut state = Self { snapshot, last: 1 };
-        state.put_pool(pool);
         for (index, weight) in weights.iter().enumerate() {
             state.put(index, |server| server.weight = *weight);
             state.judge(index, Health::Up);
@@ -53,9 +50,9 @@ impl State {
         state
     }
 
-    pub(crate) fn put_pool(&mut self, pool: Pool) {
-        let pool = Arc::new(Stamped::new(Revision(1), pool));
-        self.snapshot.pools.insert(PoolId::standard(), pool);
+    pub(crate) fn change_pool(&mut self, change: impl FnOnce(&mut Pool)) {
+        let pool = self.snapshot.pools.get_mut(&PoolId::standard());
+        change(&mut Arc::make_mut(pool.expect("the pool")).value);
     }
 
     /// Creates a server, or changes it.

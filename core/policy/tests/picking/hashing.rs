@@ -1,6 +1,6 @@
 //! The same key goes to the same server, at every balancer, as long as it can.
 
-use model::{Algorithm, Health, Pool, PoolId};
+use model::{Algorithm, Health};
 use policy::{InFlight, Tried, hash_key};
 use proptest::prelude::*;
 
@@ -9,10 +9,9 @@ use crate::fixture::{Balancer, State, index_of};
 const HASH: Algorithm = Algorithm::Hash;
 
 fn bounded(bound: f64, weights: &[u16]) -> State {
-    let mut pool = Pool::new(PoolId::standard());
-    pool.algorithm = HASH;
-    pool.hash.bound = bound;
-    State::with(pool, weights)
+    let mut state = State::of(HASH, weights);
+    state.change_pool(|pool| pool.hash.bound = bound);
+    state
 }
 
 /// Every server in the order in which a key would have them.

@@ -97,16 +97,7 @@ fn a_pool_that_is_given_the_algorithm_knows_what_began_before() {
     let mut balancer = Balancer::new(&state, 0);
     let mut early = balancer.keep(4);
     early.retain(|flight| index_of(flight) == 0);
-    let mut pool = state
-        .snapshot
-        .pools
-        .values()
-        .next()
-        .expect("the pool")
-        .value
-        .clone();
-    pool.algorithm = LEAST;
-    state.put_pool(pool);
+    state.change_pool(|pool| pool.algorithm = LEAST);
     balancer.follow(&state);
     let kept = balancer.keep(2);
     assert!(kept.iter().all(|flight| index_of(flight) == 1));

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use model::{Algorithm, Health, Pool, PoolId};
+use model::{Algorithm, Health};
 
 use crate::fixture::{Balancer, SECOND, State, index_of};
 
 /// A pool of two, whose slow start takes 20 seconds.
 fn slow(algorithm: Algorithm) -> State {
-    let mut pool = Pool::new(PoolId::standard());
-    pool.algorithm = algorithm;
-    pool.hash.bound = 0.0;
-    pool.slow_start = 20 * SECOND;
-    State::with(pool, &[1, 1])
+    let mut state = State::of(algorithm, &[1, 1]);
+    state.change_pool(|pool| pool.slow_start = 20 * SECOND);
+    state
 }
 
 /// A balancer that has run for a while when a third server comes up.

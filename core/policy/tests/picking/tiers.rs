@@ -16,16 +16,7 @@ fn used(state: &State) -> Vec<usize> {
 
 fn pool(health: &[Health], backups: &[usize], panic_threshold: f64) -> State {
     let mut state = State::of(Algorithm::RoundRobin, &vec![1; health.len()]);
-    let mut pool = state
-        .snapshot
-        .pools
-        .values()
-        .next()
-        .expect("the pool")
-        .value
-        .clone();
-    pool.panic_threshold = panic_threshold;
-    state.put_pool(pool);
+    state.change_pool(|pool| pool.panic_threshold = panic_threshold);
     for (index, health) in health.iter().enumerate() {
         state.judge(index, *health);
     }

@@ -1,16 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn members(weights: &[u32]) -> Members {
-    let member = |(index, weight): (usize, &u32)| Member {
-        index,
-        age: (model::Revision(index as u64 + 1), 0),
-        number: index as u64,
-        weight: *weight,
-    };
-    weights.iter().enumerate().map(member).collect()
-}
+use crate::pick::testing::members;
 
 fn without(place: usize, members: &Members) -> Members {
     let mut rest = members.to_vec();
