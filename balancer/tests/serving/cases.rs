@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use futures_util::{StreamExt, future, stream};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -11,6 +12,9 @@ use crate::client;
 use crate::fleet::{Fleet, pool};
 use crate::upstream::{Link, Upstream};
 use crate::wire::{LIMIT, Tee, Wire, field};
+
+/// Balancers that are tried at the same time: each takes a moment to end.
+const AT_A_TIME: usize = 32;
 
 /// Those that were given, then our own.
 fn cases(file: &str) -> Vec<Value> {
@@ -59,6 +63,16 @@ struct Seen {
     bytes: Tee,
 }
 
+/// What came of a client's bytes.
+struct Provoked {
+    answer: Vec<u8>,
+    /// Whether the balancer ended the connection.
+    ended: bool,
+    forwarded: Vec<(String, Vec<u8>)>,
+    /// Every byte that reached the server.
+    sent: Vec<u8>,
+}
+
 async fn recording(seen: &Arc<Mutex<Seen>>) -> Upstream {
     let seen = Arc::clone(seen);
     Upstream::start(move |mut link: Link| {
@@ -75,16 +89,28 @@ async fn recording(seen: &Arc<Mutex<Seen>>) -> Upstream {
     .await
 }
 
-/// Takes what was seen until now.
-fn take(seen: &Mutex<Seen>) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
+/// Sends the bytes through a balancer of their own. What reached the server is known for certain, since it is asked for only once that
+/// balancer has ended and the server has read all its connections to their ends.
+async fn provoke(bytes: &[u8], may_say_nothing: bool) -> Provoked {
+    let seen = Arc::default();
+    let server = recording(&seen).await;
+    let fleet = Fleet::at(pool(), &[server.address], &["--threads", "1"]).await;
+    let (answer, ended) = converse(&fleet, bytes, may_say_nothing).await;
+    fleet.end().await;
+    server.has_heard_all().await;
     let mut seen = seen.lock().expect("a lock");
-    let bytes = std::mem::take(&mut *seen.bytes.lock().expect("a lock"));
-    (std::mem::take(&mut seen.requests), bytes)
+    let sent = std::mem::take(&mut *seen.bytes.lock().expect("a lock"));
+    Provoked {
+        answer,
+        ended,
+        forwarded: std::mem::take(&mut seen.requests),
+        sent,
+    }
 }
 
 /// Sends the bytes, and reads answers until the balancer ends the connection: after a refusal by itself, otherwise once the
 /// client has closed its side. No silence is taken for an end, however long it lasts. False where there is no end.
-async fn provoke(fleet: &Fleet, bytes: &[u8], may_say_nothing: bool) -> (Vec<u8>, bool) {
+async fn converse(fleet: &Fleet, bytes: &[u8], may_say_nothing: bool) -> (Vec<u8>, bool) {
     let mut client = fleet.client().await;
     client.send(bytes).await;
     let until_ended = async {
@@ -117,33 +143,27 @@ fn by_balancer(answers: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_gets_a_verdict_that_is_right() {
-    let seen = Arc::default();
-    let server = recording(&seen).await;
-    let fleet = Fleet::at(pool(), &[server.address], &["--threads", "1"]).await;
-    let mut wrong = Vec::new();
-    for case in cases("requests.jsonl") {
-        take(&seen);
-        let may_say_nothing = expectations(&case).contains(&"C");
-        let (answer, ended) = provoke(&fleet, &raw(&case), may_say_nothing).await;
-        let (forwarded, bytes) = take(&seen);
-        let judged = judge_request(&case, &answer, ended, &forwarded);
-        if let Err(problem) = judged.and_then(|()| judge_bytes(&case, &answer, &bytes)) {
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            wrong.push(format!(
-                "{} ({}): {problem}\n{answer}\n{forwarded:?}",
-                case["id"], case["what"]
-            ));
-        }
-    }
+    let judged = stream::iter(cases("requests.jsonl")).map(judge_case);
+    let wrong = judged.buffered(AT_A_TIME).filter_map(future::ready);
+    let wrong: Vec<String> = wrong.collect().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-fn judge_request(
-    case: &Value,
-    answer: &[u8],
-    ended: bool,
-    forwarded: &[(String, Vec<u8>)],
-) -> Result<(), String> {
+/// What is wrong with what comes of a case.
+async fn judge_case(case: Value) -> Option<String> {
+    let may_say_nothing = expectations(&case).contains(&"C");
+    let provoked = provoke(&raw(&case), may_say_nothing).await;
+    let judged = judge_request(&case, &provoked);
+    let problem = judged.and_then(|()| judge_bytes(&case, &provoked)).err()?;
+    let answer = String::from_utf8_lossy(&provoked.answer);
+    let (id, what, forwarded) = (&case["id"], &case["what"], &provoked.forwarded);
+    Some(format!("{id} ({what}): {problem}\n{answer}\n{forwarded:?}"))
+}
+
+fn judge_request(case: &Value, provoked: &Provoked) -> Result<(), String> {
+    let Provoked {
+        answer, forwarded, ..
+    } = provoked;
     let by_balancer = by_balancer(answer);
     let answer = String::from_utf8_lossy(answer);
     let verdict = match (forwarded.is_empty(), answer.is_empty()) {
@@ -155,7 +175,7 @@ fn judge_request(
     if !expectations(case).contains(&verdict) {
         return Err(format!("{verdict} is not among {:?}", expectations(case)));
     }
-    if verdict == "R" && !(by_balancer && ended) {
+    if verdict == "R" && !(by_balancer && provoked.ended) {
         return Err("a refusal names its reason, and the connection ends".into());
     }
     let most = case["max_forwarded"].as_u64().expect("a number");
@@ -168,9 +188,9 @@ fn judge_request(
 }
 
 /// What holds for the bytes that reached the server, whether a request came of them or not.
-fn judge_bytes(case: &Value, answer: &[u8], bytes: &[u8]) -> Result<(), String> {
-    let answer = String::from_utf8_lossy(answer);
-    if expectations(case) == ["R"] && !bytes.is_empty() {
+fn judge_bytes(case: &Value, provoked: &Provoked) -> Result<(), String> {
+    let answer = String::from_utf8_lossy(&provoked.answer);
+    if expectations(case) == ["R"] && !provoked.sent.is_empty() {
         return Err("bytes of a refused request went on".into());
     }
     let status = case["status"]
@@ -184,7 +204,7 @@ fn judge_bytes(case: &Value, answer: &[u8], bytes: &[u8]) -> Result<(), String> 
     if reason.is_some_and(|reason| !answer.contains(&reason)) {
         return Err("it has another reason".into());
     }
-    let bytes = String::from_utf8_lossy(bytes);
+    let bytes = String::from_utf8_lossy(&provoked.sent);
     for text in texts(case, "sent") {
         if !bytes.contains(text) {
             return Err(format!("{text:?} was not sent in {bytes:?}"));

@@ -131,6 +131,12 @@ impl Fleet {
         }
     }
 
+    /// Stops the balancer, and returns when nothing of it runs any more.
+    pub(crate) async fn end(&self) {
+        self.supervisor.request_stop();
+        self.supervisor.finished(LIMIT).await.expect("it ends");
+    }
+
     pub(crate) async fn client(&self) -> Wire {
         client::connect(self.address()).await
     }

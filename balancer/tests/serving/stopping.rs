@@ -121,8 +121,7 @@ async fn what_does_not_end_within_the_drain_time_is_cut_short() {
     let mut client = fleet.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     eventually("the request is in flight", || server.open() == 1).await;
-    fleet.supervisor.request_stop();
-    fleet.supervisor.finished(LIMIT).await.expect("it ends");
+    fleet.end().await;
     assert!(client.is_ended().await);
 }
 
@@ -190,8 +189,7 @@ fn workers_to_which_no_more_tables_come_serve_by_the_last_one_until_they_are_sto
     of_balancer.shutdown_background();
     of_clients.block_on(async {
         assert_eq!(client::get(fleet.address(), "/").await.text(), "one");
-        fleet.supervisor.request_stop();
-        fleet.supervisor.finished(LIMIT).await.expect("it ends");
+        fleet.end().await;
     });
     assert_eq!(fleet.supervisor.failure(), None);
 }

@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::wire::{Message, Wire};
+use crate::wire::{Message, Wire, eventually};
 
 /// A server; it ends when dropped, and its connections with it.
 pub(crate) struct Upstream {
@@ -22,6 +22,8 @@ struct Counts {
     connections: AtomicUsize,
     open: AtomicUsize,
     requests: AtomicUsize,
+    /// From which port the connection came that was accepted last.
+    latest_port: AtomicU16,
 }
 
 /// One connection to a server, counted.
@@ -45,9 +47,10 @@ impl Upstream {
         let counted = Arc::clone(&counts);
         let accepting = tokio::spawn(async move {
             let mut links = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, peer)) = listener.accept().await {
                 counted.connections.fetch_add(1, Ordering::SeqCst);
                 counted.open.fetch_add(1, Ordering::SeqCst);
+                counted.latest_port.store(peer.port(), Ordering::SeqCst);
                 links.spawn(script(Link {
                     wire: Wire::new(stream),
                     open: Open(Arc::clone(&counted)),
@@ -83,9 +86,20 @@ impl Upstream {
     pub(crate) async fn end(self) {
         let address = self.address;
         drop(self);
-        while tokio::net::TcpStream::connect(address).await.is_ok() {
+        while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Returns once it has read every connection to its end. Nobody may be connecting to it any more.
+    pub(crate) async fn has_heard_all(&self) {
+        // They are accepted in the order in which they came: once this one is, none is left.
+        let last = TcpStream::connect(self.address).await.expect("connected");
+        let port = last.local_addr().expect("an address").port();
+        drop(last);
+        let is_accepted = || self.counts.latest_port.load(Ordering::SeqCst) == port;
+        eventually("the last connection is accepted", is_accepted).await;
+        eventually("all were read to their ends", || self.open() == 0).await;
     }
 
     /// How many connections it has accepted.
