@@ -19,6 +19,8 @@ mod retry;
 mod server;
 mod signs;
 mod table;
+#[cfg(test)]
+mod testing;
 mod tier;
 mod tried;
 mod warmth;

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use model::{Epoch, PoolId, Position, Revision, RevisionId, Snapshot, Stamped};
+use model::{PoolId, Revision, Snapshot, Stamped};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::{Place, Queued, Shelf, Unpicked};
+use crate::testing::snapshot;
 use crate::{Ask, InFlight, Pool, Table, Tried};
 
 const SERVERS: usize = 3;
@@ -94,24 +95,13 @@ struct World {
     placed_from_line: usize,
 }
 
-fn snapshot() -> Snapshot {
-    let mut snapshot = Snapshot::empty(Position {
-        epoch: Epoch::random(),
-        revision: Revision(1),
-        id: RevisionId::random(),
-    });
-    let mut pool = model::Pool::new(PoolId::standard());
-    pool.queue.length = 10_000;
-    let pool = Stamped::new(Revision(1), pool);
-    snapshot.pools.insert(PoolId::standard(), Arc::new(pool));
-    snapshot
-}
-
 impl World {
     fn new(seed: u64) -> Self {
+        let mut pool = model::Pool::new(PoolId::standard());
+        pool.queue.length = 10_000;
         let mut world = Self {
             chance: Chance(seed),
-            snapshot: snapshot(),
+            snapshot: snapshot(pool),
             table: Table::default(),
             shelves: Vec::new(),
             sockets: Vec::new(),

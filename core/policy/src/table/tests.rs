@@ -1,18 +1,10 @@
-use model::{Epoch, Revision, RevisionId, Verdict};
-
+use model::Verdict;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::*;
+use crate::testing::snapshot;
 use crate::{Ask, InFlight, Outcome, Tried, Unpicked};
-
-fn position(revision: u64) -> Position {
-    Position {
-        epoch: Epoch::random(),
-        revision: Revision(revision),
-        id: RevisionId::random(),
-    }
-}
 
 fn stamped<T>(created: u64, incarnation: u64, value: T) -> Arc<Stamped<T>> {
     Arc::new(Stamped {
@@ -44,9 +36,7 @@ fn judge(snapshot: &mut Snapshot, key: &str, incarnation: u64, health: Health) {
 
 /// The pool `default` with these servers, created in this order, all up.
 fn fleet(ids: &[&str]) -> Snapshot {
-    let mut snapshot = Snapshot::empty(position(1));
-    let pool = model::Pool::new(PoolId::standard());
-    snapshot.pools.insert(pool.id.clone(), stamped(1, 1, pool));
+    let mut snapshot = snapshot(model::Pool::new(PoolId::standard()));
     for (index, id) in ids.iter().enumerate() {
         let created = index as u64 + 2;
         put(&mut snapshot, created, created, server(id));
