@@ -74,10 +74,6 @@ impl<'a> Choice<'a> {
         self.obstacle
     }
 
-    fn note(&mut self, unpicked: Unpicked) {
-        self.obstacle = self.obstacle.max(unpicked);
-    }
-
     /// Takes the first of all members that can be had, from this place on. What algorithms end with, so that a choice is bounded
     /// however many servers are passed over.
     pub(crate) fn take_any(&mut self, members: &[Member], from: usize) -> Option<InFlight> {
@@ -93,5 +89,9 @@ impl<'a> Choice<'a> {
         let passes_over = self.spares && server.live().is_ejected();
         self.spared |= passes_over;
         !passes_over
+    }
+
+    fn note(&mut self, unpicked: Unpicked) {
+        self.obstacle = self.obstacle.max(unpicked);
     }
 }

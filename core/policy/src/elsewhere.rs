@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::{Revision, ServerKey, ServerLoad};
 
 use crate::Table;
+use crate::server::LOAD_PARTS;
 
 /// What another balancer has said.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,7 @@ impl Elsewhere {
                 let known = (live.key().clone(), live.incarnation());
                 let sum = fading.sum(told, &known);
                 let damped = fading.follow(before.get(&known).copied(), sum, elapsed);
-                live.set_elsewhere(hundredths(damped / (others + 1.0)));
+                live.set_elsewhere(parts(damped / (others + 1.0)));
                 self.sums.insert(known, damped);
             }
             if compares {
@@ -91,18 +92,20 @@ impl Fading {
     }
 }
 
-fn hundredths(load: f64) -> u64 {
+/// A load in the parts that loads are compared in.
+fn parts(load: f64) -> u64 {
     // A float becomes the nearest integer that there is.
-    (load * 100.0).round() as u64
+    (load * LOAD_PARTS as f64).round() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use model::{Algorithm, Epoch, PoolId, Position, RevisionId, Snapshot, Stamped};
+    use model::{Algorithm, PoolId, Stamped};
 
     use super::*;
+    use crate::testing::snapshot;
 
     const SECOND: Duration = Duration::from_secs(1);
     const FADING: Fading = Fading {
@@ -112,15 +115,9 @@ mod tests {
     };
 
     fn table(algorithm: Algorithm) -> Table {
-        let mut snapshot = Snapshot::empty(Position {
-            epoch: Epoch::random(),
-            revision: Revision(1),
-            id: RevisionId::random(),
-        });
         let mut pool = model::Pool::new(PoolId::standard());
         pool.algorithm = algorithm;
-        let pool = Stamped::new(Revision(1), pool);
-        snapshot.pools.insert(PoolId::standard(), Arc::new(pool));
+        let mut snapshot = snapshot(pool);
         let address = "10.0.0.1:80".parse().unwrap();
         let server = model::Server::new(PoolId::standard(), "a".parse().unwrap(), address);
         let key = server.key();

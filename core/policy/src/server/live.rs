@@ -88,8 +88,8 @@ impl Live {
         self.elsewhere.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_elsewhere(&self, hundredths: u64) {
-        self.elsewhere.store(hundredths, Ordering::Relaxed);
+    pub(crate) fn set_elsewhere(&self, parts: u64) {
+        self.elsewhere.store(parts, Ordering::Relaxed);
     }
 
     /// What algorithms compare servers by, before the weight: hundredths of a request in flight, the other balancers' included where
