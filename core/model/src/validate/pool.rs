@@ -124,6 +124,30 @@ fn check_timeouts(timeouts: &Timeouts, problems: &mut Problems) {
 }
 
 fn check_health(health: &HealthCheck, problems: &mut Problems) {
+    check_request(health, problems);
+    check_only_for_http(health, problems);
+    problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
+    problems.duration(
+        "health.timeout",
+        health.timeout,
+        10 * MILLISECOND,
+        60 * SECOND,
+    );
+    for (field, in_a_row) in [("health.rise", health.rise), ("health.fall", health.fall)] {
+        let holds = (1..=100).contains(&in_a_row);
+        problems.check(holds, field, "must be from 1 to 100");
+    }
+    problems.share("health.jitter", health.jitter);
+    let ranges = (1..=16).contains(&health.status.len()) || health.kind != CheckKind::Http;
+    problems.check(
+        ranges,
+        "health.status",
+        "must hold 1 to 16 statuses or ranges",
+    );
+    health.unknown.check("health.", problems);
+}
+
+fn check_request(health: &HealthCheck, problems: &mut Problems) {
     let target = health.path.as_bytes();
     let printable = target
         .iter()
@@ -133,47 +157,16 @@ fn check_health(health: &HealthCheck, problems: &mut Problems) {
         "health.path",
         "must begin with '/' and hold at most 2048 printable ASCII characters, no '#'",
     );
-    if let Some(host) = &health.host {
-        let valid = (1..=255).contains(&host.len())
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
-        problems.check(
-            valid,
-            "health.host",
-            "must be a host name or an address, with a port if need be",
-        );
-    }
-    check_only_for_http(health, problems);
-    problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
-    problems.duration(
-        "health.timeout",
-        health.timeout,
-        10 * MILLISECOND,
-        60 * SECOND,
-    );
+    let host = health.host.as_ref();
+    let is_host = host.is_none_or(|host| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+        (1..=255).contains(&host.len()) && host.bytes().all(allowed)
+    });
     problems.check(
-        (1..=100).contains(&health.rise),
-        "health.rise",
-        "must be from 1 to 100",
+        is_host,
+        "health.host",
+        "must be a host name or an address, with a port if need be",
     );
-    problems.check(
-        (1..=100).contains(&health.fall),
-        "health.fall",
-        "must be from 1 to 100",
-    );
-    problems.check(
-        (0.0..=1.0).contains(&health.jitter),
-        "health.jitter",
-        "must be from 0 to 1",
-    );
-    let ranges = (1..=16).contains(&health.status.len()) || health.kind != CheckKind::Http;
-    problems.check(
-        ranges,
-        "health.status",
-        "must hold 1 to 16 statuses or ranges",
-    );
-    health.unknown.check("health.", problems);
 }
 
 /// What a connection cannot be asked. Where the kind is none, it is kept for when there is inspection again.
