@@ -27,13 +27,7 @@ const TARGETS: [Target; 14] = [
     by_peer("short-512", Figure::CpuUs, "nginx", 0.70),
     by_peer("body-100k", Figure::CpuUs, "nginx", 0.70),
     by_peer("body-100k", Figure::CpuUs, "haproxy", 0.90),
-    Target {
-        case: "latency",
-        figure: Figure::P99Us,
-        of: OURS,
-        by: None,
-        at_most: 1.0,
-    },
+    target("latency", Figure::P99Us, OURS, None, 1.0),
     by_peer("idle", Figure::KibPerConnection, "nginx", 1.5),
     by_itself("servers", Figure::CpuUs, "roundhouse, 10000 servers", 1.1),
     by_itself("servers", Figure::P99Us, "roundhouse, 10000 servers", 1.1),
@@ -43,13 +37,7 @@ const TARGETS: [Target; 14] = [
 ];
 
 const fn by_peer(case: &'static str, figure: Figure, peer: &'static str, at_most: f64) -> Target {
-    Target {
-        case,
-        figure,
-        of: OURS,
-        by: Some(peer),
-        at_most,
-    }
+    target(case, figure, OURS, Some(peer), at_most)
 }
 
 const fn by_itself(
@@ -58,11 +46,21 @@ const fn by_itself(
     variant: &'static str,
     at_most: f64,
 ) -> Target {
+    target(case, figure, variant, Some(OURS), at_most)
+}
+
+const fn target(
+    case: &'static str,
+    figure: Figure,
+    of: &'static str,
+    by: Option<&'static str>,
+    at_most: f64,
+) -> Target {
     Target {
         case,
         figure,
-        of: variant,
-        by: Some(OURS),
+        of,
+        by,
         at_most,
     }
 }
