@@ -1,6 +1,7 @@
 //! The chart: processor time per request of everyone, in the cases that all have.
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::Error;
@@ -11,6 +12,14 @@ use crate::results::{CaseResult, Figure, Results};
 const CASES: [&str; 3] = ["short-64", "short-512", "connections"];
 
 const SIZE: (u32, u32) = (900, 420);
+
+/// A bar's width, with five of them and a gap around each whole number.
+const WIDTH: f64 = 0.15;
+
+type Chart<'area, 'text> =
+    ChartContext<'area, SVGBackend<'text>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// A bar's place on the axis, and whose it is.
 struct Bar {
@@ -29,10 +38,7 @@ pub(super) fn svg(results: &Results) -> Result<String, Error> {
     Ok(text)
 }
 
-fn draw(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    results: &Results,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, results: &Results) -> Drawn {
     area.fill(&WHITE)?;
     let cases: Vec<_> = CASES.iter().filter_map(|name| results.case(name)).collect();
     let bars: Vec<_> = cases
@@ -50,49 +56,12 @@ fn draw(
         .x_label_area_size(36)
         .y_label_area_size(48)
         .build_cartesian_2d(-0.5..cases.len().max(1) as f64 - 0.5, 0.0..highest * 1.15)?;
-    let title = |at: &f64| {
-        cases
-            .get(at.round() as usize)
-            .map_or(String::new(), |case| case.title.clone())
-    };
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(cases.len())
-        .x_label_formatter(&|at| {
-            if at.fract().abs() < 1e-9 {
-                title(at)
-            } else {
-                String::new()
-            }
-        })
-        .draw()?;
+    draw_axes(&mut chart, &cases)?;
     for peer in Peer::ALL {
         let own = bars.iter().filter(|bar| bar.peer == peer);
-        let style = colour(peer).filled();
-        let shapes = own.map(|bar| {
-            Rectangle::new(
-                [
-                    (bar.at - WIDTH / 2.0, 0.0),
-                    (bar.at + WIDTH / 2.0, bar.height),
-                ],
-                style,
-            )
-        });
-        chart
-            .draw_series(shapes)?
-            .label(peer.name())
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], style));
+        draw_bars(&mut chart, peer, own)?;
     }
-    let labels = bars.iter().map(|bar| {
-        let text = format!("{:.1}", bar.height);
-        Text::new(
-            text,
-            (bar.at - WIDTH / 2.5, bar.height + highest * 0.04),
-            ("sans-serif", 12),
-        )
-    });
-    chart.draw_series(labels)?;
+    draw_heights(&mut chart, &bars, highest * 0.04)?;
     chart
         .configure_series_labels()
         .background_style(WHITE.mix(0.8))
@@ -101,8 +70,50 @@ fn draw(
     Ok(())
 }
 
-/// A bar's width, with five of them and a gap around each whole number.
-const WIDTH: f64 = 0.15;
+/// The cases' titles below, and a scale.
+fn draw_axes(chart: &mut Chart<'_, '_>, cases: &[&CaseResult]) -> Drawn {
+    let title = |at: &f64| {
+        let case = cases.get(at.round() as usize);
+        let case = case.filter(|_| at.fract().abs() < 1e-9);
+        case.map_or(String::new(), |case| case.title.clone())
+    };
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(cases.len())
+        .x_label_formatter(&title)
+        .draw()?;
+    Ok(())
+}
+
+/// The bars of one peer, with its name in the legend.
+fn draw_bars<'a>(
+    chart: &mut Chart<'_, '_>,
+    peer: Peer,
+    bars: impl Iterator<Item = &'a Bar>,
+) -> Drawn {
+    let style = colour(peer).filled();
+    let shapes = bars.map(|bar| {
+        let (left, right) = (bar.at - WIDTH / 2.0, bar.at + WIDTH / 2.0);
+        Rectangle::new([(left, 0.0), (right, bar.height)], style)
+    });
+    chart
+        .draw_series(shapes)?
+        .label(peer.name())
+        .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], style));
+    Ok(())
+}
+
+/// Each bar's height in figures, so far above it.
+fn draw_heights(chart: &mut Chart<'_, '_>, bars: &[Bar], above: f64) -> Drawn {
+    let labels = bars.iter().map(|bar| {
+        let text = format!("{:.1}", bar.height);
+        let place = (bar.at - WIDTH / 2.5, bar.height + above);
+        Text::new(text, place, ("sans-serif", 12))
+    });
+    chart.draw_series(labels)?;
+    Ok(())
+}
 
 fn bars(index: usize, case: &CaseResult) -> impl Iterator<Item = Bar> {
     Peer::ALL
