@@ -52,50 +52,7 @@ const ALGORITHMS: [&str; 6] = [
 
 /// All cases, for these peers. Whoever is not among them is left out; a case of ours alone needs no peer.
 pub(crate) fn all(peers: &[Peer]) -> Vec<Case> {
-    let mut cases = vec![
-        closed(
-            "short-64",
-            "A short body, 64 connections",
-            64,
-            get("/"),
-            peers,
-        ),
-        closed(
-            "short-512",
-            "A short body, 512 connections",
-            512,
-            get("/"),
-            peers,
-        ),
-        closed(
-            "body-100k",
-            "A body of 100 KB, 64 connections",
-            64,
-            get("/bytes/100000"),
-            peers,
-        ),
-        closed(
-            "body-10m",
-            "A body of 10 MB, 8 connections",
-            8,
-            get("/bytes/10000000"),
-            peers,
-        ),
-        closed(
-            "post-64k",
-            "A request's body of 64 KB, 64 connections",
-            64,
-            post(65_536),
-            peers,
-        ),
-        closed(
-            "connections",
-            "A connection for each request, 64 at a time",
-            64,
-            once(),
-            peers,
-        ),
-    ];
+    let mut cases = closed_loops(peers);
     cases.extend([
         steady(peers),
         idle(peers),
@@ -164,20 +121,43 @@ fn plain(peers: &[Peer]) -> Vec<Contestant> {
     peers.iter().copied().map(Contestant::plain).collect()
 }
 
-fn closed(
-    name: &'static str,
-    title: &'static str,
-    connections: usize,
-    request: Request,
-    peers: &[Peer],
-) -> Case {
-    Case {
+/// As much as there can be, of requests of several kinds.
+fn closed_loops(peers: &[Peer]) -> Vec<Case> {
+    let closed = |name, title, connections, request| Case {
         name,
         title,
         note: "",
         work: Work::Closed(connections, request),
         contestants: plain(peers),
-    }
+    };
+    vec![
+        closed("short-64", "A short body, 64 connections", 64, get("/")),
+        closed("short-512", "A short body, 512 connections", 512, get("/")),
+        closed(
+            "body-100k",
+            "A body of 100 KB, 64 connections",
+            64,
+            get("/bytes/100000"),
+        ),
+        closed(
+            "body-10m",
+            "A body of 10 MB, 8 connections",
+            8,
+            get("/bytes/10000000"),
+        ),
+        closed(
+            "post-64k",
+            "A request's body of 64 KB, 64 connections",
+            64,
+            post(65_536),
+        ),
+        closed(
+            "connections",
+            "A connection for each request, 64 at a time",
+            64,
+            once(),
+        ),
+    ]
 }
 
 fn steady(peers: &[Peer]) -> Case {
