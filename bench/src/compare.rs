@@ -1,9 +1,9 @@
 //! Runs the cases: everyone's turn in each round, so that a change of the machine's mood meets all alike.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::admin::Admin;
@@ -11,7 +11,7 @@ use crate::cases::{Case, Contestant, Work};
 use crate::load::{self, Plan, Report};
 use crate::origin::addresses;
 use crate::peers::{OTHER_CORE, Peer, Places, Running, Setting};
-use crate::process::{Launch, Process, free_address};
+use crate::process::{Launch, Process, free_address_v4};
 use crate::results::{CaseResult, Figure, Measured, Sample};
 use crate::usage::Memory;
 
@@ -123,9 +123,7 @@ impl<'a> Stage<'a> {
     }
 
     fn start_origin(&self, name: &str) -> Result<(SocketAddrV4, Process), Error> {
-        let SocketAddr::V4(address) = free_address()? else {
-            return Err(Error::Unfit("loopback has no address of version 4".into()));
-        };
+        let address = free_address_v4()?;
         let places = &self.plans.places;
         let name = format!("{name}-origin");
         let launch = Launch::new(&name, OTHER_CORE, &places.bench, &places.work);
@@ -212,12 +210,8 @@ impl<'a> Stage<'a> {
             duration: self.plans.duration,
             watch: scene.running.process.pid(),
         };
-        let launch = Launch::new(
-            "load",
-            OTHER_CORE,
-            &self.plans.places.bench,
-            &self.plans.places.work,
-        );
+        let places = &self.plans.places;
+        let launch = Launch::new("load", OTHER_CORE, &places.bench, &places.work);
         let said = launch
             .args(["load", &serde_json::to_string(&plan)?])
             .output()?;
@@ -289,7 +283,7 @@ fn while_changing<T>(
 
 /// Adds and removes a server by turns, at even distances.
 fn change_until(over: &AtomicBool, admin: &Admin, server: SocketAddrV4) -> Result<(), Error> {
-    let mut due = std::time::Instant::now();
+    let mut due = Instant::now();
     while !over.load(Ordering::Relaxed) {
         for change in [
             |admin: &Admin, server| admin.add("extra", server),
@@ -297,7 +291,7 @@ fn change_until(over: &AtomicBool, admin: &Admin, server: SocketAddrV4) -> Resul
         ] {
             change(admin, server)?;
             due += CHANGE_EACH;
-            thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+            thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     }
     Ok(())

@@ -149,6 +149,18 @@ impl Peer {
     }
 }
 
+impl Running {
+    /// A program that needs no other beside it.
+    fn alone(address: SocketAddr, launch: Launch) -> Result<Self, Error> {
+        Ok(Self {
+            address,
+            process: launch.start()?.listening(address)?,
+            admin: None,
+            _others: Vec::new(),
+        })
+    }
+}
+
 fn folder_text(folder: &Path) -> String {
     folder.to_string_lossy().into_owned()
 }
@@ -166,13 +178,7 @@ fn configured(
     let path = folder.join(file);
     fs::write(&path, config(address, setting, folder))?;
     let launch = Launch::new("proxy", PROXY_CORE, program, folder);
-    let process = launch.args(arguments(&path.to_string_lossy())).start()?;
-    Ok(Running {
-        address,
-        process: process.listening(address)?,
-        admin: None,
-        _others: Vec::new(),
-    })
+    Running::alone(address, launch.args(arguments(&path.to_string_lossy())))
 }
 
 fn relay(setting: &Setting, places: &Places, folder: &Path) -> Result<Running, Error> {
@@ -180,15 +186,8 @@ fn relay(setting: &Setting, places: &Places, folder: &Path) -> Result<Running, E
     let server = setting.servers.first();
     let server = server.ok_or_else(|| Error::Unfit("a relay needs a server".into()))?;
     let launch = Launch::new("proxy", PROXY_CORE, &places.bench, folder);
-    let process = launch
-        .args(["relay", &address.to_string(), &server.to_string()])
-        .start()?;
-    Ok(Running {
-        address,
-        process: process.listening(address)?,
-        admin: None,
-        _others: Vec::new(),
-    })
+    let arguments = ["relay", &address.to_string(), &server.to_string()];
+    Running::alone(address, launch.args(arguments))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -151,6 +151,14 @@ pub(crate) fn free_address() -> Result<SocketAddr, Error> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0");
     let address = listener.and_then(|listener| listener.local_addr());
     address.map_err(Error::Io)
+}
+
+/// The same, of version 4: from such a one, origins count their hosts.
+pub(crate) fn free_address_v4() -> Result<SocketAddrV4, Error> {
+    match free_address()? {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => Err(Error::Unfit("loopback has no address of version 4".into())),
+    }
 }
 
 #[cfg(test)]

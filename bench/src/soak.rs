@@ -22,7 +22,7 @@ use crate::Error;
 use crate::machine::Machine;
 use crate::origin::addresses;
 use crate::peers::{Peer, Places, Running, Setting};
-use crate::process::free_address;
+use crate::process::free_address_v4;
 use chaos::Chaos;
 use client::Asker;
 use tally::Tally;
@@ -88,10 +88,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<(), Error> {
 }
 
 fn soak(args: &SoakArgs, seed: u64, places: &Places) -> Result<Tally, Error> {
-    let std::net::SocketAddr::V4(first) = free_address()? else {
-        return Err(Error::Unfit("loopback has no address of version 4".into()));
-    };
-    let all: Vec<_> = addresses(first, STAYING + GUESTS).collect();
+    let all: Vec<_> = addresses(free_address_v4()?, STAYING + GUESTS).collect();
     let victims = all.iter().map(|address| Victim::start((*address).into()));
     let victims = victims.collect::<Result<Vec<_>, _>>()?;
     let setting = Setting {

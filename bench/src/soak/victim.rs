@@ -135,9 +135,7 @@ impl Shared {
         self.connections().push(again);
         thread::spawn(move || {
             self.serve(&stream);
-            let ended = stream.peer_addr().ok();
-            self.connections()
-                .retain(|kept| kept.peer_addr().ok() != ended);
+            self.forget(&stream);
         });
     }
 
