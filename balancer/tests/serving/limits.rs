@@ -48,6 +48,17 @@ async fn has_ended(fleet: &Fleet, reason: &str) {
     fleet.counts(&name, 1).await;
 }
 
+/// So many connections that stay open, each of which has got an answer.
+async fn hold(fleet: &Fleet, count: usize) -> Vec<Wire> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let mut client = fleet.client().await;
+        assert_eq!(client.get("/").await.status(), 200);
+        held.push(client);
+    }
+    held
+}
+
 fn get_with(lines: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
 }
@@ -230,19 +241,14 @@ async fn one_client_has_so_many_connections_over_all_threads() {
     let server = Upstream::named("1").await;
     let flags = ["--threads", "2", "--max-connections-per-client", "3"];
     let fleet = Fleet::at(pool(), &[server.address], &flags).await;
-    let mut held = Vec::new();
-    for _ in 0..3 {
-        let mut client = fleet.client().await;
-        assert_eq!(client.get("/").await.status(), 200);
-        held.push(client);
-    }
+    let held = hold(&fleet, 3).await;
     let mut excess = fleet.client().await;
     let answer = excess.message(false).await.expect("an answer");
     let token = "too-many-connections-of-client";
     assert_eq!(reason(&answer), (429, token.into()));
     assert!(excess.is_ended().await);
     is_counted(&fleet, token).await;
-    held.clear();
+    drop(held);
     let deadline = Instant::now() + LIMIT;
     while client::get(fleet.address(), "/").await.status() != 200 {
         assert!(Instant::now() < deadline, "its places are free again");
@@ -259,12 +265,7 @@ async fn a_trusted_proxy_has_as_many_connections_as_its_clients_need() {
         "127.0.0.1",
     ];
     let fleet = fleet(&server, &flags).await;
-    let mut held = Vec::new();
-    for _ in 0..5 {
-        let mut client = fleet.client().await;
-        assert_eq!(client.get("/").await.status(), 200);
-        held.push(client);
-    }
+    hold(&fleet, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,15 +273,13 @@ async fn connections_are_as_many_as_may_be_whichever_threads_serve_them() {
     let server = Upstream::named("1").await;
     let flags = ["--threads", "2", "--max-connections", "3"];
     let fleet = Fleet::at(pool(), &[server.address], &flags).await;
-    let mut held = Vec::new();
-    for _ in 0..3 {
-        let mut client = fleet.client().await;
-        assert_eq!(client.get("/").await.status(), 200);
-        held.push(client);
-    }
-    let answer = fleet.client().await.message(false).await;
-    let expected = (503, "too-many-connections".into());
-    assert_eq!(reason(&answer.expect("an answer")), expected);
+    let _held = hold(&fleet, 3).await;
+    let mut excess = fleet.client().await;
+    let answer = excess.message(false).await.expect("an answer");
+    let token = "too-many-connections";
+    assert_eq!(reason(&answer), (503, token.into()));
+    assert!(excess.is_ended().await);
+    is_counted(&fleet, token).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
