@@ -27,10 +27,16 @@ fn strict() -> Pool {
 
 /// Asks until the server `s1` is ejected.
 async fn is_ejected(fleet: &Fleet) {
+    let get = async || drop(client::get(fleet.address(), "/").await);
+    is_ejected_by(fleet, get).await;
+}
+
+/// Makes requests of some kind until the server `s1` is ejected.
+async fn is_ejected_by(fleet: &Fleet, ask: impl AsyncFn()) {
     let deadline = Instant::now() + LIMIT;
     while fleet.metric(EJECTED).await < 1.0 {
         assert!(Instant::now() < deadline, "it is not ejected");
-        client::get(fleet.address(), "/").await;
+        ask().await;
     }
 }
 
@@ -75,16 +81,15 @@ async fn a_server_that_fails_in_whatever_way_is_passed_over() {
     for bad in &bad {
         let good = Upstream::named("good").await;
         let fleet = Fleet::with(strict(), &[bad, &good]).await;
-        let deadline = Instant::now() + LIMIT;
-        while fleet.metric(EJECTED).await < 1.0 {
-            assert!(Instant::now() < deadline, "it is not ejected");
-            // One that breaks off in the middle of a body has no whole answer for the client.
+        // One that breaks off in the middle of a body has no whole answer for the client.
+        let ask = async || {
             let mut client = fleet.client().await;
             client
                 .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 .await;
             client.rest().await;
-        }
+        };
+        is_ejected_by(&fleet, ask).await;
         let (connections, requests) = (bad.connections(), bad.requests());
         for _ in 0..8 {
             assert_eq!(client::get(fleet.address(), "/").await.text(), "good");
@@ -325,12 +330,11 @@ async fn a_server_that_has_died_costs_no_request_before_or_after_it_is_ejected()
         std::net::TcpStream::connect(address).is_err()
     })
     .await;
-    let deadline = Instant::now() + LIMIT;
-    while fleet.metric(EJECTED).await < 1.0 {
-        assert!(Instant::now() < deadline, "it is not ejected");
+    let post = async || {
         let answer = client::post(fleet.address(), "/", "body").await;
         assert_eq!(answer.status(), 200);
-    }
+    };
+    is_ejected_by(&fleet, post).await;
     let tries = fleet.metric("roundhouse_balancer_tries_total").await;
     for _ in 0..4 {
         assert_eq!(client::get(fleet.address(), "/").await.text(), "good");
