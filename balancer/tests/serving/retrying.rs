@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use model::{Pool, StatusRange};
+use tokio::sync::watch;
 
 use crate::client;
 use crate::fleet::{Fleet, pool};
@@ -12,6 +13,7 @@ use crate::wire::{Message, eventually};
 
 const BY_STATUS: &str = "roundhouse_balancer_retries_total{cause=\"status\"}";
 const BY_CONNECT: &str = "roundhouse_balancer_retries_total{cause=\"connect\"}";
+const BY_TIMEOUT: &str = "roundhouse_balancer_retries_total{cause=\"timeout\"}";
 const REFUSED_BY_BUDGET: &str = "roundhouse_balancer_retries_refused_total{reason=\"budget\"}";
 const REFUSED_BY_TIME: &str = "roundhouse_balancer_retries_refused_total{reason=\"time\"}";
 
@@ -67,6 +69,16 @@ fn assert_is_busy(answer: &Message) {
     assert_eq!(answer.field("roundhouse-reason"), None);
 }
 
+/// Of four requests, one after the other: sorted, since either of two servers may have the first turn.
+async fn statuses_of_four(fleet: &Fleet) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(client::get(fleet.address(), "/").await.status());
+    }
+    statuses.sort_unstable();
+    statuses
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_the_pool_names_is_tried_again_for_get_and_not_for_post() {
     let (bad, good) = (busy().await, Upstream::named("good").await);
@@ -91,12 +103,7 @@ async fn a_status_that_the_pool_does_not_name_is_passed_on() {
     let mut pool = again_after_503();
     pool.retry.statuses.clear();
     let fleet = Fleet::with(pool, &[&bad, &good]).await;
-    let mut statuses = Vec::new();
-    for _ in 0..4 {
-        statuses.push(client::get(fleet.address(), "/").await.status());
-    }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 503, 503]);
+    assert_eq!(statuses_of_four(&fleet).await, [200, 200, 503, 503]);
     assert_eq!(fleet.metric(BY_STATUS).await, 0.0);
 }
 
@@ -267,12 +274,7 @@ async fn nothing_is_tried_again_once_a_byte_of_an_answer_has_come() {
 async fn an_empty_budget_passes_the_failure_on() {
     let (bad, good) = (resetting().await, Upstream::named("good").await);
     let fleet = Fleet::with(without_budget(again_after_503()), &[&bad, &good]).await;
-    let mut statuses = Vec::new();
-    for _ in 0..4 {
-        statuses.push(client::get(fleet.address(), "/").await.status());
-    }
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 502, 502]);
+    assert_eq!(statuses_of_four(&fleet).await, [200, 200, 502, 502]);
     assert_eq!(fleet.metric(REFUSED_BY_BUDGET).await, 2.0);
 }
 
@@ -328,6 +330,49 @@ async fn without_a_budget_a_slow_server_is_waited_for() {
     assert_eq!(client::get(fleet.address(), "/").await.text(), "late");
     assert_eq!(one.requests() + two.requests(), 1);
     assert_eq!(fleet.metric(REFUSED_BY_BUDGET).await, 1.0);
+}
+
+/// Answers nothing before it may.
+async fn held_back(may: &watch::Receiver<bool>) -> Upstream {
+    let may = may.clone();
+    Upstream::start(move |mut link: Link| {
+        let mut may = may.clone();
+        async move {
+            while let Some(request) = link.request().await {
+                may.wait_for(|may| *may).await.expect("the test goes on");
+                link.answer(&request, "late").await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_server_is_waited_for_where_the_request_must_not_be_executed_twice() {
+    let (allow, may) = watch::channel(false);
+    let (one, two) = (held_back(&may).await, held_back(&may).await);
+    let requests = || one.requests() + two.requests();
+    let mut pool = again_after_503();
+    pool.timeouts.per_try = Duration::from_millis(150);
+    let servers = [one.address, two.address];
+    let fleet = Fleet::at(pool, &servers, &["--threads", "1"]).await;
+    let mut posting = fleet.client().await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    posting.send(post).await;
+    eventually("a server has the POST", || requests() == 1).await;
+    // Each came later, and went elsewhere when its time was over: that of the POST is long over then.
+    let mut getting = [fleet.client().await, fleet.client().await];
+    for (client, retries) in getting.iter_mut().zip(1..) {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        fleet.counts(BY_TIMEOUT, retries).await;
+    }
+    eventually("both servers have each GET", || requests() == 1 + 2 * 2).await;
+    allow.send(true).expect("the servers go on");
+    for client in [posting].iter_mut().chain(&mut getting) {
+        let answer = client.message(false).await.expect("an answer");
+        assert_eq!((answer.status(), answer.text()), (200, "late".into()));
+    }
+    assert_eq!(requests(), 1 + 2 * 2, "the POST was sent once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -387,15 +432,8 @@ async fn a_client_that_goes_while_its_request_waits_for_another_try_is_noticed()
             client.stream.set_zero_linger().expect("linger");
         }
         drop(client);
-        ends(&fleet).await;
-    }
-}
-
-/// Returns once no client is connected.
-async fn ends(fleet: &Fleet) {
-    let deadline = Instant::now() + crate::wire::LIMIT;
-    while fleet.metric("roundhouse_balancer_connections_open").await > 0.0 {
-        assert!(Instant::now() < deadline, "the connection is still held");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        fleet
+            .counts("roundhouse_balancer_connections_open", 0)
+            .await;
     }
 }
