@@ -80,9 +80,8 @@ async fn least_connections_is_exact_over_both_threads() {
             held(&release).await,
         ];
         let fleet = Fleet::with(of(algorithm), &[&servers[0], &servers[1], &servers[2]]).await;
-        let address = fleet.address();
         let clients: Vec<_> = (0..12)
-            .map(|_| tokio::spawn(async move { client::get(address, "/").await.status() }))
+            .map(|_| client::begin(fleet.address(), "/"))
             .collect();
         let all = || servers.iter().map(Upstream::requests).sum::<usize>() == 12;
         eventually("all are in flight", all).await;
@@ -90,7 +89,7 @@ async fn least_connections_is_exact_over_both_threads() {
         assert_eq!(loads, [4, 4, 4], "{algorithm:?}");
         release.add_permits(12);
         for client in clients {
-            assert_eq!(client.await.expect("an answer"), 200);
+            assert_eq!(client.await.expect("an answer").status(), 200);
         }
     }
 }

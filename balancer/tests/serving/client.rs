@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::wire::{LIMIT, Message, Wire};
@@ -32,7 +33,21 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Message {
     connect(address).await.get(path).await
 }
 
-/// The same, with a body.
+/// The same, while the test goes on.
+pub(crate) fn begin(address: SocketAddr, path: &str) -> JoinHandle<Message> {
+    let path = path.to_owned();
+    tokio::spawn(async move { get(address, &path).await })
+}
+
+/// So many at the same time, all of which must be answered well.
+pub(crate) async fn get_at_once(address: SocketAddr, count: usize) {
+    let clients: Vec<_> = (0..count).map(|_| begin(address, "/")).collect();
+    for client in clients {
+        assert_eq!(client.await.expect("an answer").status(), 200);
+    }
+}
+
+/// The same as `get`, with a body.
 pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> Message {
     let length = body.len();
     let request =

@@ -8,7 +8,6 @@ use registry::Goal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
 
 use crate::client;
 use crate::fleet::{Fleet, commit, key, pool};
@@ -101,14 +100,7 @@ async fn an_upload_that_keeps_moving_is_cut_short_at_the_drain_time_too() {
 async fn idle_connections_of_every_thread_are_closed_with_the_change() {
     let server = Upstream::named("1").await;
     let fleet = Fleet::of(&[&server]).await;
-    let mut clients = JoinSet::new();
-    for _ in 0..32 {
-        let address = fleet.address();
-        clients.spawn(async move { client::get(address, "/").await.status() });
-    }
-    while let Some(status) = clients.join_next().await {
-        assert_eq!(status.expect("an answer"), 200);
-    }
+    client::get_at_once(fleet.address(), 32).await;
     let port = server.address.port();
     assert!(established(port) > 0, "some are kept");
     fleet
@@ -136,7 +128,7 @@ async fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
     let staying = Upstream::named("staying").await;
     let fleet = Fleet::of(&[&leaving]).await;
     let address = fleet.address();
-    let first = tokio::spawn(async move { client::get(address, "/").await.text() });
+    let first = client::begin(address, "/");
     eventually("the request is in flight", || leaving.requests() == 1).await;
     let state = ServerState::Draining;
     fleet.set_state("s1", leaving.address, state).await;
@@ -146,7 +138,7 @@ async fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
         assert_eq!(client::get(address, "/").await.text(), "staying");
     }
     finish.send(()).expect("it waits");
-    assert_eq!(first.await.expect("an answer"), "finished");
+    assert_eq!(first.await.expect("an answer").text(), "finished");
     eventually("its connection is not kept", || leaving.open() == 0).await;
     assert_eq!((leaving.connections(), leaving.requests()), (1, 1));
 }
@@ -171,13 +163,13 @@ async fn a_request_whose_idle_connection_breaks_while_its_server_drains_goes_els
     let fleet = Fleet::at(pool(), &servers, &["--threads", "1"]).await;
     assert_eq!(client::get(fleet.address(), "/").await.text(), "leaving");
     let address = fleet.address();
-    let asked = tokio::spawn(async move { client::get(address, "/").await.text() });
+    let asked = client::begin(address, "/");
     eventually("it is on the idle connection", || leaving.requests() == 2).await;
     let state = ServerState::Active;
     fleet.set_state("s2", staying.address, state).await;
     let state = ServerState::Draining;
     fleet.set_state("s1", leaving.address, state).await;
     may_close.add_permits(1);
-    assert_eq!(asked.await.expect("an answer"), "staying");
+    assert_eq!(asked.await.expect("an answer").text(), "staying");
     assert_eq!(leaving.connections(), 1, "no new one to who leaves");
 }

@@ -295,13 +295,11 @@ async fn a_request_is_sent_into_one_broken_idle_connection_at_most() {
     .await;
     let fleet = Fleet::at(pool(), &[once.address], &["--threads", "1"]).await;
     let address = fleet.address();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| tokio::spawn(async move { client::get(address, "/").await.text() }))
-        .collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| client::begin(address, "/")).collect();
     eventually("all have come", || once.requests() == CLIENTS).await;
     open.send_replace(true);
     for client in clients {
-        assert_eq!(client.await.expect("an answer"), "fresh");
+        assert_eq!(client.await.expect("an answer").text(), "fresh");
     }
     assert_eq!(client::get(address, "/").await.text(), "fresh");
     assert_eq!(once.requests(), CLIENTS + 2);

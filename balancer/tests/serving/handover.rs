@@ -295,8 +295,7 @@ async fn both_report_and_neither_takes_the_others_place_until_one_has_ended() {
     })
     .await;
     let old = place.first(&[&slow], "1").await;
-    let address = old.address();
-    let running = tokio::spawn(async move { client::get(address, "/").await.text() });
+    let running = client::begin(old.address(), "/");
     eventually("the request is in flight", || slow.requests() == 1).await;
     let new = place.next(&old.registry, "1").await;
     accepting(&new).await;
@@ -316,7 +315,7 @@ async fn both_report_and_neither_takes_the_others_place_until_one_has_ended() {
     new.reaches(&Goal::Applied(position)).await;
     assert!(!new.has_reached(&drained).await);
     answer.send_replace(true);
-    assert_eq!(running.await.expect("it ends"), "done");
+    assert_eq!(running.await.expect("it ends").text(), "done");
     new.reaches(&drained).await;
     finished(&old).await;
     reports(&new, |report| {

@@ -433,9 +433,7 @@ async fn a_server_that_hangs_is_suspected_and_left_as_soon_as_it_is_found_to_be_
         .await
         .expect("ready in time");
     let address = fleet.address();
-    let clients: Vec<_> = (0..2)
-        .map(|_| tokio::spawn(async move { client::get(address, "/").await.text() }))
-        .collect();
+    let clients: Vec<_> = (0..2).map(|_| client::begin(address, "/")).collect();
     // The good one is suspected as well where the machine makes it wait.
     let hung_is_suspected =
         async { while suspicions.next().await.expect("a suspicion").server != key("s1") {} };
@@ -443,6 +441,6 @@ async fn a_server_that_hangs_is_suspected_and_left_as_soon_as_it_is_found_to_be_
     suspected.expect("suspected in time");
     judge(&fleet, &head, leader, "s1", Health::Down).await;
     for client in clients {
-        assert_eq!(client.await.expect("an answer"), "good");
+        assert_eq!(client.await.expect("an answer").text(), "good");
     }
 }

@@ -53,12 +53,8 @@ async fn held() -> (Upstream, Arc<Semaphore>, mpsc::UnboundedReceiver<String>) {
     (server, permits, coming)
 }
 
-async fn wait_until_waiting(fleet: &Fleet, count: f64) {
-    let deadline = Instant::now() + LIMIT;
-    while fleet.metric(WAITING).await != count {
-        assert!(Instant::now() < deadline, "never {count} in line");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+async fn are_waiting(fleet: &Fleet, count: u32) {
+    fleet.counts(WAITING, count).await;
 }
 
 fn reason(answer: &Message) -> (u16, Option<String>) {
@@ -128,7 +124,7 @@ async fn a_server_never_sees_more_connections_than_it_takes() {
     }
     assert_eq!(seen.busy_most.load(Ordering::SeqCst), 3);
     within(&seen, 3).await;
-    wait_until_waiting(&fleet, 0.0).await;
+    are_waiting(&fleet, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,13 +135,13 @@ async fn a_client_that_breaks_off_gives_the_place_of_its_request_back() {
     gone.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n").await;
     coming.recv().await.expect("it is there");
     let address = fleet.address();
-    let waits = tokio::spawn(async move { client::get(address, "/next").await.text() });
-    wait_until_waiting(&fleet, 1.0).await;
+    let waits = client::begin(address, "/next");
+    are_waiting(&fleet, 1).await;
     gone.stream.set_zero_linger().expect("a reset");
     drop(gone);
     assert_eq!(coming.recv().await.as_deref(), Some("/next"));
     permits.add_permits(2);
-    assert_eq!(waits.await.expect("an answer"), "/next");
+    assert_eq!(waits.await.expect("an answer").text(), "/next");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,14 +166,7 @@ async fn connections_that_were_idle_before_there_was_a_bound_make_room() {
     })
     .await;
     let fleet = fleet(pool(), &server, 0).await;
-    let mut clients = JoinSet::new();
-    for _ in 0..16 {
-        let address = fleet.address();
-        clients.spawn(async move { client::get(address, "/").await.status() });
-    }
-    while let Some(status) = clients.join_next().await {
-        assert_eq!(status.expect("an answer"), 200);
-    }
+    client::get_at_once(fleet.address(), 16).await;
     assert!(server.open() > 2, "there are more than there may be soon");
     fleet
         .change(Change::put_server(bounded(&server, "s1", 2)))
@@ -190,22 +179,21 @@ async fn connections_that_were_idle_before_there_was_a_bound_make_room() {
 async fn those_who_wait_are_served_in_the_order_in_which_they_came() {
     let (server, permits, mut coming) = held().await;
     let fleet = fleet(pool(), &server, 1).await;
-    let mut clients = JoinSet::new();
+    let mut clients = Vec::new();
     for number in 0..8 {
-        let address = fleet.address();
-        clients.spawn(async move { client::get(address, &format!("/{number}")).await.text() });
+        clients.push(client::begin(fleet.address(), &format!("/{number}")));
         if number == 0 {
             assert_eq!(coming.recv().await.as_deref(), Some("/0"));
         } else {
-            wait_until_waiting(&fleet, f64::from(number)).await;
+            are_waiting(&fleet, number).await;
         }
     }
     permits.add_permits(8);
     for number in 1..8 {
         assert_eq!(coming.recv().await, Some(format!("/{number}")));
     }
-    while let Some(text) = clients.join_next().await {
-        text.expect("an answer");
+    for client in clients {
+        client.await.expect("an answer");
     }
     assert_eq!(server.connections(), 1);
 }
@@ -221,13 +209,13 @@ async fn the_line_has_an_end_and_waiting_has_too() {
     first.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
     coming.recv().await.expect("a request");
     let address = fleet.address();
-    let waiting = tokio::spawn(async move { client::get(address, "/2").await });
-    wait_until_waiting(&fleet, 1.0).await;
+    let waiting = client::begin(address, "/2");
+    are_waiting(&fleet, 1).await;
     let full = client::get(address, "/3").await;
     assert_eq!(reason(&full), (503, Some("queue-full".into())));
     let waited = waiting.await.expect("an answer");
     assert_eq!(reason(&waited), (503, Some("queue-timeout".into())));
-    wait_until_waiting(&fleet, 0.0).await;
+    are_waiting(&fleet, 0).await;
     for reason in ["queue-full", "queue-timeout"] {
         let name = format!("roundhouse_balancer_refusals_total{{reason=\"{reason}\"}}");
         assert_eq!(fleet.metric(&name).await, 1.0);
@@ -239,16 +227,16 @@ async fn a_client_that_goes_away_leaves_the_line_and_is_never_sent_on() {
     let (server, permits, mut coming) = held().await;
     let fleet = fleet(pool(), &server, 1).await;
     let address = fleet.address();
-    let first = tokio::spawn(async move { client::get(address, "/1").await });
+    let first = client::begin(address, "/1");
     coming.recv().await.expect("the first");
     let mut gone = fleet.client().await;
     gone.send("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    wait_until_waiting(&fleet, 1.0).await;
-    let last = tokio::spawn(async move { client::get(address, "/last").await });
-    wait_until_waiting(&fleet, 2.0).await;
+    are_waiting(&fleet, 1).await;
+    let last = client::begin(address, "/last");
+    are_waiting(&fleet, 2).await;
     gone.stream.set_zero_linger().expect("a reset");
     drop(gone);
-    wait_until_waiting(&fleet, 1.0).await;
+    are_waiting(&fleet, 1).await;
     permits.add_permits(2);
     assert_eq!(coming.recv().await.as_deref(), Some("/last"));
     assert_eq!(first.await.expect("an answer").text(), "/1");
@@ -261,13 +249,12 @@ async fn a_change_of_the_membership_calls_those_who_wait() {
     let other = Upstream::named("other").await;
     let fleet = fleet(pool(), &full, 1).await;
     let address = fleet.address();
-    let get =
-        move |path: &'static str| tokio::spawn(async move { client::get(address, path).await });
+    let get = |path: &str| client::begin(address, path);
     let _first = get("/1");
     coming.recv().await.expect("the first");
 
     let waits = get("/2");
-    wait_until_waiting(&fleet, 1.0).await;
+    are_waiting(&fleet, 1).await;
     fleet
         .change(Change::put_server(bounded(&other, "s2", 1)))
         .await;
@@ -275,14 +262,14 @@ async fn a_change_of_the_membership_calls_those_who_wait() {
 
     fleet.change(Change::Server(key("s2"), None)).await;
     let _waits = get("/3");
-    wait_until_waiting(&fleet, 1.0).await;
+    are_waiting(&fleet, 1).await;
     fleet
         .change(Change::put_server(bounded(&full, "s1", 2)))
         .await;
     assert_eq!(coming.recv().await.as_deref(), Some("/3"));
 
     let waits = get("/4");
-    wait_until_waiting(&fleet, 1.0).await;
+    are_waiting(&fleet, 1).await;
     fleet.change(Change::Server(key("s1"), None)).await;
     let answer = waits.await.expect("an answer");
     assert_eq!(reason(&answer), (503, Some("no-server-available".into())));
@@ -308,10 +295,10 @@ async fn a_tunnel_has_a_place_until_it_ends() {
         .await;
     tunnel.head().await.expect("a tunnel");
     let address = fleet.address();
-    let waits = tokio::spawn(async move { client::get(address, "/").await.text() });
-    wait_until_waiting(&fleet, 1.0).await;
+    let waits = client::begin(address, "/");
+    are_waiting(&fleet, 1).await;
     drop(tunnel);
-    assert_eq!(waits.await.expect("an answer"), "plain");
+    assert_eq!(waits.await.expect("an answer").text(), "plain");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,15 +325,15 @@ async fn a_pools_circuit_refuses_at_once_and_closes_again() {
     pool.circuit.requests = 2;
     let fleet = fleet(pool, &server, 1).await;
     let address = fleet.address();
-    let first = tokio::spawn(async move { client::get(address, "/1").await.text() });
+    let first = client::begin(address, "/1");
     coming.recv().await.expect("the first");
-    let second = tokio::spawn(async move { client::get(address, "/2").await.text() });
-    wait_until_waiting(&fleet, 1.0).await;
+    let second = client::begin(address, "/2");
+    are_waiting(&fleet, 1).await;
     let third = client::get(address, "/3").await;
     assert_eq!(reason(&third), (503, Some("circuit-open".into())));
     permits.add_permits(3);
-    assert_eq!(first.await.expect("an answer"), "/1");
-    assert_eq!(second.await.expect("an answer"), "/2");
+    assert_eq!(first.await.expect("an answer").text(), "/1");
+    assert_eq!(second.await.expect("an answer").text(), "/2");
     let deadline = Instant::now() + LIMIT;
     while client::get(address, "/4").await.status() != 200 {
         assert!(Instant::now() < deadline, "the circuit stays open");
@@ -360,7 +347,7 @@ async fn a_server_with_as_many_requests_as_its_circuit_has_is_passed_over() {
     pool.circuit.server_requests = 1;
     let fleet = fleet(pool, &busy, 0).await;
     let address = fleet.address();
-    let first = tokio::spawn(async move { client::get(address, "/1").await.text() });
+    let first = client::begin(address, "/1");
     coming.recv().await.expect("the first");
     let refused = client::get(address, "/2").await;
     assert_eq!(reason(&refused), (503, Some("circuit-open".into())));
@@ -381,5 +368,5 @@ async fn a_server_with_as_many_requests_as_its_circuit_has_is_passed_over() {
         assert!(Instant::now() < deadline, "the other one gets nothing");
     }
     permits.add_permits(1);
-    assert_eq!(first.await.expect("an answer"), "/1");
+    assert_eq!(first.await.expect("an answer").text(), "/1");
 }
