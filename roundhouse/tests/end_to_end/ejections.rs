@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Http, Process, eventually};
+use crate::support::{Http, eventually};
+use crate::up::Up;
 
 /// What comes over the broken way is recognised by its path.
 const BROKEN: &str = "/over-a-broken-link";
@@ -72,49 +73,28 @@ async fn ejected(http: &Http, admin: &str) -> Vec<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_balancer_with_a_broken_link_ejects_a_server_for_nobody_else() {
-    let mut arguments = vec!["up", "--servers", "2", "--balancers", "2"];
-    for flag in [
-        "--listen",
-        "--balancer-ops",
-        "--admin",
-        "--orchestrator-ops",
-        "--server-listen",
-    ] {
-        arguments.extend([flag, "127.0.0.1:0"]);
-    }
-    let process = Process::start(&arguments);
-    let url = |role: &str| {
-        let line = process.line_with(&[role, "http://"]);
-        let mut words = line.split_whitespace();
-        let url = words.find(|word| word.starts_with("http://"));
-        url.expect("an address").trim_end_matches('/').to_owned()
-    };
-    let (cut_off, well) = (url("balancer 1"), url("balancer 2"));
-    let admin = url("admin API");
-    process.line_with(&["Ctrl-C"]);
+    let up = Up::start(&["--servers", "2", "--balancers", "2"]);
+    let (cut_off, well) = (&up.balancers[0], &up.balancers[1]);
     let http = Http::new();
     let odd = Odd::start();
-    let servers = format!("{admin}/v1/pools/default/servers");
     let server = format!(r#"{{"id":"odd","address":"{}"}}"#, odd.address);
-    let answer = http.post(&format!("{servers}?wait=applied"), &server).await;
+    let url = format!("{}?wait=applied", up.servers_url());
+    let answer = http.post(&url, &server).await;
     assert!(answer.status.is_success(), "{answer:?}");
-    let is_up = async || {
-        let server = http.get(&format!("{servers}/odd")).await.json();
-        server["health"] == "up"
-    };
+    let is_up = async || up.health_of(&http, "odd").await == "up";
     eventually("the server is up", is_up).await;
 
     eventually("it is ejected by one", async || {
         let answer = http.get(&format!("{cut_off}{BROKEN}")).await;
         assert_eq!(answer.status, 200, "no request fails for it");
-        ejected(&http, &admin).await == [0, 1]
+        ejected(&http, &up.admin).await == [0, 1]
     })
     .await;
     let probes = odd.probes();
     eventually("the leader has looked", async || odd.probes() > probes).await;
     assert!(is_up().await, "the leader's own probe decides");
-    let bodies = http.bodies(&format!("{well}/"), 9).await;
+    let bodies = http.bodies(well, 9).await;
     let odds = bodies.iter().filter(|body| *body == "odd").count();
     assert_eq!(odds, 3, "the other uses it as before: {bodies:?}");
-    assert_eq!(ejected(&http, &admin).await, [0, 1]);
+    assert_eq!(ejected(&http, &up.admin).await, [0, 1]);
 }

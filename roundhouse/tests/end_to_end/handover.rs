@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use command_fds::{CommandFdExt, FdMapping};
 use hyper::StatusCode;
 use registry::testing::RedisServer;
 
-use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address};
+use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address, urls};
 
 /// A fleet with one server, whose balancers the tests start.
 struct Fleet {
@@ -46,7 +48,6 @@ impl Fleet {
         ];
         let admin = Process::start(&admin);
         let line = admin.line_with(&["http://"]);
-        let admin_url = line.split_whitespace().find(|word| word.contains("http"));
         let server = Process::start(&[
             "demo-server",
             "--name",
@@ -54,7 +55,7 @@ impl Fleet {
             "--listen",
             any,
             "--register",
-            admin_url.expect("an address"),
+            urls(&line).next().expect("an address"),
         ]);
         server.line_with(&["http://"]);
         Self {
@@ -112,9 +113,7 @@ impl Fleet {
 impl Balancer {
     fn started(process: Process) -> Self {
         let line = process.line_with(&["balancer", "http://"]);
-        let mut urls = line
-            .split_whitespace()
-            .filter(|word| word.starts_with("http://"));
+        let mut urls = urls(&line);
         let url = urls.next().expect("an address");
         let address = url.trim_start_matches("http://").parse();
         Self {
@@ -231,12 +230,12 @@ async fn no_connection_is_refused_when_the_old_process_is_killed_right_after_the
     let fleet = Fleet::start();
     let mut running = fleet.serving("2").await;
     let address = running.address;
-    let clients = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let clients = Arc::new(AtomicBool::new(true));
     let connecting: Vec<_> = (0..4)
         .map(|_| {
-            let go_on = std::sync::Arc::clone(&clients);
+            let go_on = Arc::clone(&clients);
             std::thread::spawn(move || {
-                while go_on.load(std::sync::atomic::Ordering::Relaxed) {
+                while go_on.load(Ordering::Relaxed) {
                     // What was in flight in the process that is killed is lost.
                     if let Err(lost) = ask(address) {
                         assert!(lost.starts_with("asking"), "{lost}");
@@ -254,7 +253,7 @@ async fn no_connection_is_refused_when_the_old_process_is_killed_right_after_the
         }
         running = next;
     }
-    clients.store(false, std::sync::atomic::Ordering::Relaxed);
+    clients.store(false, Ordering::Relaxed);
     for client in connecting {
         client.join().expect("nobody was refused");
     }
@@ -270,7 +269,7 @@ async fn the_file_of_a_killed_process_is_no_hindrance() {
     fleet.serving("2").await;
 }
 
-/// Starts a balancer as systemd does: with these sockets from descriptor 3 on, of the first of which one has the name `ops`.
+/// Starts a balancer as systemd does: with these sockets from descriptor 3 on, the first of which has the name `ops`.
 fn activated(fleet: &Fleet, ops: &TcpListener, clients: &[TcpListener], more: &[&str]) -> Process {
     let mut names = vec!["ops"];
     names.extend(clients.iter().map(|_| "http"));
@@ -455,11 +454,7 @@ async fn systemd_is_told_and_a_signal_replaces_the_process() {
     load.proceeds(50).await;
     load.stop_without_failures().await;
     second.signal("-TERM");
-    loop {
-        if manager.hears().contains("STOPPING=1") {
-            break;
-        }
-    }
+    while !manager.hears().contains("STOPPING=1") {}
     eventually("the port is closed", || async {
         TcpStream::connect(first.address).is_err()
     })

@@ -7,3 +7,4 @@ mod one_command;
 mod operators;
 mod processes;
 mod support;
+mod up;

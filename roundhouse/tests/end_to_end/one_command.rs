@@ -6,65 +6,7 @@ use std::io::Write;
 use hyper::StatusCode;
 
 use crate::support::{Http, Load, Process, eventually};
-
-/// A running `roundhouse up` on free ports, with the addresses that it printed.
-struct Up {
-    process: Process,
-    balancers: Vec<String>,
-    admin: String,
-    servers: Vec<String>,
-}
-
-impl Up {
-    fn start(arguments: &[&str]) -> Self {
-        let free = "127.0.0.1:0";
-        let mut all = vec!["up"];
-        for flag in [
-            "--listen",
-            "--balancer-ops",
-            "--admin",
-            "--orchestrator-ops",
-            "--server-listen",
-        ] {
-            all.extend([flag, free]);
-        }
-        all.extend(arguments);
-        let process = Process::start(&all);
-        let (mut balancers, mut servers, mut admin) = (Vec::new(), Vec::new(), None);
-        loop {
-            let line = process.line_with(&[]);
-            let address = line
-                .split_whitespace()
-                .find(|word| word.starts_with("http://"))
-                .map(str::to_owned);
-            match (line.split_whitespace().next(), address) {
-                (Some("balancer"), address) => balancers.extend(address),
-                (Some("server"), address) => servers.extend(address),
-                (Some("admin"), address) => admin = address,
-                (Some("Ctrl-C"), _) => break,
-                _ => {}
-            }
-        }
-        Self {
-            process,
-            balancers,
-            admin: admin.expect("an admin API"),
-            servers,
-        }
-    }
-
-    fn servers_url(&self) -> String {
-        format!("{}/v1/pools/default/servers", self.admin)
-    }
-
-    async fn health_of(&self, http: &Http, id: &str) -> String {
-        let answer = http.get(&format!("{}/{id}", self.servers_url())).await;
-        answer.json()["health"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    }
-}
+use crate::up::Up;
 
 fn is_rotation(bodies: &[String], servers: usize) -> bool {
     let number = |body: &String| {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::support::{DEADLINE, Process, free_address, run};
+use crate::up::Up;
 
 /// A running `roundhouse up`, with the addresses that these tests need.
 struct Fleet {
@@ -18,35 +19,12 @@ struct Fleet {
 
 impl Fleet {
     fn start() -> Self {
-        let mut arguments = vec!["up", "--servers", "2", "--balancers", "1"];
-        for flag in [
-            "--listen",
-            "--balancer-ops",
-            "--admin",
-            "--orchestrator-ops",
-            "--server-listen",
-        ] {
-            arguments.extend([flag, "127.0.0.1:0"]);
-        }
-        let process = Process::start(&arguments);
-        let address = |role: &str| {
-            let line = process.line_with(&[role, "http://"]);
-            let url = line
-                .split_whitespace()
-                .find(|word| word.starts_with("http://"));
-            url.expect("an address").to_owned()
-        };
-        let (balancer, admin, server) = (
-            address("balancer 1"),
-            address("admin API"),
-            address("server 1"),
-        );
-        process.line_with(&["Ctrl-C"]);
+        let up = Up::start(&["--servers", "2", "--balancers", "1"]);
         Self {
-            _process: process,
-            admin,
-            balancer,
-            server,
+            _process: up.process,
+            admin: up.admin,
+            balancer: up.balancers[0].clone(),
+            server: up.servers[0].clone(),
         }
     }
 

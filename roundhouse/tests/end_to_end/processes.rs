@@ -5,7 +5,7 @@ use std::path::Path;
 use hyper::StatusCode;
 use registry::testing::RedisServer;
 
-use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address, run};
+use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address, run, urls};
 
 /// A process, with the addresses from the line that it prints when it has started.
 struct Role {
@@ -42,18 +42,12 @@ impl Role {
 
     fn started(process: Process) -> Self {
         let line = process.line_with(&["http://"]);
-        let addresses: Vec<_> = line
-            .split_whitespace()
-            .filter(|word| word.starts_with("http://"))
-            .collect();
-        let (first, last) = (
-            addresses.first().expect("an address"),
-            addresses.last().expect("an address"),
-        );
+        let url = urls(&line).next().expect("an address");
+        let ops = urls(&line).last().expect("an address");
         Self {
             process,
-            url: (*first).to_owned(),
-            ops: (*last).to_owned(),
+            url: url.to_owned(),
+            ops: ops.to_owned(),
         }
     }
 }

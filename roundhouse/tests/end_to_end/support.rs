@@ -144,6 +144,12 @@ fn collect(mut pipe: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
     });
 }
 
+/// The URLs in a line that a process printed.
+pub(crate) fn urls(line: &str) -> impl Iterator<Item = &str> {
+    line.split_whitespace()
+        .filter(|word| word.starts_with("http://"))
+}
+
 /// Runs a command to its end: exit code, standard output, standard error.
 pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_roundhouse"))
