@@ -31,7 +31,19 @@ async fn ask(fleet: &Fleet, lines: &str) -> (Message, String) {
 }
 
 const CLAIMS: &str = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n\
-    X-Forwarded-Host: front\r\nForwarded: for=6.6.6.6;proto=https\r\nX-Request-Id: theirs\r\n";
+    X-Forwarded-Host: front\r\nForwarded: for=6.6.6.6;proto=https\r\nX-Request-Id: theirs\r\n\
+    X-Forwarded-Port: 4443\r\nX-Forwarded-Prefix: /front\r\nX-Forwarded-Server: edge\r\n\
+    X-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\nX-Real-IP: 6.6.6.6\r\n";
+
+/// Those of the claims that the balancer has no word of its own for.
+const FURTHER: [(&str, &str); 6] = [
+    ("x-forwarded-port", "4443"),
+    ("x-forwarded-prefix", "/front"),
+    ("x-forwarded-server", "edge"),
+    ("x-forwarded-ssl", "on"),
+    ("x-forwarded-scheme", "https"),
+    ("x-real-ip", "6.6.6.6"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stranger_claims_is_dropped() {
@@ -48,6 +60,9 @@ async fn what_a_stranger_claims_is_dropped() {
         let forwarded = "for=127.0.0.1;proto=http;host=\"shop\"";
         assert_eq!(field(&head, "forwarded").as_deref(), Some(forwarded));
         assert!(!head.contains("theirs") && !answer.head.contains("theirs"));
+        for (name, _) in FURTHER {
+            assert_eq!(field(&head, name), None, "{name}");
+        }
     }
 }
 
@@ -64,6 +79,9 @@ async fn what_a_trusted_proxy_says_is_kept_and_continued() {
     assert_eq!(field(&head, "forwarded").as_deref(), Some(forwarded));
     assert_eq!(field(&head, "x-request-id").as_deref(), Some("theirs"));
     assert_eq!(answer.field("x-request-id").as_deref(), Some("theirs"));
+    for (name, value) in FURTHER {
+        assert_eq!(field(&head, name).as_deref(), Some(value), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

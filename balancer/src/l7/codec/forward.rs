@@ -15,7 +15,7 @@ pub struct Forwarding<'a> {
     /// `http` or `https`: how the client came.
     pub scheme: &'a str,
     /// Whether the client is a proxy whose own forwarding fields are believed: they are then kept
-    /// and added to, else replaced.
+    /// and added to, else replaced, or dropped where the balancer writes none of its own.
     pub trusted: bool,
     /// The request's id, a token; whatever the client sent in its place is left out.
     pub request_id: &'a [u8],
@@ -80,6 +80,7 @@ impl Writer<'_> {
             Name::Trailer => self.head.framing == Framing::Chunked,
             Name::Expect => self.head.expect_continue,
             Name::MaxForwards => self.head.max_forwards.is_none(),
+            Name::Claim => self.forwarding.trusted,
             _ => false,
         }
     }

@@ -1,6 +1,10 @@
 //! The field names that mean something to the balancer, told apart once per field while a head is
 //! read.
 
+/// How the names begin in which proxies say where a request comes from. There is no whole list of
+/// them: Port, Prefix, Server, Ssl and Scheme are common, and servers believe others too.
+const CLAIMS: &[u8] = b"x-forwarded-";
+
 /// A field name's meaning. Whoever handles fields matches on this instead of comparing text again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "a field's name says what it is")]
@@ -24,6 +28,10 @@ pub enum Name {
     ForwardedFor,
     ForwardedHost,
     ForwardedProto,
+    /// `X-Real-IP`, and whatever else begins with `X-Forwarded-`: what a proxy may say of its client
+    /// beside the above, and servers may believe. None is written here; a trusted proxy's go on as
+    /// they came, a stranger's never do.
+    Claim,
     MaxForwards,
     RequestId,
     Via,
@@ -43,17 +51,30 @@ impl Name {
     /// What `name` means, in any case of letters.
     pub fn of(name: &[u8]) -> Self {
         let Some((candidate, meaning)) = candidate(name) else {
-            return Self::Other;
+            return Self::of_unlisted(name);
         };
         if name.eq_ignore_ascii_case(candidate) {
             return meaning;
         }
         if !imitates(name, candidate) {
-            return Self::Other;
+            return Self::of_unlisted(name);
         }
         match meaning {
             Self::ContentLength | Self::TransferEncoding => Self::FramingImitation,
             _ => Self::Imitation,
+        }
+    }
+
+    /// What a name means that is none of the candidates: how it begins may still matter.
+    fn of_unlisted(name: &[u8]) -> Self {
+        let start = name.get(..CLAIMS.len());
+        if !start.is_some_and(|start| imitates(start, CLAIMS)) {
+            return Self::Other;
+        }
+        if name.contains(&b'_') {
+            Self::Imitation
+        } else {
+            Self::Claim
         }
     }
 }
@@ -83,6 +104,7 @@ fn candidate(name: &[u8]) -> Option<(&'static [u8], Name)> {
         (7, b't') => (b"trailer", Name::Trailer),
         (7, b'u') => (b"upgrade", Name::Upgrade),
         (9, b'f') => (b"forwarded", Name::Forwarded),
+        (9, b'x') => (b"x-real-ip", Name::Claim),
         (10, b'c') => (b"connection", Name::Connection),
         (10, b'k') => (b"keep-alive", Name::KeepAlive),
         (12, b'm') => (b"max-forwards", Name::MaxForwards),
@@ -127,12 +149,13 @@ mod tests {
         );
         assert_eq!(Name::of(b"X-Forwarded-Proto"), Name::ForwardedProto);
         assert_eq!(Name::of(b"X-Forwarded-Host"), Name::ForwardedHost);
+        assert_eq!(Name::of(b"X-Real-IP"), Name::Claim);
     }
 
     #[test]
     fn every_known_name_is_found_by_its_own_text() {
         let names = "te via host date proxy expect trailer upgrade forwarded connection keep-alive \
-            max-forwards x-request-id content-length http2-settings x-forwarded-for proxy-connection \
+            max-forwards x-request-id x-real-ip content-length http2-settings x-forwarded-for proxy-connection \
             x-forwarded-host transfer-encoding x-forwarded-proto proxy-authenticate proxy-authorization \
             proxy-authentication-info";
         for name in names.split_whitespace() {
@@ -145,6 +168,33 @@ mod tests {
         assert_eq!(Name::of(b"Content_Length"), Name::FramingImitation);
         assert_eq!(Name::of(b"transfer_encoding"), Name::FramingImitation);
         assert_eq!(Name::of(b"X_Forwarded-For"), Name::Imitation);
+        assert_eq!(Name::of(b"X_Real-IP"), Name::Imitation);
         assert_eq!(Name::of(b"user_agent"), Name::Other);
+    }
+
+    #[test]
+    fn whatever_begins_like_a_forwarding_field_is_a_claim() {
+        let ends = [
+            "", "By", "Port", "Path", "Prefix", "Scheme", "Server", "Ssl", "Forx", "Proton",
+            "Host2",
+        ];
+        for end in ends {
+            let name = format!("X-Forwarded-{end}");
+            assert_eq!(Name::of(name.as_bytes()), Name::Claim, "{name}");
+            let name = name.to_uppercase();
+            assert_eq!(Name::of(name.as_bytes()), Name::Claim, "{name}");
+            let name = name.replace('-', "_");
+            assert_eq!(Name::of(name.as_bytes()), Name::Imitation, "{name}");
+        }
+        let halves = Name::of(b"X-Forwarded-Client_Cert");
+        assert_eq!(halves, Name::Imitation);
+        for name in [
+            "X-Forwarded",
+            "X-Forwarder-For",
+            "XX-Forwarded-For",
+            "X-Request-Ip",
+        ] {
+            assert_eq!(Name::of(name.as_bytes()), Name::Other, "{name}");
+        }
     }
 }

@@ -11,8 +11,8 @@ pub(super) const LONGEST_SECTION: usize = 8 << 10;
 
 /// Names that a recipient might act on as if they had stood in the head: about requests,
 /// credentials, or how content is read (RFC 9110, 6.5.1). [`Name`] knows those of framing, routing
-/// and connections.
-const UNFIT: [&[u8]; 22] = [
+/// and connections, and those in which proxies speak of their clients.
+const UNFIT: [&[u8]; 21] = [
     b"age",
     b"authorization",
     b"cache-control",
@@ -34,7 +34,6 @@ const UNFIT: [&[u8]; 22] = [
     b"vary",
     b"warning",
     b"www-authenticate",
-    b"x-real-ip",
 ];
 
 /// What a whole line is.
@@ -105,6 +104,9 @@ mod tests {
             "Authorization",
             "set-cookie",
             "X-Forwarded-For",
+            "x-forwarded-port",
+            "X_Forwarded_Prefix",
+            "X-Real-IP",
         ] {
             let line = format!("{name}: x\r\n");
             assert_eq!(Trailer::read(line.as_bytes()), Ok(Trailer::Unfit), "{name}");

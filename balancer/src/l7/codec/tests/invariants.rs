@@ -18,8 +18,9 @@ pub(crate) use readings::readings;
 pub(crate) use requests::requests;
 pub(crate) use responses::responses;
 
-/// The fields that the balancer drops, replaces or adds to, with `-` for `_`. All others pass.
-const KNOWN: [&str; 23] = [
+/// The fields that the balancer drops, replaces or adds to, with `-` for `_`, beside those that begin
+/// with [`CLAIMS`]. All others pass.
+const KNOWN: [&str; 21] = [
     "connection",
     "content-length",
     "date",
@@ -39,11 +40,12 @@ const KNOWN: [&str; 23] = [
     "transfer-encoding",
     "upgrade",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
+    "x-real-ip",
     "x-request-id",
 ];
+
+/// How the names of fields begin in which proxies say where a request comes from.
+const CLAIMS: &str = "x-forwarded-";
 
 /// A message that came with the most fields allowed leaves with more, and would not be taken again.
 const MOST_FIELDS: usize = 100;
@@ -80,11 +82,17 @@ pub(super) fn pieces(bytes: &[u8], mut ends: Vec<usize>) -> Vec<&[u8]> {
 /// named on the way in.
 fn passing(message: &Message, nominated: &[String]) -> Vec<(String, String)> {
     let passes = |name: &String| {
-        let name = name.to_ascii_lowercase();
-        !KNOWN.contains(&name.replace('_', "-").as_str()) && !nominated.contains(&name)
+        let plain = plain(name);
+        let is_known = KNOWN.contains(&plain.as_str()) || plain.starts_with(CLAIMS);
+        !is_known && !nominated.contains(&name.to_ascii_lowercase())
     };
     let fields = message.fields.iter().filter(|(name, _)| passes(name));
     fields.cloned().collect()
+}
+
+/// A name as the most lenient server reads it.
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
 }
 
 /// The names in `Connection`.

@@ -241,6 +241,41 @@ fn a_strangers_forwarding_fields_are_replaced() {
     assert!(!message.has("x_forwarded_for"));
 }
 
+const FURTHER_CLAIMS: &str =
+    "X-Forwarded-Port: 4443\r\nx-forwarded-prefix: /shop\r\nX-Real-IP: 6.6.6.6\r\n";
+
+#[test]
+fn what_a_stranger_says_in_other_forwarding_fields_is_dropped() {
+    let lines = format!("X-A: 1\r\n{FURTHER_CLAIMS}X_Forwarded_Ssl: on\r\nX-Forwarded: 2\r\n");
+    let message = forward(&get(&lines), &FORWARDING);
+    for name in [
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "x_forwarded_ssl",
+    ] {
+        assert!(!message.has(name), "{name}");
+    }
+    assert_eq!(message.only("x-a"), "1");
+    assert_eq!(message.only("x-forwarded"), "2");
+}
+
+#[test]
+fn what_a_trusted_proxy_says_in_other_forwarding_fields_goes_on_as_it_came() {
+    let trusted = Forwarding {
+        trusted: true,
+        ..FORWARDING
+    };
+    let lines = format!("{FURTHER_CLAIMS}X-Forwarded-Port: 4444\r\nX_Forwarded_Ssl: on\r\n");
+    let message = forward(&get(&lines), &trusted);
+    let ports: Vec<_> = message.values("x-forwarded-port").collect();
+    assert_eq!(ports, ["4443", "4444"]);
+    assert_eq!(message.only("x-forwarded-prefix"), "/shop");
+    assert_eq!(message.only("x-real-ip"), "6.6.6.6");
+    // A proxy that minds its own fields may still let a client's look-alikes through.
+    assert!(!message.has("x_forwarded_ssl"));
+}
+
 #[test]
 fn a_trusted_proxys_forwarding_fields_are_continued() {
     let trusted = Forwarding {

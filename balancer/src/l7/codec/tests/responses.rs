@@ -175,6 +175,16 @@ fn hop_by_hop_fields_end_here() {
 }
 
 #[test]
+fn what_is_a_requests_business_means_nothing_in_a_response() {
+    let text = "HTTP/1.1 200 OK\r\nX-Forwarded-For: 1\r\nX-Forwarded-Port: 2\r\nX-Real-IP: 3\r\n\
+        Content-Length: 0\r\n\r\n";
+    let (_, message) = relayed(text, Version::Http11);
+    assert_eq!(message.only("x-forwarded-for"), "1");
+    assert_eq!(message.only("x-forwarded-port"), "2");
+    assert_eq!(message.only("x-real-ip"), "3");
+}
+
+#[test]
 fn a_servers_own_date_stays() {
     let text =
         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n";

@@ -8,7 +8,7 @@ use hyper::{Method, Uri};
 use super::super::checker::{self, Message};
 use super::super::hyper_reading::{self, Reading};
 use super::super::proxy::{FORWARDING, Outcome, Setting, serve, serve_under};
-use super::{MOST_FIELDS, cuts, nominated, passing};
+use super::{CLAIMS, MOST_FIELDS, cuts, nominated, passing, plain};
 use crate::l7::codec::{Forwarding, Limits};
 
 /// What holds of a client's bytes.
@@ -47,6 +47,7 @@ fn each_alone(setting: Setting, bytes: &[u8], whole: &Outcome) {
         assert!(alone.open || is_last, "read on after the last request");
         for one in &alone.forwarded {
             leaves_clean(input, one);
+            assert!(setting.forwarding.trusted || claims_nothing(one));
         }
         forwarded.extend(alone.forwarded);
         answered_here += alone.answered_here;
@@ -72,6 +73,17 @@ fn leaves_clean(input: &[u8], forwarded: &[u8]) {
     } else {
         assert_eq!(read, []);
     }
+}
+
+/// Whether what a server reads about the request's origin is the balancer's own word.
+fn claims_nothing(forwarded: &[u8]) -> bool {
+    let (message, _) = checker::split(forwarded);
+    let own = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+    let names = message.fields.iter().map(|(name, _)| name.as_str());
+    let claims: Vec<_> = names
+        .filter(|name| plain(name).starts_with(CLAIMS) || plain(name) == "x-real-ip")
+        .collect();
+    claims == own
 }
 
 /// What another balancer of ours would make of it.
