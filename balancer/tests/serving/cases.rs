@@ -1,7 +1,9 @@
 //! The protocol cases over real sockets: what may reach a server, and what may come back.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
 use serde_json::Value;
@@ -11,10 +13,13 @@ use tokio::time::timeout;
 use crate::client;
 use crate::fleet::{Fleet, pool};
 use crate::upstream::{Link, Upstream};
-use crate::wire::{LIMIT, Tee, Wire, field};
+use crate::wire::{LIMIT, Message, Tee, Wire, eventually, field};
 
 /// Balancers that are tried at the same time: each takes a moment to end.
 const AT_A_TIME: usize = 32;
+
+/// How long the balancer waits for what a server leaves out: long for whatever does come.
+const LEFT_OUT_AFTER: Duration = Duration::from_secs(3);
 
 /// Those that were given, then our own.
 fn cases(file: &str) -> Vec<Value> {
@@ -278,53 +283,153 @@ fn judge_forwarded(head: &str, body: &[u8]) -> Result<(), String> {
     require(names.into_iter().all(is_token), "names are tokens")
 }
 
-/// Answers `/bad` with these bytes and closes, everything else rightly.
-async fn misbehaving(bytes: Vec<u8>) -> Upstream {
-    Upstream::start(move |mut link: Link| {
-        let bytes = bytes.clone();
-        async move {
-            while let Some(request) = link.request().await {
-                if request.head.contains(" /bad ") {
-                    // The balancer may have heard enough before the end.
-                    let _ = link.wire.stream.write_all(&bytes).await;
-                    return;
-                }
-                link.answer(&request, "right").await;
-            }
+/// What a server does once it has sent its bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Closes,
+    Stays,
+}
+
+/// A server that answers `/bad` with a case's bytes, everything else rightly.
+struct Misbehaving {
+    server: Upstream,
+    /// How many requests came behind such bytes, on the same connection.
+    reuses: Arc<AtomicUsize>,
+}
+
+impl Misbehaving {
+    async fn start(bytes: Vec<u8>, then: Then) -> Self {
+        let reuses = Arc::default();
+        let counted = Arc::clone(&reuses);
+        let server = Upstream::start(move |link: Link| {
+            misbehave(link, bytes.clone(), then, Arc::clone(&counted))
+        });
+        Self {
+            server: server.await,
+            reuses,
         }
-    })
-    .await
+    }
+
+    /// Whether the next request came on the same connection where that is in order, and only there.
+    fn judge_reuse(&self, in_order: bool) -> Result<(), String> {
+        match (self.reuses.load(Ordering::SeqCst), in_order) {
+            (0, false) | (1.., true) => Ok(()),
+            (0, true) => Err("a connection that is in order was not used again".into()),
+            (1.., false) => Err("the next request came on the same connection".into()),
+        }
+    }
+}
+
+async fn misbehave(mut link: Link, bytes: Vec<u8>, then: Then, reuses: Arc<AtomicUsize>) {
+    let mut has_misbehaved = false;
+    // No request has a body but the one that is never whole.
+    while let Some(head) = link.head().await {
+        reuses.fetch_add(usize::from(has_misbehaved), Ordering::SeqCst);
+        if !head.contains(" /bad ") {
+            let body = Vec::new();
+            link.answer(&Message { head, body }, "right").await;
+            continue;
+        }
+        has_misbehaved = true;
+        // The balancer may have heard enough before the end.
+        let _ = link.wire.stream.write_all(&bytes).await;
+        if then == Then::Closes {
+            let _ = link.wire.stream.shutdown().await;
+            link.wire.rest().await;
+        }
+    }
+}
+
+/// What a client sends for a case.
+fn asking(case: &Value) -> String {
+    let (method, length, sent) = match text(case, "request") {
+        "GET without a body" => ("GET", "", 0),
+        "HEAD without a body" => ("HEAD", "", 0),
+        "POST with Content-Length 100000 of which 5000 bytes are sent" => {
+            ("POST", "Content-Length: 100000\r\n", 5000)
+        }
+        other => panic!("nobody knows how to send a {other}"),
+    };
+    let body = "x".repeat(sent);
+    format!("{method} /bad HTTP/1.1\r\nHost: a\r\n{length}\r\n{body}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_reply_becomes_something_that_a_client_may_see() {
-    let mut wrong = Vec::new();
-    for case in cases("replies.jsonl") {
-        let server = misbehaving(raw(&case)).await;
-        let fleet = Fleet::at(pool(), &[server.address], &["--threads", "1"]).await;
-        let head_only = text(&case, "request").starts_with("HEAD");
-        let mut client = fleet.client().await;
-        let method = if head_only { "HEAD" } else { "GET" };
-        client
-            .send(format!("{method} /bad HTTP/1.1\r\nHost: a\r\n\r\n"))
-            .await;
-        let got = judge_reply(&mut client, head_only).await;
-        let expected = expectations(&case);
-        let right = expected
-            .iter()
-            .any(|one| got.starts_with(one) || one.starts_with(&got));
-        if !right {
-            wrong.push(format!(
-                "{} ({}): {got:?} is not among {expected:?}",
-                case["id"], case["what"]
-            ));
-        }
-        let next = client::get(fleet.address(), "/next").await;
-        if (next.status(), next.text()) != (200, "right".into()) || next.head.contains("X-Evil") {
-            wrong.push(format!("{}: the next request got {next:?}", case["id"]));
-        }
-    }
+    judge_replies(Then::Closes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_used_again_only_after_a_reply_in_order() {
+    judge_replies(Then::Stays).await;
+}
+
+async fn judge_replies(then: Then) {
+    let judged = stream::iter(cases("replies.jsonl")).map(|case| judge_reply_case(case, then));
+    let wrong = judged.buffered(AT_A_TIME).filter_map(future::ready);
+    let wrong: Vec<String> = wrong.collect().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is wrong with what comes of a case.
+async fn judge_reply_case(case: Value, then: Then) -> Option<String> {
+    let bad = Misbehaving::start(raw(&case), then).await;
+    let mut pool = pool();
+    if then == Then::Stays {
+        pool.timeouts.response = LEFT_OUT_AFTER;
+        pool.timeouts.idle = LEFT_OUT_AFTER;
+    }
+    let fleet = Fleet::at(pool, &[bad.server.address], &["--threads", "1"]).await;
+    let got = provoke_reply(&fleet, &case).await;
+    let next = client::get(fleet.address(), "/next").await;
+    let judged = judge_got(&case, &got, then).and_then(|()| judge_next(&next));
+    let in_order = is_in_order(&case, &got, then);
+    let judged = judged.and_then(|()| bad.judge_reuse(in_order));
+    if judged.is_ok() && !in_order {
+        let what = format!("the connection of {} has ended", case["id"]);
+        eventually(&what, || bad.server.open() <= 1).await;
+    }
+    let problem = judged.err()?;
+    Some(format!("{} ({}): {problem}", case["id"], case["what"]))
+}
+
+async fn provoke_reply(fleet: &Fleet, case: &Value) -> String {
+    let request = asking(case);
+    let mut client = fleet.client().await;
+    client.send(&request).await;
+    judge_reply(&mut client, request.starts_with("HEAD ")).await
+}
+
+fn judge_got(case: &Value, got: &str, then: Then) -> Result<(), String> {
+    // Nothing is wrong with half a head before its time is over.
+    let is_half = !raw(case).windows(4).any(|four| four == b"\r\n\r\n");
+    let got = match (then, got) {
+        (Then::Stays, "504") if is_half => "502",
+        _ => got,
+    };
+    let expected = expectations(case);
+    let is_right = |one: &&str| got.starts_with(one) || one.starts_with(got);
+    if expected.iter().any(is_right) {
+        return Ok(());
+    }
+    Err(format!("{got:?} is not among {expected:?}"))
+}
+
+fn judge_next(next: &Message) -> Result<(), String> {
+    if (next.status(), next.text()) == (200, "right".into()) && !next.head.contains("X-Evil") {
+        return Ok(());
+    }
+    Err(format!("the next request got {next:?}"))
+}
+
+/// Of the cases that were given, those whose reply is passed on whole although the server's connection is out of step.
+const OUT_OF_STEP: [&str; 3] = ["S09", "S31", "S33"];
+
+/// Whether the server's connection may serve another request after what the client got.
+fn is_in_order(case: &Value, got: &str, then: Then) -> bool {
+    let is_broken = ["502", "504", "trunc"].contains(&got);
+    let is_unusable = case["unusable"] == true || OUT_OF_STEP.contains(&text(case, "id"));
+    then == Then::Stays && !is_broken && !is_unusable
 }
 
 /// What the client saw: a status, or `trunc`. The same connection must be in step, if it goes on.
