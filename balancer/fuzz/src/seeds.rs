@@ -1,4 +1,5 @@
-//! Where fuzzing begins: the listed protocol cases, each as one file of the corpus.
+//! Where fuzzing begins: the listed protocol cases, those that were given and our own, each as one
+//! file of the corpus.
 
 use std::path::Path;
 use std::{env, fs};
@@ -20,9 +21,10 @@ pub enum Part {
     Body,
 }
 
-/// Writes the cases of these lists into the first folder that the command line names, which is
-/// where the fuzzer keeps its corpus. Without one, as when a single input is tried again, there is
-/// nothing to do. Panics where the cases cannot be read or written: they would be missed silently.
+/// Writes the cases of these lists, and of our own beside each, into the first folder that the
+/// command line names, which is where the fuzzer keeps its corpus. Without one, as when a single
+/// input is tried again, there is nothing to do. Panics where the cases cannot be read or written:
+/// they would be missed silently.
 pub fn plant(lists: &[&str], part: Part) {
     let mut arguments = env::args().skip(1);
     let Some(corpus) = arguments.find(|argument| Path::new(argument).is_dir()) else {
@@ -30,12 +32,18 @@ pub fn plant(lists: &[&str], part: Part) {
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/protocol-cases");
     for list in lists {
-        let cases = fs::read_to_string(folder.join(list)).expect("the listed cases");
-        for line in cases.lines() {
-            let case: Case = serde_json::from_str(line).expect("a case on each line");
-            let path = Path::new(&corpus).join(&case.id);
-            fs::write(path, part.of(&bytes(&case.raw))).expect("a corpus that can be written");
+        for file in [(*list).to_owned(), format!("own-{list}")] {
+            plant_file(&folder.join(file), Path::new(&corpus), part);
         }
+    }
+}
+
+fn plant_file(cases: &Path, corpus: &Path, part: Part) {
+    let cases = fs::read_to_string(cases).expect("the listed cases");
+    for line in cases.lines() {
+        let case: Case = serde_json::from_str(line).expect("a case on each line");
+        let path = corpus.join(&case.id);
+        fs::write(path, part.of(&bytes(&case.raw))).expect("a corpus that can be written");
     }
 }
 
