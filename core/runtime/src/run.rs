@@ -5,6 +5,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::open_files::raise_open_files;
 use crate::{LogOptions, Supervisor, Unfinished, complain, init_telemetry};
 
 /// How a role ends in order.
@@ -30,6 +31,7 @@ where
     E: Display,
 {
     init_telemetry(log);
+    raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
