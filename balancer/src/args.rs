@@ -82,13 +82,18 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = model::duration_from(TIMEOUT_MIN))]
     pub keep_alive_timeout: Duration,
 
+    /// How long a client that has closed its side still waits for its answer. It may have gone, or may have said no more than that nothing
+    /// else will come: only time tells.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = model::duration_from(TIMEOUT_MIN))]
+    pub half_closed_timeout: Duration,
+
     /// Requests that one connection may make, the last of which is answered with `Connection: close`; 0 for any number.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
     pub keep_alive_requests: u64,
 
-    /// Client connections at the same time, at most.
-    #[arg(long, value_name = "N", default_value = "65536", value_parser = runtime::whole_number::<NonZero<usize>>(1..=CONNECTIONS_MAX))]
-    pub max_connections: NonZero<usize>,
+    /// Client connections at the same time, at most; 65536 where none is given, or as many as the process may have files open for.
+    #[arg(long, value_name = "N", value_parser = runtime::whole_number::<NonZero<usize>>(1..=CONNECTIONS_MAX))]
+    pub max_connections: Option<NonZero<usize>>,
 
     /// Connections of one client at the same time, at most: of one IPv4 address or one IPv6 network of 64 bits, but those of
     /// trusted proxies; 0 for any number.

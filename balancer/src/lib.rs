@@ -10,6 +10,7 @@ mod balancer;
 mod buffers;
 mod clock;
 mod crowd;
+mod exhaustion;
 mod handover;
 mod l7;
 mod listen;

@@ -1,14 +1,11 @@
 //! What a worker is set up with: static, from the command line and constants with their reasons.
 
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 use crate::Args;
 use crate::codec::Limits;
 use crate::trusted::Trusted;
-
-/// A client that has closed its side and takes nothing for so long is taken to have gone. Most that close it have; one that only said that
-/// nothing more will come still gets an answer that is on its way.
-pub(crate) const HALF_CLOSED_FOR: Duration = Duration::from_secs(1);
 
 /// How often something under way looks whether its server has left meanwhile, and its time is over.
 pub(crate) const LOOK_EACH: Duration = Duration::from_secs(1);
@@ -28,6 +25,15 @@ pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
 /// How long a connection is still kept for a request that may be on its way when the balancer stops.
 pub(crate) const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 
+/// The most clients at the same time, where nothing else is asked for.
+const CLIENTS_MAX: usize = 65_536;
+
+/// Files that are left for other things than clients, servers and what waits between them.
+const FILES_ASIDE: usize = 256;
+
+/// The most idle connections to servers that a worker keeps, however many it might: one to each of as many servers as a pool may well have.
+const IDLE_MAX: usize = 16 << 10;
+
 /// One worker's settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -44,13 +50,17 @@ pub(crate) struct Settings {
     /// How many requests one connection may make.
     pub(crate) requests_max: u64,
     pub(crate) trusted: Trusted,
+    /// A client that has closed its side and takes nothing for so long is taken to have gone.
+    pub(crate) half_closed_for: Duration,
+    /// Idle connections to servers that are kept.
+    pub(crate) idle_max: usize,
     /// How long a client's connection may wait for its last request once a successor serves: it leaves time for the answer.
     pub(crate) farewell_within: Duration,
 }
 
 impl Settings {
-    /// What the flags say for each worker.
-    pub(crate) fn new(started: Instant, args: &Args) -> Self {
+    /// What the flags say for each worker, in a process that may have so many files open.
+    pub(crate) fn new(started: Instant, args: &Args, files_max: usize) -> Self {
         Self {
             started,
             request_limits: Limits::new(
@@ -68,7 +78,37 @@ impl Settings {
                 most => most,
             },
             trusted: Trusted::new(&args.trusted_proxies),
+            half_closed_for: args.half_closed_timeout,
+            idle_max: (files_max / 4 / args.workers()).min(IDLE_MAX),
             farewell_within: args.keep_alive_timeout.min(args.drain_timeout / 2),
         }
+    }
+}
+
+/// How many clients there may be at the same time: as many as are asked for, and no more than there are files for. Each takes one for
+/// itself and one for its server.
+pub(crate) fn clients_max(asked: Option<NonZero<usize>>, files_max: usize) -> usize {
+    let possible = (files_max.saturating_sub(FILES_ASIDE) / 2).max(1);
+    if let Some(asked) = asked.filter(|asked| asked.get() > possible) {
+        tracing::warn!(
+            possible,
+            files_max,
+            "--max-connections {asked} is more than this process may have files open for"
+        );
+    }
+    asked.map_or(CLIENTS_MAX, NonZero::get).min(possible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_client_has_a_file_for_itself_and_one_for_its_server() {
+        let asked = NonZero::new(1000);
+        assert_eq!(clients_max(asked, 1 << 20), 1000);
+        assert_eq!(clients_max(asked, 1024), 384);
+        assert_eq!(clients_max(None, 1 << 20), 65_536);
+        assert_eq!(clients_max(None, 100), 1);
     }
 }

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 pub(crate) use common::Common;
-pub(crate) use connect::connect;
+pub(crate) use connect::{ConnectError, connect};
 pub(crate) use idle::Idle;
 
 /// A connection to a server, and the place that it takes there.

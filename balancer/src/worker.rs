@@ -63,12 +63,12 @@ impl Worker {
     ) -> Self {
         Self {
             clock: Clock::new(settings.started),
-            settings,
             timers: Rc::new(Timers::new()),
-            idle: Idle::new(common),
+            idle: Idle::new(common, settings.idle_max),
             counters,
             suspecting,
             request_ids: RequestIds::new(),
+            settings,
             crowd,
             table: RefCell::default(),
             chance: RefCell::new(rand::make_rng()),

@@ -22,7 +22,7 @@ use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
 use crate::listen::{Door, Turn, advance, deal};
 use crate::metrics::{Counters, Scrape};
-use crate::settings::Settings;
+use crate::settings::{Settings, clients_max};
 use crate::suspecting::{Suspecting, suspecting};
 use crate::sync::{Findings, Identity, Membership, Standing};
 use crate::upstream::Common;
@@ -206,9 +206,10 @@ impl<'a> Parts<'a> {
         suspecting: &Suspecting,
     ) -> Result<(), StartError> {
         let workers = self.threads.len();
-        let settings = Settings::new(self.membership.started, self.args);
+        let files_max = runtime::open_files_max();
+        let settings = Settings::new(self.membership.started, self.args, files_max);
         let crowd = Arc::new(Crowd::new(
-            self.args.max_connections.get(),
+            clients_max(self.args.max_connections, files_max),
             NonZero::new(self.args.max_connections_per_client),
         ));
         let common = Arc::new(Common::default());

@@ -1,18 +1,18 @@
 //! Whether a failed try is made again, and the wait before that, in which the client is watched.
 
 use std::future::poll_fn;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use policy::{Cause, Try};
 use rand::RngExt;
 
+use super::held::Held;
 use super::order::Exchange;
 use super::retry_after::retry_after;
-use super::talk::Gone;
-use crate::clock::Millis;
+use super::talk::{Gone, Watch};
 use crate::metrics::NoRetry;
-use crate::settings::HALF_CLOSED_FOR;
+use crate::settings::LOOK_EACH;
 
 /// Whether there is another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,14 @@ impl Exchange<'_> {
         })
     }
 
-    /// Takes one more try after one that ended so, where that is allowed, and waits for its time.
-    pub(super) async fn another_try(&mut self, cause: Cause, at_least: Duration) -> Again {
+    /// Takes one more try after one that ended so, where that is allowed, and waits for its time; where an answer is held meanwhile, no
+    /// longer than its server has.
+    pub(super) async fn another_try(
+        &mut self,
+        cause: Cause,
+        at_least: Duration,
+        held: Option<&Held>,
+    ) -> Again {
         let counters = &self.talk.worker.counters;
         let pool = self.talk.worker.route();
         let Some(pool) = pool.filter(|_| self.may_try_another(cause)) else {
@@ -74,10 +80,7 @@ impl Exchange<'_> {
         }
         self.paid = false;
         counters.retried(cause);
-        match self.pause(wait).await {
-            Ok(()) => Again::Now,
-            Err(Gone) => Again::ClientGone,
-        }
+        self.pause(wait, held).await
     }
 
     /// What can be done again of what was sent.
@@ -120,27 +123,39 @@ impl Exchange<'_> {
         talk.after(wait) < end
     }
 
-    async fn pause(&mut self, wait: Duration) -> Result<(), Gone> {
+    async fn pause(&mut self, wait: Duration, held: Option<&Held>) -> Again {
         if wait.is_zero() {
-            return Ok(());
+            return Again::Now;
         }
         let talk = self.talk;
         let buffer = &mut self.space.client;
         let until = talk.after(wait);
-        let mut half_closed = false;
-        let mut gone_at = Millis::NEVER;
-        talk.timer.set(until);
+        let mut watch = Watch::new();
+        let arm = |watch: &Watch| {
+            let next = until.min(watch.until()).min(talk.after(LOOK_EACH));
+            talk.timer.set(next);
+        };
+        arm(&watch);
         poll_fn(|context| {
-            let was_closed = half_closed;
-            if let Poll::Ready(Gone) = talk.poll_watch(context, buffer, &mut half_closed) {
-                return Poll::Ready(Err(Gone));
+            match watch.look(talk, context, buffer) {
+                Ok(true) => arm(&watch),
+                Ok(false) => {}
+                Err(Gone) => return Poll::Ready(Again::ClientGone),
             }
-            if half_closed && !was_closed {
-                gone_at = talk.after(HALF_CLOSED_FOR);
-                talk.timer.set(until.min(gone_at));
+            while talk.timer.poll_expired(context).is_ready() {
+                let now = talk.worker.clock.now();
+                if watch.is_over(talk) {
+                    return Poll::Ready(Again::ClientGone);
+                }
+                if held.is_some_and(|held| held.is_overdue(now.since_start())) {
+                    return Poll::Ready(Again::Never);
+                }
+                if now >= until {
+                    return Poll::Ready(Again::Now);
+                }
+                arm(&watch);
             }
-            ready!(talk.timer.poll_expired(context));
-            Poll::Ready(if gone_at < until { Err(Gone) } else { Ok(()) })
+            Poll::Pending
         })
         .await
     }

@@ -7,7 +7,7 @@ use policy::{Cause, Failure, InFlight, Place};
 use super::miss::Miss;
 use super::order::Exchange;
 use super::waiting::send_and_await;
-use crate::upstream::{Connection, connect};
+use crate::upstream::{ConnectError, Connection, connect};
 
 /// Tries the server once, on an idle connection where there is one; if that proves stale, on a new one. The answer's head is in
 /// `space.response`.
@@ -55,8 +55,12 @@ async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<
         // What broke this one may have broken those that waited longer.
         idle.close_older(live, waited.since);
         // One that leaves, or is down, gets no new connection where there is another server.
-        if !live.keeps_connections() && exchange.goes_elsewhere(Cause::Left) {
-            return Err(Miss::Drained);
+        let (cause, miss) = match exchange.space.upload.written() {
+            0 => (Cause::Connect, Miss::Unsent),
+            _ => (Cause::Left, Miss::Drained),
+        };
+        if !live.keeps_connections() && exchange.goes_elsewhere(cause) {
+            return Err(miss);
         }
     }
     let connection = open(exchange, flight, reserved).await?;
@@ -76,5 +80,8 @@ async fn open(
         .set(talk.after(exchange.plan.connect).min(exchange.deadline));
     connect(flight.server().address(), &talk.timer, place)
         .await
-        .map_err(|_| Miss::Server(Failure::Connect))
+        .map_err(|error| match error {
+            ConnectError::NoSocket => Miss::Unsent,
+            ConnectError::Refused | ConnectError::TimedOut => Miss::Server(Failure::Connect),
+        })
 }

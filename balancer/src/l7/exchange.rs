@@ -81,7 +81,10 @@ async fn try_servers(exchange: &mut Exchange<'_>) -> Ending {
             Ok(again) => again,
             Err(ending) => return ending,
         };
-        match exchange.another_try(cause, at_least).await {
+        match exchange
+            .another_try(cause, at_least, last.held.as_deref())
+            .await
+        {
             Again::Now => {}
             Again::Never => break,
             Again::ClientGone => return Ending::ClientGone,

@@ -1,6 +1,7 @@
 //! An answer that is kept back while another server is tried. It goes to the client where that brings nothing better.
 
 use std::mem::{replace, take};
+use std::time::Duration;
 
 use policy::InFlight;
 
@@ -49,6 +50,11 @@ impl Exchange<'_> {
 }
 
 impl Held {
+    /// Whether its server leaves, and the time for what that has in flight is over.
+    pub(super) fn is_overdue(&self, now: Duration) -> bool {
+        self.flight.server().live().is_overdue(now)
+    }
+
     /// The answer is not needed. Its connection serves on where all of it is there, and is closed where it is not.
     pub(super) fn discard(mut self, talk: &Talk) {
         let worker = &talk.worker;

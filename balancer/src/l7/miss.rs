@@ -17,6 +17,10 @@ pub(super) enum Miss {
     Drained,
     /// The time for all tries is over.
     OutOfTime,
+    /// The client has waited in vain for leave to send its body. It might have sent it all the same, so that this says little of the server.
+    NoPermission,
+    /// Nothing was sent, for no fault of the server's.
+    Unsent,
     /// The client stopped in the middle of its body.
     SlowBody,
     BadBody(BadBody),
@@ -42,13 +46,18 @@ impl Miss {
             Self::Stale | Self::HeadCutShort => Some(Failure::Reset),
             Self::BadResponse(_) => Some(Failure::BadResponse),
             Self::OutOfTime => Some(Failure::Timeout),
-            Self::Drained | Self::SlowBody | Self::BadBody(_) | Self::ClientGone => None,
+            Self::Drained
+            | Self::NoPermission
+            | Self::Unsent
+            | Self::SlowBody
+            | Self::BadBody(_)
+            | Self::ClientGone => None,
         }
     }
 
     pub(super) fn verdict(self) -> Verdict {
         match self {
-            Self::Server(Failure::Connect) => Verdict::Again(Cause::Connect),
+            Self::Server(Failure::Connect) | Self::Unsent => Verdict::Again(Cause::Connect),
             Self::Server(Failure::Timeout) => Verdict::Again(Cause::Timeout),
             Self::Server(Failure::Reset) | Self::Stale => Verdict::Again(Cause::Reset),
             Self::Drained => Verdict::Again(Cause::Left),
@@ -57,6 +66,7 @@ impl Miss {
             | Self::BadResponse(_)
             | Self::HeadCutShort
             | Self::OutOfTime
+            | Self::NoPermission
             | Self::SlowBody
             | Self::BadBody(_) => Verdict::Answer(self.problem()),
             Self::ClientGone => Verdict::Silence,
@@ -71,7 +81,8 @@ impl Miss {
             Self::BadResponse(bad) => Problem::BadResponse(bad),
             Self::HeadCutShort => Problem::HeadCutShort,
             Self::Drained => Problem::Drained,
-            Self::OutOfTime => Problem::Failed(Failure::Timeout),
+            Self::Unsent => Problem::Failed(Failure::Connect),
+            Self::OutOfTime | Self::NoPermission => Problem::Failed(Failure::Timeout),
             Self::SlowBody => Problem::SlowBody,
             Self::BadBody(bad) => Problem::BadBody(bad),
         }

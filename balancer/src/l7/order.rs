@@ -114,7 +114,8 @@ impl<'a> Exchange<'a> {
         rewrite_request(client.filled(), request, &forwarding, upload.out());
         client.consume(head_length);
         let decoder = BodyDecoder::new(request.framing, Carry::Wire, &limits);
-        upload.record_body(decoder, self.plan.replay_bytes, client)?;
+        let repeatable = request.is_idempotent();
+        upload.record_body(decoder, self.plan.replay_bytes, repeatable, client)?;
         client.rest(&self.talk.spaces.buffers);
         if upload.is_read() {
             self.deadline = self.talk.after(self.plan.response);

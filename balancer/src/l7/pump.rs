@@ -46,6 +46,10 @@ pub(super) struct Pump {
     /// The last chunk of ours is staged.
     closed: bool,
     recording: bool,
+    /// What is kept is of no use once some of it was sent.
+    only_until_sent: bool,
+    /// Some of the body was read.
+    has_body: bool,
     /// Where the head ends in `out`, while recording.
     head_length: usize,
     /// How many bytes of body are kept, beyond those that came with the head.
@@ -72,6 +76,8 @@ impl Pump {
             framed: false,
             closed: false,
             recording: false,
+            only_until_sent: false,
+            has_body: false,
             head_length: 0,
             record_max: 0,
             written: 0,
@@ -103,15 +109,18 @@ impl Pump {
         self.out_at > 0 && !self.is_flushed()
     }
 
-    /// A request's body follows the head: what is there of it is checked and staged before anything is sent.
+    /// A request's body follows the head: what is there of it is checked and staged before anything is sent. It is kept until an answer
+    /// comes; where the request may not be `repeatable`, only until some of it was sent.
     pub(super) fn record_body(
         &mut self,
         decoder: BodyDecoder,
         record_max: usize,
+        repeatable: bool,
         buffer: &mut Buffer,
     ) -> Result<(), BadBody> {
         self.decoder = decoder;
         self.recording = true;
+        self.only_until_sent = !repeatable;
         self.head_length = self.out.len();
         self.record_max = usize::MAX;
         while !self.decoder.is_done() && self.stage(buffer)? {}
@@ -150,9 +159,9 @@ impl Pump {
         self.decoder.is_done()
     }
 
-    /// Whether some of the body was read, of what is kept until an answer comes.
+    /// Whether some of the body was read.
     pub(super) fn has_body(&self) -> bool {
-        !self.recording || self.recorded() > 0
+        self.has_body
     }
 
     /// Whether everything that was sent can be sent again.
@@ -232,6 +241,7 @@ impl Pump {
 
     fn account(&mut self, written: usize) {
         self.written += written as u64;
+        self.recording &= !self.only_until_sent;
         let of_out = written.min(self.out.len() - self.out_at);
         self.out_at += of_out;
         let of_piece = (written - of_out).min(self.piece.len());
@@ -256,6 +266,7 @@ impl Pump {
     }
 
     fn stage_piece(&mut self, place: Range<usize>, buffer: &Buffer) {
+        self.has_body = true;
         if self.framed {
             self.out
                 .extend_from_slice(ChunkHead::of(place.len()).bytes());

@@ -9,9 +9,8 @@ use policy::{InFlight, Pool, Queued, Tried, Unpicked};
 
 use super::problem::Problem;
 use super::space::Space;
-use super::talk::{Gone, Talk};
+use super::talk::{Gone, Talk, Watch};
 use crate::clock::Millis;
-use crate::settings::HALF_CLOSED_FOR;
 
 /// Why a request gets no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +56,7 @@ async fn wait_in_line(
         hash,
         queued: Some(join(&pool, tried)?),
         until: talk.after(timeout).min(deadline),
-        half_closed: false,
-        gone_at: Millis::NEVER,
+        watch: Watch::new(),
     };
     drop(pool);
     waiting.arm();
@@ -78,10 +76,7 @@ struct InLine<'a> {
     /// Until it has a server.
     queued: Option<Queued>,
     until: Millis,
-    /// The client has closed its side.
-    half_closed: bool,
-    /// When it is taken to have gone.
-    gone_at: Millis,
+    watch: Watch,
 }
 
 impl InLine<'_> {
@@ -120,13 +115,9 @@ impl InLine<'_> {
     }
 
     fn poll_client(&mut self, context: &mut Context<'_>) -> Result<(), Unserved> {
-        let was_closed = self.half_closed;
         let buffer = &mut self.space.client;
-        if let Poll::Ready(Gone) = self.talk.poll_watch(context, buffer, &mut self.half_closed) {
-            return Err(Unserved::ClientGone);
-        }
-        if self.half_closed && !was_closed {
-            self.gone_at = self.talk.after(HALF_CLOSED_FOR);
+        let looked = self.watch.look(self.talk, context, buffer);
+        if looked.map_err(|Gone| Unserved::ClientGone)? {
             self.arm();
         }
         Ok(())
@@ -134,11 +125,10 @@ impl InLine<'_> {
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<Unserved> {
         while self.talk.timer.poll_expired(context).is_ready() {
-            let now = self.talk.worker.clock.now();
-            if now >= self.gone_at {
+            if self.watch.is_over(self.talk) {
                 return Poll::Ready(Unserved::ClientGone);
             }
-            if now >= self.until {
+            if self.talk.worker.clock.now() >= self.until {
                 return Poll::Ready(Unserved::Refused(Problem::QueueTimeout));
             }
             self.arm();
@@ -147,6 +137,6 @@ impl InLine<'_> {
     }
 
     fn arm(&self) {
-        self.talk.timer.set(self.until.min(self.gone_at));
+        self.talk.timer.set(self.until.min(self.watch.until()));
     }
 }

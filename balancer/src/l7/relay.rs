@@ -15,7 +15,7 @@ use super::order::{Exchange, Upload};
 use super::problem::Problem;
 use super::pump::{Broken, Source};
 use super::talk::{After, Gone, end_writing};
-use crate::settings::{HALF_CLOSED_FOR, LOOK_EACH};
+use crate::settings::LOOK_EACH;
 use crate::upstream::Connection;
 
 /// How the way back ended.
@@ -257,19 +257,33 @@ impl Streaming<'_, '_> {
 
     /// What it means that nothing moved for too long.
     fn stalled(&self) -> End {
-        let waits_for_server = self.exchange.space.download.is_flushed();
-        match (self.tunnel, self.half_closed, waits_for_server) {
-            (true, ..) => End::Complete,
-            (false, false, true) => End::CutShort,
-            (false, ..) => End::ClientGone,
-        }
+        let reason = match () {
+            () if self.tunnel => return End::Complete,
+            () if self.half_closed => "half-closed",
+            () if self.waits_for_client() => "body-not-sent",
+            () if self.exchange.space.download.is_flushed() => return End::CutShort,
+            () => "answer-not-taken",
+        };
+        self.exchange.talk.worker.counters.ended(reason);
+        End::ClientGone
+    }
+
+    /// Whether the client must send more of its request before anything else can be expected.
+    fn waits_for_client(&self) -> bool {
+        let space = &*self.exchange.space;
+        let uploading = self.exchange.upload == Upload::Going && !self.tunnel;
+        uploading && space.upload.is_flushed() && space.download.is_flushed()
     }
 
     fn start_waiting(&mut self) {
+        let settings = &self.exchange.talk.worker.settings;
+        let idle = self.exchange.plan.idle;
         let wait = if self.half_closed && !self.tunnel {
-            HALF_CLOSED_FOR
+            settings.half_closed_for
+        } else if self.waits_for_client() {
+            idle.min(settings.body_within)
         } else {
-            self.exchange.plan.idle
+            idle
         };
         self.deadline.set(self.exchange.talk.after(wait));
         self.arm();

@@ -8,7 +8,7 @@ use crate::buffers::{Buffer, Buffers};
 use crate::request_id::RequestId;
 
 /// Spaces kept for use again, per thread.
-const KEPT_MAX: usize = 256;
+const KEPT_MAX: usize = 1024;
 
 /// One exchange's memory.
 pub(crate) struct Space {
@@ -65,9 +65,27 @@ impl Spaces {
         space.server.clear();
         space.client.rest(&self.buffers);
         space.server.rest(&self.buffers);
+        if !space.download.is_flushed() {
+            // Its client went in the middle of an answer, which the next one has no part in.
+            space.download.begin();
+        }
         let mut spaces = self.spaces.borrow_mut();
         if spaces.len() < KEPT_MAX {
             spaces.push(space);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_did_not_take_is_no_part_of_the_next_ones_answer() {
+        let spaces = Spaces::new();
+        let mut space = spaces.take();
+        space.download.out().extend_from_slice(b"HTTP/1.1 200 OK");
+        spaces.give(space);
+        assert!(spaces.take().download.is_flushed());
     }
 }

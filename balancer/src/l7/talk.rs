@@ -50,6 +50,15 @@ pub(super) struct Talk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
+/// A client that waits for its answer, and is watched meanwhile. That it has closed its side need not mean that it went; whether it still
+/// takes the answer is found out by writing, or by time.
+#[derive(Debug)]
+pub(super) struct Watch {
+    half_closed: bool,
+    /// When it is taken to have gone; never, while both sides are open.
+    gone_at: Millis,
+}
+
 impl Talk {
     /// The address of the client that a request comes from, behind however many proxies that are believed.
     pub(super) fn source(&self, request: &RequestHead, head: &[u8]) -> IpAddr {
@@ -67,8 +76,7 @@ impl Talk {
         !self.worker.is_stopping() && self.requests.get() < self.worker.settings.requests_max
     }
 
-    /// Watches a client that waits for its answer: reads ahead what it sends, and notices where it closes its side. That need
-    /// not mean that it went, so whether it still takes the answer is found out by writing, or by time.
+    /// Reads ahead what a client sends that waits for its answer, and notices where it closes its side.
     pub(super) fn poll_watch(
         &self,
         context: &mut Context<'_>,
@@ -84,6 +92,47 @@ impl Talk {
             }
         }
         Poll::Pending
+    }
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            half_closed: false,
+            gone_at: Millis::NEVER,
+        }
+    }
+
+    /// Looks at the client, which has gone where this fails. True where it has just closed its side: then [`Watch::until`] has moved.
+    pub(super) fn look(
+        &mut self,
+        talk: &Talk,
+        context: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Result<bool, Gone> {
+        let was_closed = self.half_closed;
+        if let Poll::Ready(gone) = talk.poll_watch(context, buffer, &mut self.half_closed) {
+            return Err(gone);
+        }
+        let closes = self.half_closed && !was_closed;
+        if closes {
+            self.gone_at = talk.after(talk.worker.settings.half_closed_for);
+        }
+        Ok(closes)
+    }
+
+    /// When the client is taken to have gone.
+    pub(super) fn until(&self) -> Millis {
+        self.gone_at
+    }
+
+    /// Whether that moment has come; it is counted then, since no answer says so.
+    pub(super) fn is_over(&self, talk: &Talk) -> bool {
+        let over = talk.worker.clock.now() >= self.gone_at;
+        if over {
+            talk.worker.counters.ended("half-closed");
+        }
+        over
     }
 }
 

@@ -16,10 +16,10 @@ use super::miss::Miss;
 use super::order::{Exchange, Upload};
 use super::pump::Broken;
 use super::space::Space;
-use super::talk::{Gone, Talk};
+use super::talk::{Gone, Talk, Watch};
 use super::wire;
 use crate::clock::Millis;
-use crate::settings::{HALF_CLOSED_FOR, LOOK_EACH, LOOK_SOON};
+use crate::settings::{LOOK_EACH, LOOK_SOON};
 
 /// Sends the request and awaits the head of the answer, which is then in `space.response`.
 pub(super) async fn send_and_await(
@@ -43,8 +43,7 @@ pub(super) async fn send_and_await(
         reused,
         interim: InterimCap::default(),
         answered: false,
-        half_closed: false,
-        gone_at: Millis::NEVER,
+        watch: Watch::new(),
         suspects_at: Millis::NEVER,
         deadline: Deadline::new(),
     };
@@ -61,10 +60,7 @@ struct Waiting<'a, 'b> {
     interim: InterimCap,
     /// Some byte of an answer came.
     answered: bool,
-    /// The client has closed its side.
-    half_closed: bool,
-    /// When it is taken to have gone.
-    gone_at: Millis,
+    watch: Watch,
     /// When the server is said to be slow; never, once it was said.
     suspects_at: Millis,
     /// When the server must have answered, or while the request is being sent, when some of it must have moved.
@@ -218,13 +214,9 @@ impl Waiting<'_, '_> {
 
     fn poll_client(&mut self, context: &mut Context<'_>) -> Result<(), Miss> {
         let talk = self.exchange.talk;
-        let was_closed = self.half_closed;
         let buffer = &mut self.exchange.space.client;
-        if let Poll::Ready(Gone) = talk.poll_watch(context, buffer, &mut self.half_closed) {
-            return Err(Miss::ClientGone);
-        }
-        if self.half_closed && !was_closed {
-            self.gone_at = talk.after(HALF_CLOSED_FOR);
+        let looked = self.watch.look(talk, context, buffer);
+        if looked.map_err(|Gone| Miss::ClientGone)? {
             self.arm();
         }
         Ok(())
@@ -248,7 +240,7 @@ impl Waiting<'_, '_> {
     /// there is no other, or no budget for asking it.
     fn expired(&mut self) -> Option<Miss> {
         let now = self.talk().worker.clock.now();
-        if now >= self.gone_at {
+        if self.watch.is_over(self.talk()) {
             return Some(Miss::ClientGone);
         }
         if now >= self.suspects_at {
@@ -268,6 +260,8 @@ impl Waiting<'_, '_> {
         if self.uploading() {
             return Some(if self.waits_for_client() {
                 Miss::SlowBody
+            } else if self.awaits_permission() {
+                Miss::NoPermission
             } else {
                 Miss::OutOfTime
             });
@@ -334,6 +328,6 @@ impl Waiting<'_, '_> {
         let next = self.talk().after(look).min(self.deadline.until());
         self.talk()
             .timer
-            .set(next.min(self.gone_at).min(self.suspects_at));
+            .set(next.min(self.watch.until()).min(self.suspects_at));
     }
 }

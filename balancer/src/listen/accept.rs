@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{BACKLOG, Turn, advance};
 use crate::codec::{Answer, Version, write_answer};
 use crate::crowd::Full;
+use crate::exhaustion::is_exhaustion;
 use crate::l7::{Spaces, serve};
 use crate::worker::Worker;
 
@@ -221,12 +222,4 @@ fn turn_away(worker: &Worker, stream: &TcpStream, full: Full) {
     let _ = stream.try_write(&out);
     // What nobody has read would make the kernel reset the connection, and the client might lose the answer.
     let _ = stream.try_read(&mut [0; TURNED_AWAY_READS]);
-}
-
-/// Whether the system, not the connection, is at its limit.
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
 }

@@ -11,12 +11,15 @@ use tokio::net::TcpStream;
 use policy::Place;
 
 use super::Connection;
+use crate::exhaustion::is_exhaustion;
 use crate::timers::Timer;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectError {
     Refused,
+    /// This process, or its host, has no socket or port left for it.
+    NoSocket,
     /// The timer's deadline came.
     TimedOut,
 }
@@ -43,11 +46,36 @@ async fn wait(
     let mut connecting = pin!(connecting);
     poll_fn(|context| {
         if let Poll::Ready(result) = connecting.as_mut().poll(context) {
-            return Poll::Ready(result.map_err(|_| ConnectError::Refused));
+            return Poll::Ready(result.map_err(|error| blame(&error)));
         }
         timer
             .poll_expired(context)
             .map(|()| Err(ConnectError::TimedOut))
     })
     .await
+}
+
+fn blame(error: &io::Error) -> ConnectError {
+    if is_exhaustion(error) || error.kind() == io::ErrorKind::AddrNotAvailable {
+        ConnectError::NoSocket
+    } else {
+        ConnectError::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_not_blamed_for_what_is_missing_here() {
+        for (code, error) in [
+            (libc::EMFILE, ConnectError::NoSocket),
+            (libc::EADDRNOTAVAIL, ConnectError::NoSocket),
+            (libc::ECONNREFUSED, ConnectError::Refused),
+            (libc::EHOSTUNREACH, ConnectError::Refused),
+        ] {
+            assert_eq!(blame(&io::Error::from_raw_os_error(code)), error, "{code}");
+        }
+    }
 }

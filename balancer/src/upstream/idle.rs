@@ -16,12 +16,6 @@ use crate::clock::Millis;
 /// How long a connection may wait for its next request.
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
-/// Idle connections per server and thread.
-const IDLE_PER_SERVER_MAX: usize = 256;
-
-/// Idle connections per thread.
-const IDLE_MAX: usize = 4096;
-
 /// Among so many of the latest common connections one is looked for that this thread used before: taking over another's costs two
 /// system calls.
 const OWN_WITHIN: usize = 8;
@@ -30,6 +24,7 @@ const OWN_WITHIN: usize = 8;
 pub(crate) struct Idle {
     by_server: RefCell<HashMap<u64, Kept, BuildHasherDefault<NumberHasher>>>,
     count: Cell<usize>,
+    count_max: usize,
     common: Arc<Common>,
     thread: ThreadId,
 }
@@ -48,11 +43,12 @@ pub(crate) struct Waiting {
 }
 
 impl Idle {
-    /// Of the thread that this is called on.
-    pub(crate) fn new(common: Arc<Common>) -> Self {
+    /// Of the thread that this is called on, at most so many.
+    pub(crate) fn new(common: Arc<Common>, count_max: usize) -> Self {
         Self {
             by_server: RefCell::default(),
             count: Cell::new(0),
+            count_max,
             common,
             thread: std::thread::current().id(),
         }
@@ -121,11 +117,11 @@ impl Idle {
         if live.is_bounded() {
             return kept.share(&self.common, connection, self.thread, now);
         }
-        if self.count.get() >= IDLE_MAX {
-            return;
-        }
-        if kept.waiting.len() >= IDLE_PER_SERVER_MAX {
-            kept.waiting.pop_front();
+        if self.count.get() >= self.count_max {
+            // The one of this server that waited longest makes room; where there is none, this one is closed.
+            if kept.waiting.pop_front().is_none() {
+                return;
+            }
             self.count.set(self.count.get() - 1);
         }
         let since = now;

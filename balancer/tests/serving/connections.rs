@@ -235,17 +235,44 @@ async fn a_client_that_only_closes_its_side_still_gets_its_answer() {
         link.answer(&request, "late").await;
     })
     .await;
-    let fleet = one_worker(&slow, &[]).await;
-    let mut client = fleet.client().await;
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    tokio::io::AsyncWriteExt::shutdown(&mut client.stream)
-        .await
-        .expect("half closed");
+    let fleet = one_worker(&slow, &["--half-closed-timeout", "20s"]).await;
+    let mut client = half_closed(&fleet).await;
     assert_eq!(
         client.message(false).await.expect("an answer").text(),
         "late"
     );
     assert!(client.is_ended().await);
+}
+
+/// A client that has asked, and closed its side.
+async fn half_closed(fleet: &Fleet) -> Wire {
+    let mut client = fleet.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    tokio::io::AsyncWriteExt::shutdown(&mut client.stream)
+        .await
+        .expect("half closed");
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_closed_its_side_is_waited_for_only_so_long() {
+    let halting = Upstream::start(async |mut link: Link| {
+        link.request().await;
+        link.wire
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            .await;
+        link.wire.rest().await;
+    })
+    .await;
+    for (server, said) in [(Upstream::silent().await, ""), (halting, "half")] {
+        let fleet = one_worker(&server, &["--half-closed-timeout", "100ms"]).await;
+        let mut client = half_closed(&fleet).await;
+        let got = client.rest().await;
+        assert!(got.ends_with(said.as_bytes()), "{got:?}");
+        let given_up = "roundhouse_balancer_connections_ended_total{reason=\"half-closed\"}";
+        fleet.counts(given_up, 1).await;
+        eventually("the request is cancelled", || server.open() == 0).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

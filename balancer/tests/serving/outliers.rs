@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use model::{Pool, ServerState, SuspicionKind};
 use tokio::time::{Instant, timeout};
 
@@ -341,4 +342,35 @@ async fn a_server_that_has_died_costs_no_request_before_or_after_it_is_ejected()
     }
     let more = fleet.metric("roundhouse_balancer_tries_total").await - tries;
     assert_eq!(more, 4.0, "it is not even tried");
+}
+
+/// Begins an answer before the request has come whole, and waits for the rest.
+async fn hasty() -> Upstream {
+    Upstream::start(async |mut link: Link| {
+        link.head().await;
+        let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+        link.wire.send(begun).await;
+        link.wire.rest().await;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_stop_in_the_middle_of_a_body_eject_nobody() {
+    let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    for (server, request) in [(hasty().await, half), (Upstream::silent().await, head)] {
+        let mut pool = strict();
+        pool.timeouts.idle = Duration::from_millis(100);
+        let fleet = Fleet::with(pool, &[&server]).await;
+        let clients = (0..8).map(async |_| {
+            let mut client = fleet.client().await;
+            client.send(request).await;
+            client.rest().await
+        });
+        join_all(clients).await;
+        assert_eq!(fleet.metric(EJECTED).await, 0.0, "{request}");
+        let failures = "roundhouse_balancer_server_failures_total{pool=\"default\",server=\"s1\"}";
+        assert_eq!(fleet.metric(failures).await, 0.0, "{request}");
+    }
 }

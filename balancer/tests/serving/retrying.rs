@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use model::{Pool, StatusRange};
+use model::{Change, Pool, StatusRange};
 use tokio::sync::watch;
 
 use crate::client;
-use crate::fleet::{Fleet, pool};
+use crate::fleet::{Fleet, key, pool};
 use crate::upstream::{Link, Upstream};
 use crate::wire::{Message, eventually};
 
@@ -436,4 +436,42 @@ async fn a_client_that_goes_while_its_request_waits_for_another_try_is_noticed()
             .counts("roundhouse_balancer_connections_open", 0)
             .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_held_goes_out_once_its_server_has_no_time_left() {
+    // Far more than a test takes.
+    let asking =
+        "HTTP/1.1 503 Busy\r\nRetry-After: 50\r\nX-From: server\r\nContent-Length: 4\r\n\r\nbusy";
+    let bad = [answering(asking).await, answering(asking).await];
+    let mut pool = again_after_503();
+    pool.timeouts.drain = Duration::from_millis(100);
+    let fleet = Fleet::with(pool, &[&bad[0], &bad[1]]).await;
+    let asked = client::begin(fleet.address(), "/");
+    let requests = || bad[0].requests() + bad[1].requests();
+    eventually("it was tried", || requests() == 1).await;
+    for server in ["s1", "s2"] {
+        fleet.change(Change::Server(key(server), None)).await;
+    }
+    assert_is_busy(&asked.await.expect("an answer"));
+    assert_eq!(requests(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_body_of_which_nothing_was_sent_goes_whole_to_another_server() {
+    let counting = Upstream::start(async |mut link: Link| {
+        while let Some(request) = link.request().await {
+            let length = request.body.len().to_string();
+            link.answer(&request, &length).await;
+        }
+    })
+    .await;
+    let servers = [nobody(), counting.address];
+    let fleet = Fleet::at(again_after_503(), &servers, &["--threads", "1"]).await;
+    let body = "x".repeat(200_000);
+    for _ in 0..4 {
+        let answer = client::post(fleet.address(), "/", &body).await;
+        assert_eq!(answer.text(), "200000");
+    }
+    assert!(fleet.metric(BY_CONNECT).await >= 1.0);
 }
