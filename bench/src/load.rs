@@ -80,14 +80,14 @@ pub(crate) struct Report {
 
 /// What is counted while a load goes on.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Meter {
     requests: u64,
     failures: u64,
     /// In nanoseconds.
     latencies: Histogram<u64>,
 }
 
-impl Tally {
+impl Meter {
     fn new() -> Self {
         let latencies = Histogram::new_with_max(LATENCY_MAX.as_nanos() as u64, 3);
         Self {
@@ -139,7 +139,7 @@ fn warm_up(client: &mut Client, plan: &Plan) -> Result<(), Error> {
     let deadline = Instant::now() + WARM_UP_MAX;
     loop {
         client.run_until(Instant::now() + plan.warm_up)?;
-        if client.tally.requests >= plan.warm_up_requests || Instant::now() > deadline {
+        if client.meter.requests >= plan.warm_up_requests || Instant::now() > deadline {
             return Ok(());
         }
     }
@@ -150,19 +150,19 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Error> {
     let mut client = Client::connect(plan)?;
     warm_up(&mut client, plan)?;
     let (began, before) = (Instant::now(), Cpu::of(plan.watch)?);
-    client.tally = Tally::new();
+    client.meter = Meter::new();
     client.run_until(began + plan.duration)?;
     let (took, cpu) = (began.elapsed(), Cpu::of(plan.watch)?.since(before));
     client.count_overdue(began + took);
-    let tally = client.tally;
+    let meter = client.meter;
     Ok(Report {
         seconds: took.as_secs_f64(),
-        requests: tally.requests,
-        failures: tally.failures,
+        requests: meter.requests,
+        failures: meter.failures,
         cpu_ns: cpu.total_ns,
         user_share: cpu.user_share(),
-        p50_us: tally.microseconds(0.5),
-        p99_us: tally.microseconds(0.99),
+        p50_us: meter.microseconds(0.5),
+        p99_us: meter.microseconds(0.99),
         peak_kib: Memory::of(plan.watch)?.peak,
     })
 }

@@ -10,7 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::response::{Progress, Reader};
 use super::schedule::{Pace, Schedule};
 use super::timer::Timer;
-use super::{Plan, Tally};
+use super::{Meter, Plan};
 use crate::Error;
 
 /// Events taken from the kernel at once.
@@ -21,7 +21,7 @@ const TIMER: Token = Token(usize::MAX);
 /// The load's state.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) tally: Tally,
+    pub(super) meter: Meter,
     poll: Poll,
     timer: Timer,
     schedule: Schedule,
@@ -75,7 +75,7 @@ impl Client {
             Schedule::Open(Pace::new(Instant::now(), rate))
         });
         Ok(Self {
-            tally: Tally::new(),
+            meter: Meter::new(),
             poll,
             timer,
             schedule,
@@ -113,7 +113,7 @@ impl Client {
     /// Charges what fell due and was never sent.
     pub(super) fn count_overdue(&mut self, now: Instant) {
         for overdue in self.schedule.overdue(now) {
-            self.tally.unsent(overdue);
+            self.meter.unsent(overdue);
         }
     }
 
@@ -154,19 +154,21 @@ impl Client {
 
     fn answered(&mut self, index: usize, status: u16) -> Result<(), Error> {
         let now = Instant::now();
-        match self.connections[index].due.take() {
-            Some(due) if status == 200 => self.tally.succeeded(now - due),
-            _ => self.tally.failed(),
+        let connection = &mut self.connections[index];
+        let is_over = self.exchange.close || connection.reader.closes();
+        match connection.due.take() {
+            Some(due) if status == 200 => self.meter.succeeded(now - due),
+            _ => self.meter.failed(),
         }
         self.free.push(index);
-        if self.exchange.close {
+        if is_over {
             self.reconnect(index)?;
         }
         self.send_what_is_due(now)
     }
 
     fn fail(&mut self, index: usize) -> Result<(), Error> {
-        self.tally.failed();
+        self.meter.failed();
         self.free.push(index);
         self.reconnect(index)
     }

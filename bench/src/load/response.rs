@@ -11,6 +11,7 @@ pub(crate) struct Reader {
     /// Bytes of the body that are still to come, once the head has come.
     left: Option<u64>,
     status: u16,
+    closes: bool,
 }
 
 /// What became of the bytes.
@@ -25,6 +26,11 @@ pub(crate) enum Progress {
 }
 
 impl Reader {
+    /// Whether the response that came last is the last one of its connection, as its `Connection` says.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes
+    }
+
     /// Takes in what was read.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Progress {
         if let Some(left) = self.left {
@@ -47,10 +53,12 @@ impl Reader {
             Parsed::Nonsense => Progress::Nonsense,
             Parsed::Head {
                 status,
+                closes,
                 head_bytes,
                 body_bytes,
             } => {
                 self.status = status;
+                self.closes = closes;
                 self.take_body(body_bytes, (bytes.len() - head_bytes) as u64)
             }
         }
@@ -77,6 +85,7 @@ enum Parsed {
     Nonsense,
     Head {
         status: u16,
+        closes: bool,
         head_bytes: usize,
         body_bytes: u64,
     },
@@ -95,9 +104,13 @@ fn parse(bytes: &[u8]) -> Parsed {
         .iter()
         .find(|field| field.name.eq_ignore_ascii_case("content-length"))
         .and_then(|field| std::str::from_utf8(field.value).ok()?.parse().ok());
+    let closes = response.headers.iter().any(|field| {
+        field.name.eq_ignore_ascii_case("connection") && field.value.eq_ignore_ascii_case(b"close")
+    });
     match (response.code, length) {
         (Some(status), Some(body_bytes)) => Parsed::Head {
             status,
+            closes,
             head_bytes,
             body_bytes,
         },
@@ -134,6 +147,16 @@ mod tests {
             Progress::Nonsense
         );
         assert_eq!(Reader::default().take(b"what?\r\n\r\n"), Progress::Nonsense);
+    }
+
+    #[test]
+    fn a_response_says_whether_it_is_the_last_one() {
+        let mut reader = Reader::default();
+        let last = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(reader.take(last), Progress::Complete(200));
+        assert!(reader.closes());
+        assert_eq!(reader.take(TEXT), Progress::Complete(200));
+        assert!(!reader.closes());
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Asker {
             received.extend_from_slice(&buffer[..read]);
             match reader.take(&buffer[..read]) {
                 Progress::Complete(status) => {
-                    if closes(&received) {
+                    if reader.closes() {
                         self.connection = None;
                     }
                     return Ok(ending(status, &received));
@@ -114,10 +114,6 @@ fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     Ok(stream)
-}
-
-fn closes(response: &[u8]) -> bool {
-    field(response, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
 }
 
 fn ending(status: u16, response: &[u8]) -> Ending {
@@ -153,8 +149,6 @@ mod tests {
             reason: "server-timeout".into(),
         };
         assert_eq!(ending(502, text), expected);
-        assert!(closes(text));
-        assert!(!closes(b"HTTP/1.1 200 OK\r\n\r\nconnection: close"));
     }
 
     #[test]
