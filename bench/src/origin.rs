@@ -18,7 +18,7 @@ use connection::Connection;
 
 pub(crate) use connection::request_length;
 
-/// Connections that wait to be accepted, per address.
+/// Connections that wait to be accepted, of all addresses together: ten thousand servers are probed at once.
 const BACKLOG: i32 = 4096;
 
 /// Events taken from the kernel at once.
@@ -44,7 +44,7 @@ pub(crate) fn addresses(first: SocketAddrV4, count: usize) -> impl Iterator<Item
 /// Serves until the process is ended, at the address, or at every loopback address with its port. Fails where that cannot be.
 pub(crate) fn run(first: SocketAddrV4, everywhere: bool) -> io::Result<()> {
     let mut poll = Poll::new()?;
-    let mut listener = listen(first.into(), everywhere)?;
+    let mut listener = listen(first.into(), everywhere, BACKLOG)?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections: Slots<Connection> = Slots::default();
@@ -68,8 +68,12 @@ pub(crate) fn run(first: SocketAddrV4, everywhere: bool) -> io::Result<()> {
     }
 }
 
-/// A listener with a long queue. Everywhere means all addresses of the loopback device, and no other device.
-pub(crate) fn listen(address: SocketAddr, everywhere: bool) -> io::Result<TcpListener> {
+/// A listener. Everywhere means all addresses of the loopback device, and no other device.
+pub(crate) fn listen(
+    address: SocketAddr,
+    everywhere: bool,
+    backlog: i32,
+) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -80,7 +84,7 @@ pub(crate) fn listen(address: SocketAddr, everywhere: bool) -> io::Result<TcpLis
     } else {
         socket.bind(&address.into())?;
     }
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 

@@ -40,9 +40,15 @@ fn render(results: &Results, has_findings: bool) -> String {
 const INTRODUCTION: &str = "# Side by side
 
 Roundhouse beside nginx, HAProxy, Envoy and a bare byte relay, each with one worker on a core of its own and equal work: connections
-kept on both sides, `X-Forwarded-For` added, no access log, the same times within which things must happen. The servers and the
-client have the other core. Roundhouse runs as it is: with metrics, health state, counts of what is in flight and retries armed, in a
-fleet on Redis whose other processes have the other core too. The relay knows no HTTP and copies bytes: the floor.
+kept on both sides, `X-Forwarded-For` added, bodies sent on as they come, no access log, as many connections that may wait to be
+accepted, the same times within which things must happen. The servers and the client have the other core. Roundhouse runs as it is:
+with metrics, health state, counts of what is in flight and retries armed, in a fleet on Redis whose other processes have the other
+core too. The relay knows no HTTP and copies bytes: the floor.
+
+What is not equal is what each does by default. Roundhouse alone writes `Via`, `Forwarded` and `X-Forwarded-Host`, keeps a request's
+body up to 64 KiB to send it again, and closes a client's connection after 10,000 requests (the peers' bounds are lifted);
+`X-Forwarded-Proto` and a request id Envoy writes too. Each has buffers of its own sizes. Servers are probed by the orchestrator, not
+by the balancer, and the peers probe none.
 
 This page is written by the tool; to repeat it on a machine with two cores and nothing else to do:
 

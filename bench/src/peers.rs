@@ -1,7 +1,8 @@
 //! What is compared: Roundhouse, its peers and the bare relay, each set up for equal work.
 //!
 //! Equal work: one worker on a core of its own, kept connections to clients and servers without a limit to their use,
-//! `X-Forwarded-For` added, no access log, the same times within which things must happen, no health checks but ours.
+//! `X-Forwarded-For` added, bodies sent on as they come, no access log, the same times within which things must happen, no
+//! health checks but ours.
 
 mod envoy;
 mod haproxy;
@@ -32,6 +33,9 @@ const CONNECTIONS_MAX: usize = 65_536;
 
 /// Connections to servers that are kept for later requests.
 const IDLE_UPSTREAM: usize = 1024;
+
+/// Connections that wait to be accepted: as many as a balancer of ours lets wait.
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// A program that is compared.
 #[derive(

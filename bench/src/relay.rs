@@ -9,6 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::origin::{accept, listen};
+use crate::peers::BACKLOG;
 use crate::slots::Slots;
 
 /// Events taken from the kernel at once.
@@ -29,7 +30,7 @@ struct Pair {
 /// Relays until the process is ended. Fails where the address cannot be listened at.
 pub(crate) fn run(address: SocketAddr, server: SocketAddr) -> io::Result<()> {
     let mut poll = Poll::new()?;
-    let mut listener = listen(address, false)?;
+    let mut listener = listen(address, false, BACKLOG)?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut pairs = Slots::default();

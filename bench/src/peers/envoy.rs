@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS_MAX, Setting};
+use super::{BACKLOG, CONNECTIONS_MAX, Setting};
 
 /// How it is started. No hot restart, so that several run side by side.
 pub(super) fn arguments(config: &str) -> Vec<String> {
@@ -37,7 +37,7 @@ pub(super) fn config(address: SocketAddr, setting: &Setting, _folder: &Path) -> 
 fn listener(address: SocketAddr) -> Value {
     json!({
         "address": socket_address(&address.ip().to_string(), address.port()),
-        "tcp_backlog_size": 4096,
+        "tcp_backlog_size": BACKLOG,
         "filter_chains": [{ "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": connection_manager(),

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
+use super::{BACKLOG, CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
 
-/// Its configuration. Connections to servers are shared by all clients, as everywhere else. By default it would refuse to start
+/// Its configuration. Connections to servers are shared by all clients and kept for as long as everywhere else. By default it would refuse to start
 /// where it may open fewer files than the most connections could need, which no case comes near.
 pub(super) fn config(address: SocketAddr, setting: &Setting, _folder: &Path) -> String {
     let servers: String = setting
@@ -13,7 +13,9 @@ pub(super) fn config(address: SocketAddr, setting: &Setting, _folder: &Path) -> 
         .iter()
         .enumerate()
         .map(|(index, server)| {
-            format!("  server s{index} {server} pool-max-conn {IDLE_UPSTREAM}\n")
+            format!(
+                "  server s{index} {server} pool-max-conn {IDLE_UPSTREAM} pool-purge-delay 60s\n"
+            )
         })
         .collect();
     format!(
@@ -24,7 +26,7 @@ pub(super) fn config(address: SocketAddr, setting: &Setting, _folder: &Path) -> 
 defaults
   mode http
   maxconn {CONNECTIONS_MAX}
-  backlog 4096
+  backlog {BACKLOG}
   timeout connect 1s
   timeout client 60s
   timeout server 60s

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
+use super::{BACKLOG, CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
 
-/// Its configuration. Large bodies may not go to disk, which the others would never do; its limits on how often a
-/// connection is used are lifted, since the others have none.
+/// Its configuration. Large bodies may not go to disk, and requests' are sent on before they have come whole, as the others do;
+/// its limits on how often a connection is used are lifted, since the others have none.
 pub(super) fn config(address: SocketAddr, setting: &Setting, folder: &Path) -> String {
     let servers: String = setting
         .servers
@@ -45,10 +45,11 @@ http {{
     keepalive_timeout 60s;
   }}
   server {{
-    listen {address} backlog=4096;
+    listen {address} backlog={BACKLOG};
     location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
+      proxy_request_buffering off;
       proxy_set_header Connection \"\";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;

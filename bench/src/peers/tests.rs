@@ -53,6 +53,16 @@ fn everyone_adds_where_the_client_is_and_writes_no_log() {
 }
 
 #[test]
+fn as_many_connections_wait_at_everyone_and_nginx_waits_for_no_body() {
+    let servers = setting(1);
+    let work = Path::new("/work");
+    let nginx = nginx::config(address(), &servers, work);
+    assert!(nginx.contains("backlog=1024") && nginx.contains("proxy_request_buffering off"));
+    assert!(haproxy::config(address(), &servers, work).contains("backlog 1024"));
+    assert!(envoy::config(address(), &servers, work).contains("\"tcp_backlog_size\":1024"));
+}
+
+#[test]
 fn what_envoy_is_given_is_json() {
     let text = envoy::config(address(), &setting(2), Path::new("/work"));
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
