@@ -11,6 +11,8 @@ pub(crate) struct Case {
     /// What the reader should know of it.
     pub(crate) note: &'static str,
     pub(crate) work: Work,
+    /// Whether its figures vary so much that it needs more rounds than others.
+    pub(crate) is_noisy: bool,
     pub(crate) contestants: Vec<Contestant>,
 }
 
@@ -19,10 +21,19 @@ pub(crate) struct Case {
 pub(crate) enum Work {
     /// As much as there can be on so many connections.
     Closed(usize, Request),
-    /// A fixed rate on so many connections: 70% of what the slowest peer can.
-    Steady(usize, Request),
+    /// A fixed rate on so many connections.
+    Steady(usize, Request, Asked),
     /// So many connections without a word.
     Idle(usize),
+}
+
+/// How a fixed rate is found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Asked {
+    /// As 70% of what can be had at most.
+    Share,
+    /// So many requests a second.
+    Rate(f64),
 }
 
 /// A program and how it is set up for a case.
@@ -58,6 +69,7 @@ pub(crate) fn all(peers: &[Peer]) -> Vec<Case> {
         idle(peers),
         many_servers(peers),
         changing(),
+        swapping(),
         algorithms(),
         threads(),
     ]);
@@ -121,6 +133,11 @@ fn plain(peers: &[Peer]) -> Vec<Contestant> {
     peers.iter().copied().map(Contestant::plain).collect()
 }
 
+fn without_relay(peers: &[Peer]) -> Vec<Peer> {
+    let proxies = peers.iter().filter(|peer| **peer != Peer::Relay);
+    proxies.copied().collect()
+}
+
 /// As much as there can be, of requests of several kinds.
 fn closed_loops(peers: &[Peer]) -> Vec<Case> {
     let closed = |name, title, connections, request| Case {
@@ -128,7 +145,19 @@ fn closed_loops(peers: &[Peer]) -> Vec<Case> {
         title,
         note: "",
         work: Work::Closed(connections, request),
+        is_noisy: false,
         contestants: plain(peers),
+    };
+    let connections = Case {
+        note: "The relay has no part in it: it opens a connection to the server for each of a client's, where the proxies keep \
+               theirs, so that it is no floor here.",
+        contestants: plain(&without_relay(peers)),
+        ..closed(
+            "connections",
+            "A connection for each request, 64 at a time",
+            64,
+            once(),
+        )
     };
     vec![
         closed("short-64", "A short body, 64 connections", 64, get("/")),
@@ -151,12 +180,7 @@ fn closed_loops(peers: &[Peer]) -> Vec<Case> {
             64,
             post(65_536),
         ),
-        closed(
-            "connections",
-            "A connection for each request, 64 at a time",
-            64,
-            once(),
-        ),
+        connections,
     ]
 }
 
@@ -168,9 +192,12 @@ fn steady(peers: &[Peer]) -> Case {
     Case {
         name: "latency",
         title: "Latency at a fixed rate, a short body, 64 connections",
-        note: "The rate is 70% of what the slowest peer reached in a closed loop just before, and for one more of ours 70% of what \
-               that reached. Each request is timed from when it was due.",
-        work: Work::Steady(64, get("/")),
+        note: "The rate is the same for all: 70% of what the slowest of ours, nginx and HAProxy reached in a closed loop just before, \
+               the median of three short ones. Where Envoy reached less than those, it has 70% of its own, and is not among the \
+               peers that the target speaks of. One more of ours has 70% of what that reached. Each request is timed from when it \
+               was due.",
+        work: Work::Steady(64, get("/"), Asked::Share),
+        is_noisy: true,
         contestants: plain(peers).into_iter().chain([own]).collect(),
     }
 }
@@ -182,18 +209,14 @@ fn idle(peers: &[Peer]) -> Case {
         note: "Each connection asked once and then stays open. Memory is what the process itself has resident; the kernel's own \
                for sockets is the same for all. Per connection it is what came on top of the process as it had started.",
         work: Work::Idle(10_000),
+        is_noisy: false,
         // The relay keeps two connections for each, so that what it has says nothing.
-        contestants: plain(peers)
-            .into_iter()
-            .filter(|one| one.peer != Peer::Relay)
-            .collect(),
+        contestants: plain(&without_relay(peers)),
     }
 }
 
 fn many_servers(peers: &[Peer]) -> Case {
     let sizes = [(1, ""), (100, ", 100 servers"), (10_000, ", 10000 servers")];
-    // The relay has one server and chooses none.
-    let choosing = peers.iter().copied().filter(|peer| *peer != Peer::Relay);
     let contestant = |peer: Peer, (servers, suffix): (usize, &str)| {
         let ours = Peer::Roundhouse.name();
         let against = match (peer, suffix) {
@@ -214,7 +237,10 @@ fn many_servers(peers: &[Peer]) -> Case {
         note: "With 10,000 servers every proxy keeps a connection to each of them, and ours probes each until it is up and \
                then each hour (instead of each 2 s), so that the probes leave the client its core.",
         work: Work::Closed(64, get("/")),
-        contestants: choosing
+        is_noisy: false,
+        // The relay has one server and chooses none.
+        contestants: without_relay(peers)
+            .into_iter()
             .flat_map(|peer| sizes.map(|size| contestant(peer, size)))
             .collect(),
     }
@@ -236,7 +262,45 @@ fn changing() -> Case {
         note: "A server is added and removed by turns through the admin API, beside ten that stay. The peers have no part in it: \
                they take their servers from a file, and a reload is a new process.",
         work: Work::Closed(64, get("/")),
+        is_noisy: false,
         contestants: vec![base, changing],
+    }
+}
+
+/// What it costs the slowest requests that tables of many servers are swapped in, with an algorithm that keeps nothing about the
+/// servers and one that keeps an order of them.
+fn swapping() -> Case {
+    let base = |algorithm| Contestant {
+        servers: 10_000,
+        algorithm,
+        ..Contestant::plain(Peer::Roundhouse)
+    };
+    let by_load = Some("least_connections");
+    let of_load = Contestant {
+        name: "roundhouse, least_connections".into(),
+        ..base(by_load)
+    };
+    let changing = |of: Contestant| Contestant {
+        name: format!("{}, changing", of.name),
+        against: Some(of.name.clone()),
+        changes: true,
+        ..of
+    };
+    Case {
+        name: "swaps",
+        title: "Ten changes a second of a table of 10,000 servers, a short body, 5,000 requests a second",
+        note: "What a swap costs a request is how much longer the slowest one took with changes than without: the difference of the \
+               medians of each round's slowest. That is the most it can be, since all that makes the change is in it: the balancer \
+               builds the table on the core on which it serves, and the admin API, the orchestrator and Redis, which keep all \
+               10,000 servers too, have their work on the client's core. `roundhouse` alone is `round_robin`.",
+        work: Work::Steady(64, get("/"), Asked::Rate(5000.0)),
+        is_noisy: true,
+        contestants: vec![
+            base(None),
+            changing(base(None)),
+            of_load.clone(),
+            changing(of_load),
+        ],
     }
 }
 
@@ -255,6 +319,7 @@ fn algorithms() -> Case {
         title: "Each algorithm, 10 servers, a short body, 64 connections",
         note: "`roundhouse` alone is `round_robin`.",
         work: Work::Closed(64, get("/")),
+        is_noisy: false,
         contestants: [base].into_iter().chain(others).collect(),
     }
 }
@@ -270,6 +335,7 @@ fn threads() -> Case {
         note: "The second thread shares its core with the client and the server, so the rate says nothing here; the cost per \
                request does.",
         work: Work::Closed(64, get("/")),
+        is_noisy: false,
         contestants: vec![Contestant::plain(Peer::Roundhouse), two],
     }
 }
@@ -297,6 +363,18 @@ mod tests {
                 assert!(known, "{}: {}", case.name, contestant.name);
             }
         }
+    }
+
+    #[test]
+    fn the_relay_is_no_floor_where_each_request_has_its_connection() {
+        let cases = all(&Peer::ALL);
+        let has_relay = |name| {
+            let case = cases.iter().find(|case| case.name == name);
+            let case = case.expect("there is such a case");
+            case.contestants.iter().any(|one| one.peer == Peer::Relay)
+        };
+        assert!(has_relay("short-64"));
+        assert!(!has_relay("connections"));
     }
 
     #[test]

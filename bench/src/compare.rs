@@ -1,25 +1,32 @@
 //! Runs the cases: everyone's turn in each round, so that a change of the machine's mood meets all alike.
 
+mod changes;
+mod rates;
+
 use std::net::SocketAddrV4;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Error;
-use crate::admin::Admin;
-use crate::cases::{Case, Contestant, Work};
+use crate::cases::{Asked, Case, Contestant, Work};
 use crate::load::{self, Plan, Report};
 use crate::origin::addresses;
-use crate::peers::{OTHER_CORE, Peer, Places, Running, Setting};
+use crate::peers::{OTHER_CORE, Places, Running, Setting};
 use crate::process::{Launch, Process, free_address_v4};
 use crate::results::{CaseResult, Figure, Measured, Sample};
+use crate::stats::median;
 use crate::usage::Memory;
+use changes::while_changing;
+use rates::{Most, steady_rates};
 
-/// The share of the most that can be had at which latencies are looked at.
-const STEADY_SHARE: f64 = 0.7;
+/// How often it is tried what everyone can at most.
+const SETTLING_ROUNDS: usize = 3;
 
-/// Between two membership changes.
-const CHANGE_EACH: Duration = Duration::from_millis(100);
+/// The part of a turn's time that each of these trials takes.
+const SETTLING_PART: u32 = 2;
+
+/// Rounds of a noisy case for so many of another, and those others.
+const NOISY_ROUNDS: (usize, usize) = (9, 5);
 
 /// How long memory may still settle after the last connection.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -31,6 +38,17 @@ pub(crate) struct Plans {
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
     pub(crate) places: Places,
+}
+
+impl Plans {
+    /// How often everyone's turn comes in a case.
+    fn rounds_of(&self, case: &Case) -> usize {
+        let (noisy, others) = NOISY_ROUNDS;
+        match case.is_noisy {
+            true => (self.rounds * noisy).div_ceil(others),
+            false => self.rounds,
+        }
+    }
 }
 
 /// A case that is being run.
@@ -64,10 +82,16 @@ pub(crate) fn run(case: &Case, plans: &Plans) -> Result<CaseResult, Error> {
         .iter()
         .map(|contestant| stage.enter(contestant))
         .collect();
-    if matches!(case.work, Work::Steady(..)) {
-        stage.settle_rates(&mut entrants);
+    match case.work {
+        Work::Steady(_, _, Asked::Share) => stage.settle_rates(&mut entrants),
+        Work::Steady(_, _, Asked::Rate(rate)) => {
+            entrants
+                .iter_mut()
+                .for_each(|entrant| entrant.rate = Some(rate));
+        }
+        Work::Closed(..) | Work::Idle(_) => {}
     }
-    for _ in 0..plans.rounds {
+    for _ in 0..plans.rounds_of(case) {
         for entrant in &mut entrants {
             stage.turn(entrant);
         }
@@ -133,29 +157,38 @@ impl<'a> Stage<'a> {
         Ok((address, process.listening(address.into())?))
     }
 
-    /// What each can at most tells what all are asked for.
+    /// What each can at most, as the median of short closed loops, tells what all are asked for.
     fn settle_rates(&self, entrants: &mut [Entrant<'_>]) {
-        let mut slowest = f64::INFINITY;
-        for entrant in &mut *entrants {
-            let Some(scene) = &entrant.running else {
-                continue;
-            };
-            match self.load(scene, entrant.contestant.servers, None) {
-                Ok(report) => {
-                    let rate = report.requests as f64 / report.seconds;
-                    entrant.rate = Some(rate * STEADY_SHARE);
-                    if !matches!(entrant.contestant.peer, Peer::Roundhouse | Peer::Relay) {
-                        slowest = slowest.min(rate * STEADY_SHARE);
-                    }
-                }
-                Err(error) => entrant.fail(&error),
+        let mut seen = vec![Vec::new(); entrants.len()];
+        for _ in 0..SETTLING_ROUNDS {
+            for (entrant, seen) in entrants.iter_mut().zip(&mut seen) {
+                seen.extend(self.most(entrant));
             }
         }
-        for entrant in entrants
-            .iter_mut()
-            .filter(|entrant| !entrant.contestant.own_rate)
-        {
-            entrant.rate = entrant.rate.map(|own| own.min(slowest));
+        let mosts: Vec<_> = entrants
+            .iter()
+            .zip(&seen)
+            .map(|(entrant, seen)| Most {
+                peer: entrant.contestant.peer,
+                own_rate: entrant.contestant.own_rate,
+                rate: median(seen),
+            })
+            .collect();
+        for (entrant, rate) in entrants.iter_mut().zip(steady_rates(&mosts)) {
+            entrant.rate = rate;
+        }
+    }
+
+    /// Requests a second in a closed loop, if it runs and answers.
+    fn most(&self, entrant: &mut Entrant<'_>) -> Option<f64> {
+        let scene = entrant.running.as_ref()?;
+        let length = self.plans.duration / SETTLING_PART;
+        match self.load(scene, entrant.contestant.servers, None, length) {
+            Ok(report) => Some(report.requests as f64 / report.seconds),
+            Err(error) => {
+                entrant.fail(&error);
+                None
+            }
         }
     }
 
@@ -182,20 +215,34 @@ impl<'a> Stage<'a> {
         let Contestant {
             servers, changes, ..
         } = *entrant.contestant;
-        let report = || self.load(scene, servers, entrant.rate);
-        let report = match scene.running.admin.as_ref().filter(|_| changes) {
-            Some(admin) => while_changing(admin, scene.extra(servers), report)?,
-            None => report()?,
+        if matches!(self.case.work, Work::Steady(..)) && entrant.rate.is_none() {
+            return Err(Error::Unfit("what it can at most is not known".into()));
+        }
+        let report = || self.load(scene, servers, entrant.rate, self.plans.duration);
+        let (report, changes) = match scene.running.admin.as_ref().filter(|_| changes) {
+            Some(admin) => {
+                let (report, changes) = while_changing(admin, scene.extra(servers), report)?;
+                (report, Some(changes))
+            }
+            None => (report()?, None),
         };
         if report.requests == 0 {
             return Err(Error::Unfit("no request was answered".into()));
         }
-        Ok(figures(&report, entrant.rate))
+        let mut sample = figures(&report, entrant.rate);
+        sample.extend(changes.map(|changes| (Figure::Changes, changes)));
+        Ok(sample)
     }
 
     /// One load, carried out by a process of its own on the other core.
-    fn load(&self, scene: &Scene, servers: usize, rate: Option<f64>) -> Result<Report, Error> {
-        let (Work::Closed(connections, request) | Work::Steady(connections, request)) =
+    fn load(
+        &self,
+        scene: &Scene,
+        servers: usize,
+        rate: Option<f64>,
+        duration: Duration,
+    ) -> Result<Report, Error> {
+        let (Work::Closed(connections, request) | Work::Steady(connections, request, _)) =
             &self.case.work
         else {
             return Err(Error::Unfit("idle connections ask for nothing".into()));
@@ -207,7 +254,7 @@ impl<'a> Stage<'a> {
             rate,
             warm_up: self.plans.warm_up,
             warm_up_requests: 2 * servers as u64,
-            duration: self.plans.duration,
+            duration,
             watch: scene.running.process.pid(),
         };
         let places = &self.plans.places;
@@ -263,40 +310,6 @@ impl Scene {
     }
 }
 
-/// Does something while a server comes and goes.
-fn while_changing<T>(
-    admin: &Admin,
-    server: SocketAddrV4,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let changes = scope.spawn(|| change_until(&over, admin, server));
-        let done = work();
-        over.store(true, Ordering::Relaxed);
-        match changes.join() {
-            Ok(changed) => changed.and(done),
-            Err(_) => Err(Error::Unfit("the changes could not be made".into())),
-        }
-    })
-}
-
-/// Adds and removes a server by turns, at even distances.
-fn change_until(over: &AtomicBool, admin: &Admin, server: SocketAddrV4) -> Result<(), Error> {
-    let mut due = Instant::now();
-    while !over.load(Ordering::Relaxed) {
-        for change in [
-            |admin: &Admin, server| admin.add("extra", server),
-            |admin: &Admin, _| admin.remove("extra"),
-        ] {
-            change(admin, server)?;
-            due += CHANGE_EACH;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-        }
-    }
-    Ok(())
-}
-
 fn figures(report: &Report, rate: Option<f64>) -> Sample {
     let requests = report.requests as f64;
     let mut sample = Sample::from([
@@ -311,7 +324,14 @@ fn figures(report: &Report, rate: Option<f64>) -> Sample {
         (Figure::PeakMib, report.peak_kib as f64 / 1024.0),
         (Figure::Failures, report.failures as f64),
     ]);
-    sample.extend(rate.map(|rate| (Figure::Rate, rate)));
+    // In a closed loop the slowest ones say little but how full the client's core was.
+    if let Some(rate) = rate {
+        sample.extend([
+            (Figure::Rate, rate),
+            (Figure::P999Us, report.p999_us),
+            (Figure::MaxUs, report.max_us),
+        ]);
+    }
     sample
 }
 
@@ -320,6 +340,7 @@ fn brief(sample: &Sample) -> String {
         (Figure::CpuUs, "us/request"),
         (Figure::RequestsPerSecond, "requests/s"),
         (Figure::P99Us, "us p99"),
+        (Figure::MaxUs, "us at most"),
         (Figure::KibPerConnection, "KiB/connection"),
         (Figure::Failures, "failed"),
     ];
@@ -335,6 +356,7 @@ fn brief(sample: &Sample) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::Peer;
 
     #[test]
     fn costs_are_per_request_that_succeeded() {
@@ -346,6 +368,8 @@ mod tests {
             user_share: 0.25,
             p50_us: 10.0,
             p99_us: 20.0,
+            p999_us: 30.0,
+            max_us: 40.0,
             peak_kib: 2048,
         };
         let sample = figures(&report, Some(700.0));
@@ -354,5 +378,27 @@ mod tests {
         assert!((sample[&Figure::PeakMib] - 2.0).abs() < 1e-9);
         assert!((sample[&Figure::Rate] - 700.0).abs() < 1e-9);
         assert_eq!(figures(&report, None).get(&Figure::Rate), None);
+    }
+
+    #[test]
+    fn a_noisy_case_has_nearly_twice_the_rounds() {
+        let mut case = crate::cases::all(&[Peer::Roundhouse]).remove(0);
+        for (rounds, noisy) in [(5, 9), (2, 4), (10, 18)] {
+            let plans = Plans {
+                rounds,
+                warm_up: Duration::ZERO,
+                duration: Duration::ZERO,
+                places: Places {
+                    roundhouse: "".into(),
+                    envoy: "".into(),
+                    bench: "".into(),
+                    work: "".into(),
+                },
+            };
+            case.is_noisy = false;
+            assert_eq!(plans.rounds_of(&case), rounds);
+            case.is_noisy = true;
+            assert_eq!(plans.rounds_of(&case), noisy);
+        }
     }
 }

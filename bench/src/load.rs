@@ -74,6 +74,10 @@ pub(crate) struct Report {
     pub(crate) p50_us: f64,
     /// All but one of a hundred took no longer, in microseconds.
     pub(crate) p99_us: f64,
+    /// All but one of a thousand took no longer, in microseconds.
+    pub(crate) p999_us: f64,
+    /// None took longer, in microseconds.
+    pub(crate) max_us: f64,
     /// The most memory that the watched process ever had, in KiB.
     pub(crate) peak_kib: u64,
 }
@@ -163,6 +167,8 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Error> {
         user_share: cpu.user_share(),
         p50_us: meter.microseconds(0.5),
         p99_us: meter.microseconds(0.99),
+        p999_us: meter.microseconds(0.999),
+        max_us: meter.microseconds(1.0),
         peak_kib: Memory::of(plan.watch)?.peak,
     })
 }

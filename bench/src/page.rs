@@ -32,7 +32,7 @@ fn render(results: &Results, has_findings: bool) -> String {
     page += &targets::render(results);
     page += HOW_TO_READ;
     for case in &results.cases {
-        page += &render_case(case);
+        page += &render_case(case, results.rounds);
     }
     page
 }
@@ -83,10 +83,17 @@ fn where_it_ran(results: &Results) -> String {
     text
 }
 
-fn render_case(case: &CaseResult) -> String {
+fn render_case(case: &CaseResult, rounds: usize) -> String {
     let mut text = format!("\n### {}\n\n", case.title);
     if !case.note.is_empty() {
         let _ = writeln!(text, "{}\n", case.note);
+    }
+    let own_rounds = case.rounds();
+    if own_rounds != rounds {
+        let _ = writeln!(
+            text,
+            "Its figures vary more than others', so it had {own_rounds} rounds.\n"
+        );
     }
     text += &table::render(case);
     for measured in &case.contestants {

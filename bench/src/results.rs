@@ -21,6 +21,10 @@ pub(crate) enum Figure {
     P50Us,
     /// All but one of a hundred took no longer, in microseconds.
     P99Us,
+    /// All but one of a thousand took no longer, in microseconds.
+    P999Us,
+    /// None took longer, in microseconds.
+    MaxUs,
     /// The most memory, in MiB.
     PeakMib,
     /// What each idle connection adds to the memory, in KiB.
@@ -29,6 +33,8 @@ pub(crate) enum Figure {
     Failures,
     /// Requests a second that were asked for.
     Rate,
+    /// Membership changes a second that were made.
+    Changes,
 }
 
 /// One contestant's figures of one round.
@@ -92,6 +98,15 @@ impl Measured {
 }
 
 impl CaseResult {
+    /// How often everyone's turn came.
+    pub(crate) fn rounds(&self) -> usize {
+        let rounds = self
+            .contestants
+            .iter()
+            .map(|measured| measured.rounds.len());
+        rounds.max().unwrap_or(0)
+    }
+
     pub(crate) fn contestant(&self, name: &str) -> Option<&Measured> {
         self.contestants
             .iter()

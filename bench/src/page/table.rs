@@ -11,13 +11,16 @@ struct Column {
     with_ratio: bool,
 }
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 11] = [
     column(Figure::CpuUs, "CPU us/request", 2, true),
     column(Figure::UserShare, "user share", 2, false),
     column(Figure::RequestsPerSecond, "requests/s", 0, true),
     column(Figure::Rate, "asked for/s", 0, false),
+    column(Figure::Changes, "changes/s", 1, false),
     column(Figure::P50Us, "p50 us", 0, false),
     column(Figure::P99Us, "p99 us", 0, true),
+    column(Figure::P999Us, "p99.9 us", 0, false),
+    column(Figure::MaxUs, "max us", 0, false),
     column(Figure::KibPerConnection, "KiB/connection", 2, true),
     column(Figure::PeakMib, "peak MiB", 1, true),
 ];

@@ -1,6 +1,7 @@
 use super::*;
 use crate::machine::Machine;
 use crate::peers::Peer;
+use crate::results::Measured;
 use crate::results::testing::measured;
 
 fn results() -> Results {
@@ -65,6 +66,74 @@ fn a_target_is_met_missed_or_not_measured() {
         page.contains("| roundhouse / envoy | 0.28 |  | not measured |"),
         "{page}"
     );
+}
+
+fn with(figures: &[(Figure, f64)], name: &str, peer: Peer) -> Measured {
+    Measured {
+        rounds: vec![Some(figures.iter().copied().collect())],
+        ..measured(name, peer, None, &[])
+    }
+}
+
+fn case(name: &str, contestants: Vec<Measured>) -> Results {
+    let mut results = results();
+    results.cases[0].name = name.into();
+    results.cases[0].contestants = contestants;
+    results
+}
+
+#[test]
+fn the_best_peer_is_one_that_was_asked_for_as_much() {
+    let at = |rate, p99| [(Figure::Rate, rate), (Figure::P99Us, p99)];
+    let page = render(
+        &case(
+            "latency",
+            vec![
+                with(&at(700.0, 90.0), "roundhouse", Peer::Roundhouse),
+                with(&at(700.0, 100.0), "nginx", Peer::Nginx),
+                with(&at(700.0, 120.0), "haproxy", Peer::Haproxy),
+                with(&at(200.0, 50.0), "envoy", Peer::Envoy),
+            ],
+        ),
+        false,
+    );
+    let row = "| roundhouse / the best peer at the same rate | 1.00 | 0.90 | met |";
+    assert!(page.contains(row), "{page}");
+}
+
+#[test]
+fn fewer_requests_a_second_are_worse() {
+    let at = |rate| [(Figure::RequestsPerSecond, rate)];
+    let changing = "roundhouse, changing";
+    let contestants = vec![
+        with(&at(1200.0), "roundhouse", Peer::Roundhouse),
+        with(&at(1000.0), changing, Peer::Roundhouse),
+    ];
+    let page = render(&case("changes", contestants), false);
+    let row =
+        "| requests a second | roundhouse / roundhouse, changing | 1.10 | 1.20 | **missed** |";
+    assert!(page.contains(row), "{page}");
+}
+
+#[test]
+fn a_swap_costs_what_the_slowest_request_takes_longer() {
+    let at = |slowest| [(Figure::MaxUs, slowest)];
+    let changing = "roundhouse, changing";
+    let contestants = vec![
+        with(&at(800.0), "roundhouse", Peer::Roundhouse),
+        with(&at(1500.0), changing, Peer::Roundhouse),
+    ];
+    let page = render(&case("swaps", contestants), false);
+    let row = "| roundhouse, changing - roundhouse | 1000 us | 700 us | met |";
+    assert!(page.contains(row), "{page}");
+}
+
+#[test]
+fn a_case_with_more_rounds_says_so() {
+    let mut results = results();
+    assert!(!render(&results, false).contains("vary more"));
+    results.rounds = 2;
+    assert!(render(&results, false).contains("vary more than others', so it had 3 rounds.\n"));
 }
 
 #[test]

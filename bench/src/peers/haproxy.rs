@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{BACKLOG, CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
 
-/// Its configuration. Connections to servers are shared by all clients and kept for as long as everywhere else. By default it would refuse to start
-/// where it may open fewer files than the most connections could need, which no case comes near.
+/// Its configuration. Connections to servers are shared by all clients and kept for as long as everywhere else. By default it would
+/// refuse to start where it may open fewer files than the most connections could need, which no case comes near.
 pub(super) fn config(address: SocketAddr, setting: &Setting, _folder: &Path) -> String {
     let servers: String = setting
         .servers
