@@ -16,8 +16,6 @@ use socket2::{Domain, Socket, Type};
 use crate::slots::Slots;
 use connection::Connection;
 
-pub(crate) use connection::request_length;
-
 /// Connections that wait to be accepted, of all addresses together: ten thousand servers are probed at once.
 const BACKLOG: i32 = 4096;
 

@@ -2,11 +2,13 @@
 //! changes, and a count of the requests that failed although they need not have.
 //!
 //! Need not have: an idempotent request whose body can be sent again, always, since most servers are well at any time; any
-//! other of which nothing had been sent. What chance decides follows from a seed that is printed.
+//! other of which nothing had been sent. Any server may be in trouble, those that come and go too, but never most of those
+//! that stay. What chance decides follows from a seed that is printed.
 
 mod chaos;
 mod client;
 mod page;
+mod request;
 mod tally;
 mod victim;
 
@@ -31,7 +33,7 @@ use victim::Victim;
 /// Servers that stay members.
 const STAYING: usize = 10;
 
-/// Servers that come and go, and are always well.
+/// Servers that come and go, whatever befalls them.
 const GUESTS: usize = 5;
 
 /// How the soak is run.
@@ -45,7 +47,7 @@ pub(crate) struct SoakArgs {
     #[arg(long, default_value_t = 32)]
     connections: u64,
 
-    /// Servers of the ten that may be in trouble at the same time.
+    /// Servers that may be in trouble at the same time, of the ten that stay and the five that come and go.
     #[arg(long, default_value_t = 3)]
     troubled: usize,
 
@@ -98,12 +100,7 @@ fn soak(args: &SoakArgs, seed: u64, places: &Places) -> Result<Tally, Error> {
     };
     let running = Peer::Roundhouse.start("fleet", &setting, places)?;
     let mut random = StdRng::seed_from_u64(seed);
-    let chaos = Chaos::new(
-        &victims[..STAYING],
-        &all[STAYING..],
-        args.troubled,
-        &mut random,
-    );
+    let chaos = Chaos::new(&victims, &all[STAYING..], args.troubled, &mut random);
     let length = Duration::from_secs_f64(args.minutes * 60.0);
     under_load(args, seed, &running, chaos, length)
 }

@@ -117,12 +117,6 @@ impl Connection {
     }
 }
 
-/// The bytes of the request at the beginning, its body included: none while its head is not whole, none at all where it is not one.
-pub(crate) fn request_length(bytes: &[u8]) -> Option<Option<usize>> {
-    let request = parse(bytes)?;
-    Some(request.map(|request| request.head_bytes + request.body_bytes as usize))
-}
-
 /// The request at the beginning of the bytes: none in it while its head is not whole, none at all where it is not one.
 fn parse(bytes: &[u8]) -> Option<Option<Request<'_>>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];

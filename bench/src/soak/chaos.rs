@@ -27,9 +27,9 @@ pub(super) type Troubles = BTreeMap<&'static str, u64>;
 /// The one who does it.
 #[derive(Debug)]
 pub(super) struct Chaos<'a> {
+    /// All servers, of which any may be in trouble.
     victims: &'a [Victim],
-    /// Servers that come and go, and whether each is a member.
-    guests: Vec<(SocketAddrV4, bool)>,
+    guests: Vec<Guest<'a>>,
     /// How many may be in trouble at the same time.
     troubled_max: usize,
     /// When which server is to be well again.
@@ -38,7 +38,16 @@ pub(super) struct Chaos<'a> {
     troubles: Troubles,
 }
 
+/// A server that comes and goes, in whatever mood it is.
+#[derive(Debug)]
+struct Guest<'a> {
+    address: SocketAddrV4,
+    victim: &'a Victim,
+    is_member: bool,
+}
+
 impl<'a> Chaos<'a> {
+    /// The guests are the last of the servers.
     pub(super) fn new(
         victims: &'a [Victim],
         guests: &[SocketAddrV4],
@@ -47,7 +56,15 @@ impl<'a> Chaos<'a> {
     ) -> Self {
         Self {
             victims,
-            guests: guests.iter().map(|address| (*address, false)).collect(),
+            guests: victims[victims.len() - guests.len()..]
+                .iter()
+                .zip(guests)
+                .map(|(victim, address)| Guest {
+                    address: *address,
+                    victim,
+                    is_member: false,
+                })
+                .collect(),
             troubled_max,
             recoveries: Vec::new(),
             random,
@@ -103,14 +120,18 @@ impl<'a> Chaos<'a> {
     fn change(&mut self, admin: &Admin) -> Result<(), Error> {
         let index = self.random.random_range(0..self.guests.len());
         let id = format!("guest{index}");
-        let (address, is_member) = &mut self.guests[index];
-        if *is_member {
+        let guest = &mut self.guests[index];
+        if guest.is_member {
             admin.remove(&id)?;
         } else {
-            admin.add(&id, *address)?;
+            admin.add(&id, guest.address)?;
         }
-        *is_member = !*is_member;
-        *self.troubles.entry("membership changes").or_default() += 1;
+        guest.is_member = !guest.is_member;
+        let what = match guest.victim.is_well() {
+            true => "membership changes of well servers",
+            false => "membership changes of servers in trouble",
+        };
+        *self.troubles.entry(what).or_default() += 1;
         Ok(())
     }
 }

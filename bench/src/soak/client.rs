@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::tally::{Ending, Kind, Tally};
+use super::request;
+use super::tally::{Ending, Tally};
 use crate::load::{Progress, Reader};
 
 /// Longer than a balancer takes until it gives up by itself.
@@ -17,9 +18,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 
 /// Between an answer and the next request.
 const PAUSE: std::ops::Range<Duration> = Duration::from_millis(2)..Duration::from_millis(30);
-
-/// The most of a body that is sent: well within what a balancer keeps to send it again.
-const BODY_MAX: usize = 4096;
 
 /// One client.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ impl Asker {
     /// Goes on until it is over, and says what it saw.
     pub(super) fn ask_until(mut self, over: &AtomicBool) -> Tally {
         while !over.load(Ordering::Relaxed) {
-            let (kind, request) = self.request();
+            let (kind, request) = request::any(&mut self.random);
             let began = Instant::now();
             let ending = self.ask(&request);
             self.tally
@@ -51,26 +49,6 @@ impl Asker {
             thread::sleep(self.random.random_range(PAUSE));
         }
         self.tally
-    }
-
-    fn request(&mut self) -> (Kind, Vec<u8>) {
-        let (kind, method) = match self.random.random_range(0..10) {
-            0..6 => (Kind::Repeatable, "GET"),
-            6..8 => (Kind::Repeatable, "PUT"),
-            _ => (Kind::Once, "POST"),
-        };
-        let body = match method {
-            "GET" => 0,
-            _ => self.random.random_range(1..BODY_MAX),
-        };
-        let length = if body == 0 {
-            String::new()
-        } else {
-            format!("Content-Length: {body}\r\n")
-        };
-        let mut request = format!("{method} / HTTP/1.1\r\nHost: soak\r\n{length}\r\n").into_bytes();
-        request.resize(request.len() + body, b'x');
-        (kind, request)
     }
 
     fn ask(&mut self, request: &[u8]) -> Ending {
@@ -113,6 +91,7 @@ fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     Ok(stream)
 }
 
@@ -156,7 +135,9 @@ mod tests {
         let address = "127.0.0.1:1".parse().expect("an address");
         let requests = |seed| {
             let mut asker = Asker::new(address, seed);
-            (0..20).map(|_| asker.request().1).collect::<Vec<_>>()
+            (0..20)
+                .map(|_| request::any(&mut asker.random).1)
+                .collect::<Vec<_>>()
         };
         assert_eq!(requests(1), requests(1));
         assert_ne!(requests(1), requests(2));

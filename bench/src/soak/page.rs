@@ -8,8 +8,10 @@ use crate::machine::Machine;
 const INTRODUCTION: &str = "# Under trouble
 
 A balancer of two threads under a steady load, while its servers are killed, hung, made to reset and slowed down at random and its
-membership changes ten times a second. A request that is idempotent, and whose body can be sent again, need never fail; nor need any
-other of which nothing had been sent to a server. Both counts are to be 0.
+membership changes ten times a second, for servers in trouble too. Six of ten requests are GET; two are PUT, half of which bring 48 or
+60 KiB, nearly the 64 that are kept to be sent again, and a third of which come in chunks; two are POST of up to 4 KiB. A request that
+is idempotent, and whose body can be sent again, need never fail; nor need any other of which nothing had been sent to a server. Both
+counts are to be 0.
 
 This page is written by the tool; to repeat it:
 

@@ -55,7 +55,7 @@ pub(super) struct Tally {
 }
 
 /// Reasons by which the balancer says that no byte of the request went to a server.
-const NOTHING_SENT: [&str; 8] = [
+const NOTHING_SENT: [&str; 9] = [
     "server-connect-failed",
     "no-server-available",
     "no-pool",
@@ -63,6 +63,7 @@ const NOTHING_SENT: [&str; 8] = [
     "queue-timeout",
     "circuit-open",
     "too-many-connections",
+    "too-many-connections-of-client",
     "unknown",
 ];
 

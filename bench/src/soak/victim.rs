@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::origin::request_length;
+use super::request;
 
 /// How soon a change of mood is noticed.
 const LOOK_EACH: Duration = Duration::from_millis(2);
@@ -151,7 +151,7 @@ impl Shared {
         let mut buffer = [0; 16 * 1024];
         while let Ok(read @ 1..) = stream.read(&mut buffer) {
             received.extend_from_slice(&buffer[..read]);
-            match request_length(&received) {
+            match request::length(&received) {
                 Some(Some(length)) if length <= received.len() => received.clear(),
                 Some(_) => continue,
                 None => return,
