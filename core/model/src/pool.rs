@@ -62,8 +62,8 @@ pub struct Pool {
     /// How long a server that has just come up gets less than its share: from a tenth on, growing evenly. 0 turns it off.
     #[serde(default, with = "duration::text")]
     pub slow_start: Duration,
-    /// Below this share of servers that are not down, all of them are used: the verdicts are then more likely wrong than right. 0
-    /// turns it off.
+    /// Below this share of servers that are not down, all of them are used: the verdicts are then more likely wrong than right. Backups
+    /// neither count nor are used then. 0 turns it off.
     #[serde(default = "default_panic_threshold")]
     pub panic_threshold: f64,
     /// The longest body of a request, in bytes. 0 takes any.

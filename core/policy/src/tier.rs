@@ -2,7 +2,8 @@
 //!
 //! Where most of a pool is down while some of it is up, the verdicts are more likely wrong than right, and the few that are left would be
 //! crushed: then all are used. Where nothing is up there is nobody to protect, and requests are refused at once rather than made to
-//! wait for servers that do not answer.
+//! wait for servers that do not answer. Backups have no part in that: they neither hide that most others are down nor make it look so, and
+//! where no other is up they take over.
 
 use std::sync::Arc;
 
@@ -44,8 +45,10 @@ pub(crate) fn members(
     let wanted: Vec<(usize, &Server)> = wanted
         .map(|(index, server)| (index, server.as_ref()))
         .collect();
-    let chosen: Vec<(usize, &Server)> = if panics(&wanted, panic_threshold) {
-        wanted
+    let others = wanted.iter().copied();
+    let others: Vec<(usize, &Server)> = others.filter(|(_, server)| !server.is_backup()).collect();
+    let chosen: Vec<(usize, &Server)> = if panics(&others, panic_threshold) {
+        others
     } else {
         tier(&wanted)
     };
@@ -76,12 +79,12 @@ fn tier<'a>(wanted: &[(usize, &'a Server)]) -> Vec<(usize, &'a Server)> {
     tiers.find(|tier| !tier.is_empty()).unwrap_or_default()
 }
 
-/// Whether too many are down to believe it.
-fn panics(wanted: &[(usize, &Server)], threshold: f64) -> bool {
+/// Whether too many of those that are no backups are down to believe it.
+fn panics(others: &[(usize, &Server)], threshold: f64) -> bool {
     let of = |health| {
         let is_so = |(_, server): &&(usize, &Server)| server.health() == health;
-        wanted.iter().filter(is_so).count()
+        others.iter().filter(is_so).count()
     };
-    let not_down = (wanted.len() - of(Health::Down)) as f64;
-    wanted.len() >= PANICS_FROM && of(Health::Up) > 0 && not_down < threshold * wanted.len() as f64
+    let not_down = (others.len() - of(Health::Down)) as f64;
+    others.len() >= PANICS_FROM && of(Health::Up) > 0 && not_down < threshold * others.len() as f64
 }

@@ -32,11 +32,32 @@ const UNKNOWN: Health = Health::Unknown;
 
 #[test]
 fn backups_are_used_where_no_other_is_up() {
-    let of = |health: &[Health]| used(&pool(health, &[2, 3], 0.0));
-    assert_eq!(of(&[UP, UP, UP, UP]), [0, 1]);
-    assert_eq!(of(&[UP, DOWN, UP, UP]), [0]);
-    assert_eq!(of(&[DOWN, DOWN, UP, UP]), [2, 3]);
-    assert_eq!(of(&[UNKNOWN, DOWN, UP, DOWN]), [2]);
+    for threshold in [0.0, 0.5] {
+        let of = |health: &[Health]| used(&pool(health, &[2, 3], threshold));
+        assert_eq!(of(&[UP, UP, UP, UP]), [0, 1]);
+        assert_eq!(of(&[UP, DOWN, UP, UP]), [0]);
+        assert_eq!(of(&[DOWN, DOWN, UP, UP]), [2, 3]);
+        assert_eq!(of(&[UNKNOWN, DOWN, UP, DOWN]), [2]);
+    }
+}
+
+#[test]
+fn backups_take_over_however_many_others_are_down() {
+    let of = |health: &[Health], backups: &[usize]| used(&pool(health, backups, 0.5));
+    assert_eq!(of(&[DOWN, DOWN, DOWN, UP], &[3]), [3]);
+    let five_and_four = [[DOWN; 5].as_slice(), &[UP; 4]].concat();
+    assert_eq!(of(&five_and_four, &[5, 6, 7, 8]), [5, 6, 7, 8]);
+    let one_left = [[DOWN; 8].as_slice(), &[UP]].concat();
+    assert_eq!(of(&one_left, &[5, 6, 7, 8]), [8]);
+}
+
+#[test]
+fn backups_count_for_nothing_where_too_many_are_down() {
+    let of = |health: &[Health]| used(&pool(health, &[4, 5], 0.5));
+    assert_eq!(of(&[UP, DOWN, DOWN, DOWN, UP, UP]), [0, 1, 2, 3]);
+    assert_eq!(of(&[UP, UP, DOWN, DOWN, DOWN, DOWN]), [0, 1]);
+    let small = pool(&[UP, DOWN, DOWN, UP, DOWN, DOWN], &[3, 4, 5], 0.5);
+    assert_eq!(used(&small), [0], "three are a small pool");
 }
 
 #[test]
@@ -86,6 +107,10 @@ proptest! {
         prop_assert_eq!(!used.is_empty(), health.iter().any(|health| *health != DOWN));
         let best = if health.contains(&UP) { UP } else { UNKNOWN };
         let sound = used.iter().all(|index| health[*index] == best);
-        prop_assert!(sound || used.len() == count, "all, or only the best");
+        let others: Vec<usize> = (0..count).filter(|index| !backups.contains(index)).collect();
+        prop_assert!(sound || used == others, "all but the backups, or only the best");
+        let some_other = others.iter().any(|index| health[*index] == best);
+        let one_kind = used.iter().all(|index| backups.contains(index) != some_other);
+        prop_assert!(used.is_empty() || one_kind, "backups only where no other is as good");
     }
 }
