@@ -59,7 +59,9 @@ pub struct Pool {
     pub queue: Queue,
     #[serde(default)]
     pub circuit: Circuit,
-    /// How long a server that has just come up gets less than its share: from a tenth on, growing evenly. 0 turns it off.
+    /// How long a server that has just come up gets less than its share: from a tenth on, growing evenly. 0 turns it off. `ip_hash`
+    /// and `hash` have none: there a server gets all of its share at once, since each balancer counts by its own clock, and they must
+    /// agree.
     #[serde(default, with = "duration::text")]
     pub slow_start: Duration,
     /// Below this share of servers that are not down, all of them are used: the verdicts are then more likely wrong than right. Backups

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Stamped;
+use model::{Algorithm, Stamped};
 use rand::Rng;
 
 use crate::choice::{Ask, Choice};
@@ -43,7 +43,7 @@ impl Pool {
         let settings = &definition.value;
         let is_bounded = is_bounded(settings, &servers);
         gate.ejections().update(&settings.outlier, &servers);
-        let slow_start = settings.slow_start;
+        let slow_start = slow_start(settings);
         let weight = |server: &Server| {
             u32::from(server.weight()) * server.live().warmth().parts(slow_start, now)
         };
@@ -90,7 +90,7 @@ impl Pool {
 
     /// Whether its servers are compared by what the whole fleet has in flight to them.
     pub fn compares_by_fleet(&self) -> bool {
-        self.definition.value.algorithm == model::Algorithm::FleetLeastConnections
+        self.definition.value.algorithm == Algorithm::FleetLeastConnections
     }
 
     /// What stands before its servers.
@@ -163,6 +163,19 @@ impl Pool {
     /// Takes in that servers' loads have changed otherwise than by flights of this balancer.
     pub fn rerank(&self) {
         self.picker.rerank(&self.servers);
+    }
+}
+
+/// How long a server that has just come up has less than its weight. A hash finds the same server at every balancer only where all of
+/// them know the same weights, and since when a server is up each knows by its own clock alone: so there all have all of it at once.
+fn slow_start(pool: &model::Pool) -> Duration {
+    match pool.algorithm {
+        Algorithm::IpHash | Algorithm::Hash => Duration::ZERO,
+        Algorithm::RoundRobin
+        | Algorithm::Random
+        | Algorithm::LeastConnections
+        | Algorithm::FleetLeastConnections
+        | Algorithm::P2c => pool.slow_start,
     }
 }
 

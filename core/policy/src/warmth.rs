@@ -2,7 +2,7 @@
 //!
 //! Weights are compiled into the algorithms' structures, so a pool with such a server is compiled anew every so often while it lasts. That
 //! is simpler than thinning out by chance at each pick, and exact for all algorithms: chance would send a tenth of *all* requests to an
-//! idle server that has the fewest connections, and a hash would give the same key now to one server and now to another.
+//! idle server that has the fewest connections. Pools that hash have no slow start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{Algorithm, Health};
+use policy::{Tried, hash_key};
 
 use crate::fixture::{Balancer, SECOND, State, index_of};
 
@@ -95,4 +96,21 @@ fn chance_counts_what_it_has_by_now() {
     let (_, mut balancer) = joined(Algorithm::Random);
     let counts = balancer.picks(21_000);
     assert!((850..=1_150).contains(&of_new(&counts)), "{counts:?}");
+}
+
+#[test]
+fn a_hash_finds_the_same_server_at_balancers_that_saw_it_come_up_at_different_times() {
+    for algorithm in [Algorithm::IpHash, Algorithm::Hash] {
+        let (state, mut earlier) = joined(algorithm);
+        assert_eq!(earlier.table.grows_at(), None);
+        let mut later = Balancer::new(&state, 2);
+        for key in 0..1_000_u32 {
+            let hash = hash_key(&key.to_le_bytes());
+            let owner = |balancer: &mut Balancer| {
+                let flight = balancer.pick_for(hash, &Tried::default());
+                index_of(&flight.expect("a server"))
+            };
+            assert_eq!(owner(&mut earlier), owner(&mut later), "{key}");
+        }
+    }
 }
