@@ -29,7 +29,8 @@ pub enum Algorithm {
     Random,
     /// The fewest requests in flight for its weight, exact over all threads of a balancer.
     LeastConnections,
-    /// The same by the sum over all balancers of the fleet.
+    /// The same by what this balancer has in flight, and a part of what the others of the fleet have: the damped sum of that, divided by
+    /// the number of all balancers.
     FleetLeastConnections,
     /// The better of two by chance: the smaller product of latency (peak EWMA) and requests in flight.
     P2c,

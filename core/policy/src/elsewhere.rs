@@ -1,10 +1,11 @@
 //! What the other balancers of a fleet have in flight to a server, as far as it can be known, and damped.
 //!
 //! Their numbers are up to a period old when they come, and all balancers see the same ones: if each sent its next requests to whoever
-//! had least a second ago, all of them would, at once. Three things are against that. The sum follows the reports with a half-life, so
-//! that no single one moves it far. It is divided by the number of balancers, so that one request in flight here weighs as much as one
-//! at every balancer there: whoever sends where the others seem to send little, assumes that they do the same. And a report that is
-//! not renewed fades until it counts nothing.
+//! had least a second ago, all of them would, at once. Three things are against that. The sum of what the others have follows the reports
+//! with a half-life, so that no single one moves it far. It is divided by the number of all balancers before it is added to what is in
+//! flight here, so that the sum over the fleet is not what decides: one request in flight here weighs as much as one for each balancer
+//! there. Whoever sends where the others seem to send little, assumes that they do the same. And a report that is not renewed fades
+//! until it counts nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct Fading {
     pub half_life: Duration,
 }
 
-/// The damped sums.
+/// The damped sums of what the others have.
 #[derive(Debug, Default)]
 pub struct Elsewhere {
     sums: HashMap<(ServerKey, Revision), f64>,

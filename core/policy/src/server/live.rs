@@ -26,7 +26,8 @@ pub struct Live {
     key: ServerKey,
     incarnation: Revision,
     in_flight: AtomicU64,
-    /// What each other balancer of the fleet has in flight to it, damped, in hundredths of a request; 0 where nobody compares by it.
+    /// What the other balancers of the fleet have in flight to it, damped and divided by the number of all balancers, in hundredths of a
+    /// request; 0 where nobody compares by it.
     elsewhere: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
@@ -83,7 +84,7 @@ impl Live {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    /// What each other balancer of the fleet has in flight to it, in hundredths of a request.
+    /// What the other balancers of the fleet have in flight to it, divided by the number of all, in hundredths of a request.
     pub fn elsewhere(&self) -> u64 {
         self.elsewhere.load(Ordering::Relaxed)
     }
@@ -92,8 +93,8 @@ impl Live {
         self.elsewhere.store(parts, Ordering::Relaxed);
     }
 
-    /// What algorithms compare servers by, before the weight: hundredths of a request in flight, the other balancers' included where
-    /// the pool asks for them.
+    /// What algorithms compare servers by, before the weight: hundredths of a request in flight, with the part of the other balancers'
+    /// that counts where the pool asks for it.
     pub(crate) fn compared_load(&self) -> u64 {
         self.in_flight() * LOAD_PARTS + self.elsewhere()
     }
