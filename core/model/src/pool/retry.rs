@@ -20,7 +20,8 @@ pub struct Retry {
     pub statuses: Vec<StatusRange>,
     /// Retries of one balancer, as a share of its requests to the pool over the last ten seconds, 0 to 1.
     pub budget_share: f64,
-    /// Retries a second that one balancer may make however few requests there are.
+    /// Retries a second that one balancer may make however few requests there are, over the same ten seconds: 3 a second are 30 in
+    /// any ten seconds, and these may come all at once.
     pub budget_min: u32,
     /// The longest wait before the first retry that waits; each further one may take twice as long. How long it really is, chance
     /// decides, from nothing on. A failed connection is tried again at once.
