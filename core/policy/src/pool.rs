@@ -42,12 +42,13 @@ impl Pool {
     ) -> Self {
         let settings = &definition.value;
         let is_bounded = is_bounded(settings, &servers);
-        gate.ejections().update(&settings.outlier, &servers);
         let slow_start = slow_start(settings);
         let weight = |server: &Server| {
             u32::from(server.weight()) * server.live().warmth().parts(slow_start, now)
         };
         let members = tier::members(&servers, settings.panic_threshold, weight);
+        gate.ejections()
+            .update(&settings.outlier, &servers, &members);
         let plan = Plan {
             pool: settings,
             servers: &servers,

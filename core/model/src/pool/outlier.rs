@@ -33,7 +33,8 @@ pub struct Outlier {
     pub ejection_max: Duration,
     /// The share of an ejection's time by which it varies, 0 to 1.
     pub jitter: f64,
-    /// The share of the pool's servers that may be ejected at the same time, 0 to 1, rounded down.
+    /// The share of the servers that may be picked, those that are down, draining or disabled aside, that may be ejected at the same
+    /// time: 0 to 1, rounded down.
     pub ejected_share: f64,
     #[serde(flatten)]
     pub unknown: Unknown,

@@ -1,14 +1,17 @@
-use model::{PoolId, Revision, Stamped};
+use std::collections::BTreeMap;
+
+use model::{Health, PoolId, Revision, ServerState, Stamped};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Gate, InFlight, Outcome};
+use crate::{Gate, InFlight, Outcome, tier};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A pool, as its tables make it.
 struct Fleet {
     rules: model::Outlier,
+    panic_threshold: f64,
     gate: Arc<Gate>,
     servers: Vec<Arc<Server>>,
 }
@@ -17,6 +20,7 @@ impl Fleet {
     fn of(size: u64, rules: model::Outlier) -> Self {
         let mut fleet = Self {
             rules,
+            panic_threshold: 0.0,
             gate: Arc::default(),
             servers: Vec::new(),
         };
@@ -31,20 +35,42 @@ impl Fleet {
     }
 
     fn server(&self, live: &Arc<Live>, health: Health) -> Arc<Server> {
+        self.changed(live, health, |_| {})
+    }
+
+    fn changed(
+        &self,
+        live: &Arc<Live>,
+        health: Health,
+        change: impl FnOnce(&mut model::Server),
+    ) -> Arc<Server> {
         let name = live.key().server.clone();
         let address = "10.0.0.1:80".parse().expect("an address");
-        let server = model::Server::new(PoolId::standard(), name, address);
+        let mut server = model::Server::new(PoolId::standard(), name, address);
+        change(&mut server);
         let definition = Arc::new(Stamped::new(Revision(1), server));
         Arc::new(Server::new(definition, health, Arc::clone(live)))
     }
 
     fn judge(&mut self, index: usize, health: Health) {
-        self.servers[index] = self.server(self.servers[index].live(), health);
+        let server = Arc::clone(&self.servers[index]);
+        self.servers[index] = self.changed(server.live(), health, |changed| {
+            changed.state = server.state();
+            changed.backup = server.is_backup();
+        });
+        self.update();
+    }
+
+    fn change(&mut self, index: usize, change: impl FnOnce(&mut model::Server)) {
+        let server = Arc::clone(&self.servers[index]);
+        self.servers[index] = self.changed(server.live(), server.health(), change);
         self.update();
     }
 
     fn update(&self) {
-        self.gate.ejections().update(&self.rules, &self.servers);
+        let members = tier::members(&self.servers, self.panic_threshold, |_| 1);
+        let ejections = self.gate.ejections();
+        ejections.update(&self.rules, &self.servers, &members);
     }
 
     fn accuse(&self, index: usize) {
@@ -63,8 +89,10 @@ impl Fleet {
         ejected.map(|live| live.number()).collect()
     }
 
+    /// Where none is a backup, and all that are not down are up.
     fn is_usable(&self, index: usize) -> bool {
-        self.servers[index].health() != Health::Down
+        let server = &self.servers[index];
+        server.health() != Health::Down && server.state() == ServerState::Active
     }
 }
 
@@ -105,6 +133,115 @@ fn no_more_than_the_share_are_ejected_rounded_down() {
         }
         assert_eq!(fleet.ejected().len(), most, "{share} of {size}");
     }
+}
+
+#[test]
+fn those_that_take_no_requests_let_no_more_be_ejected() {
+    type Change = fn(&mut model::Server);
+    let out: [Change; 3] = [
+        |server| server.state = ServerState::Disabled,
+        |server| server.state = ServerState::Draining,
+        |server| server.weight = 0,
+    ];
+    for change in out {
+        let mut fleet = Fleet::of(8, rules());
+        for index in 4..8 {
+            fleet.change(index, change);
+        }
+        for index in 0..8 {
+            fleet.accuse(index);
+        }
+        assert_eq!(fleet.ejected(), [0, 1]);
+    }
+    let mut fleet = Fleet::of(8, rules());
+    for index in 4..8 {
+        fleet.judge(index, Health::Down);
+    }
+    for index in 0..8 {
+        fleet.accuse(index);
+    }
+    assert_eq!(fleet.ejected(), [0, 1]);
+}
+
+#[test]
+fn backups_count_only_where_they_are_used() {
+    let mut fleet = Fleet::of(6, rules());
+    for index in 3..6 {
+        fleet.change(index, |server| server.backup = true);
+    }
+    for index in (0..6).rev() {
+        fleet.accuse(index);
+    }
+    assert_eq!(fleet.ejected(), [2]);
+    for index in 0..3 {
+        fleet.judge(index, Health::Down);
+    }
+    for index in (0..6).rev() {
+        fleet.accuse(index);
+    }
+    assert_eq!(fleet.ejected(), [5], "the last of the others was let go");
+}
+
+#[test]
+fn where_verdicts_are_not_believed_those_that_are_down_may_be_ejected_too() {
+    let mut fleet = Fleet::of(8, rules());
+    fleet.panic_threshold = 0.5;
+    for index in 3..8 {
+        fleet.judge(index, Health::Down);
+    }
+    for index in (0..8).rev() {
+        fleet.accuse(index);
+    }
+    assert_eq!(fleet.ejected(), [4, 5, 6, 7]);
+}
+
+#[test]
+fn one_that_is_removed_while_it_is_ejected_comes_back_as_any_other() {
+    let mut fleet = Fleet::of(4, rules());
+    fleet.accuse(3);
+    fleet.accuse(2);
+    let gone = fleet.servers.pop().expect("a server");
+    fleet.update();
+    assert_eq!(fleet.ejected(), [2]);
+    fleet.servers.push(gone);
+    fleet.update();
+    assert_eq!(fleet.ejected(), [2]);
+    fleet.accuse(3);
+    assert_eq!(fleet.ejected(), [2, 3]);
+}
+
+#[test]
+fn workers_that_accuse_while_servers_come_and_go_eject_no_more_than_the_share() {
+    let fleet = Fleet::of(16, rules());
+    let fewer = Fleet {
+        rules: rules(),
+        panic_threshold: 0.0,
+        gate: Arc::clone(&fleet.gate),
+        servers: fleet.servers[..8].to_vec(),
+    };
+    std::thread::scope(|scope| {
+        for turn in 0..2 {
+            let fleet = &fleet;
+            scope.spawn(move || {
+                for step in 0..20_000 {
+                    fleet.accuse((step * 7 + turn) % 16);
+                }
+            });
+        }
+        for second in 0..200 {
+            fewer.update();
+            assert!(fewer.ejected().len() <= 4);
+            assert!(fleet.ejected().len() <= 4, "none that is gone");
+            fleet.settle(100 * second * SECOND);
+            fleet.update();
+            assert!(fleet.ejected().len() <= 8);
+        }
+    });
+    fewer.update();
+    for index in 0..8 {
+        fleet.accuse(index);
+    }
+    assert_eq!(fleet.ejected().len(), 4);
 }
 
 #[test]
@@ -211,6 +348,7 @@ enum Event {
     Wait(u64),
     Judge(usize, bool),
     Remove(usize),
+    Disable(usize, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -219,6 +357,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0_u64..40_000).prop_map(Event::Wait),
         2 => (0_usize..12, any::<bool>()).prop_map(|(index, up)| Event::Judge(index, up)),
         1 => (0_usize..12).prop_map(Event::Remove),
+        2 => (0_usize..12, any::<bool>()).prop_map(|(index, out)| Event::Disable(index, out)),
     ]
 }
 
@@ -247,6 +386,9 @@ proptest! {
                     fleet.servers.remove(within(index));
                     fleet.update();
                 }
+                Event::Disable(index, out) => fleet.change(within(index), |server| {
+                    server.state = if out { ServerState::Disabled } else { ServerState::Active };
+                }),
                 Event::Wait(millis) => now += Duration::from_millis(millis),
             }
             for ejection in fleet.gate.ejections().settle(now, || chance) {
@@ -255,11 +397,11 @@ proptest! {
                 ends.insert(ejection.server, now + ejection.lasts);
             }
             let ejected = fleet.ejected();
-            let allowed = (share * fleet.servers.len() as f64 + 1e-9).floor() as usize;
-            prop_assert!(ejected.len() <= allowed, "{ejected:?}, {allowed} allowed");
             prop_assert!(ejected.iter().all(|server| ends[server] > now));
             let usable = (0..fleet.servers.len()).filter(|index| fleet.is_usable(*index));
             let usable: Vec<_> = usable.map(|index| fleet.servers[index].live()).collect();
+            let out = usable.iter().filter(|live| live.is_ejected()).count();
+            prop_assert!(out as f64 <= share * usable.len() as f64 + 1e-6, "{out} of {}", usable.len());
             prop_assert!(usable.is_empty() || usable.iter().any(|live| !live.is_ejected()));
         }
     }
