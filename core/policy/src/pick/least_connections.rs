@@ -1,7 +1,8 @@
 //! The fewest requests in flight for the weight, exact over all threads: looking and taking are one step under the pool's lock.
 //!
-//! The lock is held for one pick or one end of a flight, never across an await. A change of membership makes a new ranking; flights that
-//! began before report their end to the server, which knows the ranking that it is in now.
+//! The lock is held for one pick or one end of a flight, or to copy the ranking and to put one in its place, never across an await: whatever
+//! looks at every server does so outside it. A change of membership makes a new ranking; flights that began before report their end to
+//! the server, which knows the ranking that it is in now.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,8 @@ const STALE_MAX: usize = 8;
 pub(crate) struct LeastConnections {
     members: Members,
     ranking: Mutex<Ranking>,
+    /// Held by whoever makes the ranking anew: one at a time. No request takes it.
+    refreshing: Mutex<()>,
 }
 
 /// Where a server is ranked, so that the end of a flight is known there.
@@ -41,13 +44,16 @@ impl LeastConnections {
     ) -> Arc<Self> {
         let mut ranking = Ranking::new(&members, start);
         if let Some(previous) = previous {
-            let before = previous.places();
-            let before = |place: usize| before.get(&members[place].number).copied();
-            ranking.go_on_from(&previous.ranking.lock(), before);
+            let places = previous.places();
+            let before = |place: usize| places.get(&members[place].number).copied();
+            let mut copy = previous.blank();
+            copy.copy_from(&previous.ranking.lock());
+            ranking.go_on_from(&copy, before);
         }
         let this = Arc::new(Self {
             members,
             ranking: Mutex::new(ranking),
+            refreshing: Mutex::default(),
         });
         for (place, member) in this.members.iter().enumerate() {
             servers[member.index].live().ranked().set(&this, place);
@@ -81,7 +87,24 @@ impl LeastConnections {
     /// Takes in every server's load anew, where it changed otherwise than by flights of this balancer.
     pub(super) fn refresh(&self, servers: &[Arc<Server>]) {
         let load = |place: usize| servers[self.members[place].index].live().compared_load();
-        self.ranking.lock().refresh(load);
+        let _alone = self.refreshing.lock();
+        let mut copy = self.blank();
+        self.begin_copy(&mut copy);
+        copy.refresh(load);
+        // Freed outside the lock.
+        let _former = self.ranking.lock().give_way_to(copy, load);
+    }
+
+    /// A flight that begins or ends from here on is noted; of one that did before, the load says so.
+    fn begin_copy(&self, copy: &mut Ranking) {
+        let mut ranking = self.ranking.lock();
+        copy.copy_from(&ranking);
+        ranking.note_changes();
+    }
+
+    /// What the ranking is copied to: memory that was written to, so that none has to be found under the lock.
+    fn blank(&self) -> Ranking {
+        Ranking::new(&self.members, 0)
     }
 
     /// The first is not ranked by what an older table's flights have made of it meanwhile.

@@ -3,6 +3,9 @@
 //!
 //! Of those that are equally loaded the one comes first that has had the fewest picks for its weight, so that an idle pool is used evenly.
 //! One that took no part in that for a while does not make up for it: it is counted as if it had had as many as the others.
+//!
+//! To order all of them anew takes long where they are many. So that is done to a copy, while the ranking itself goes on and notes which
+//! places change; of those the copy learns when it takes the ranking's place.
 
 use crate::tier::Member;
 
@@ -19,6 +22,8 @@ pub(super) struct Ranking {
     positions: Vec<u32>,
     /// What the server that was picked last had had before.
     had_by_last: u64,
+    /// The places that have changed since a copy was made, where one is to take over.
+    changed: Option<Vec<u32>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +35,8 @@ pub(super) struct Entry {
     had: u64,
     /// Decides among those that have had as much.
     order: u32,
+    /// Its place is among those that have changed.
+    is_noted: bool,
 }
 
 impl Entry {
@@ -56,14 +63,41 @@ impl Ranking {
             place: number(place),
             had: 0,
             order: number((place + count - start) % count),
+            is_noted: false,
         };
         let mut ranking = Self {
             heap: members.iter().enumerate().map(entry).collect(),
             positions: (0..count).map(number).collect(),
             had_by_last: 0,
+            changed: None,
         };
         ranking.sort();
         ranking
+    }
+
+    /// Makes this, which has as many places, a copy of another: all that it takes is to move bytes.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.heap.copy_from_slice(&other.heap);
+        self.positions.copy_from_slice(&other.positions);
+        self.had_by_last = other.had_by_last;
+    }
+
+    /// Notes from now on which places change, until a copy takes over.
+    pub(super) fn note_changes(&mut self) {
+        self.changed = Some(Vec::new());
+    }
+
+    /// Lets a copy take over that was made when changes began to be noted: of those it learns, with what the loads are now. Answers what
+    /// is left of this one.
+    pub(super) fn give_way_to(&mut self, mut copy: Self, load: impl Fn(usize) -> u64) -> Self {
+        copy.had_by_last = self.had_by_last;
+        for place in self.changed.take().unwrap_or_default() {
+            let place = place as usize;
+            let position = copy.positions[place] as usize;
+            copy.heap[position].had = self.entry(place).had;
+            copy.set_load(place, load(place));
+        }
+        std::mem::replace(self, copy)
     }
 
     /// Goes on from another: `before` says at which place there the member of each place was.
@@ -91,7 +125,13 @@ impl Ranking {
     /// A place's load has changed.
     pub(super) fn set_load(&mut self, place: usize, load: u64) {
         let position = self.positions[place] as usize;
-        self.heap[position].load = load;
+        let entry = &mut self.heap[position];
+        entry.load = load;
+        if let Some(changed) = &mut self.changed
+            && !std::mem::replace(&mut entry.is_noted, true)
+        {
+            changed.push(entry.place);
+        }
         let position = self.rise(position);
         self.sink(position);
     }

@@ -57,6 +57,40 @@ fn threads_together_are_exact() {
 }
 
 #[test]
+fn threads_stay_exact_while_all_loads_are_taken_in_anew() {
+    const THREADS: usize = 3;
+    let main = Balancer::new(&State::of(LEAST, &[1; 7]), 3);
+    let pool = main.table.route().expect("the pool");
+    let kept: Vec<InFlight> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS as u64)
+            .map(|seed| {
+                let table = &main.table;
+                scope.spawn(move || {
+                    let mut thread = of_thread(table, seed);
+                    for _ in 0..500 {
+                        drop(thread.keep(20));
+                    }
+                    thread.keep(250)
+                })
+            })
+            .collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            pool.rerank();
+        }
+        let kept = threads.into_iter();
+        kept.flat_map(|thread| thread.join().expect("a thread"))
+            .collect()
+    });
+    let loads = main.in_flight();
+    assert_eq!(loads.values().sum::<u64>(), 750);
+    assert_eq!(kept.len(), 750);
+    let mut after = of_thread(&main.table, 9);
+    let more = after.keep(6 + 7 * 10);
+    assert_eq!(spread(&main.in_flight()), 0, "each is known as it is");
+    drop((kept, more));
+}
+
+#[test]
 fn weights_count() {
     let mut balancer = Balancer::new(&State::of(LEAST, &[1, 2, 5]), 0);
     let _kept = balancer.keep(80);

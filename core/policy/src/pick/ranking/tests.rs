@@ -1,3 +1,5 @@
+use std::cmp::Ordering::{Greater, Less};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -93,7 +95,63 @@ fn the_least_loaded_are_proposed_first_and_boundedly_many() {
     assert_eq!(best.map(load), Some(70));
 }
 
+/// All places, the first one first.
+fn in_order(ranking: &Ranking) -> Vec<usize> {
+    let mut entries = ranking.heap.clone();
+    entries.sort_by(|one, other| if one.is_before(other) { Less } else { Greater });
+    entries.iter().map(Entry::place).collect()
+}
+
 proptest! {
+    /// Against one that is ordered anew in one step, once nothing changes any more.
+    #[test]
+    fn a_copy_that_takes_over_knows_what_has_changed_meanwhile(
+        weights in prop::collection::vec(prop_oneof![Just(100u32), 1u32..=1000], 1..40),
+        steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0u64..50), 0..100),
+        taken_in in any::<prop::sample::Index>(),
+    ) {
+        let count = weights.len();
+        let mut ranking = Ranking::new(&members(&weights), 3);
+        let mut at_once = Ranking::new(&members(&weights), 3);
+        let mut loads = vec![0; count];
+        let mut copy = Ranking::new(&members(&weights), 0);
+        let begins = taken_in.index(steps.len() + 1);
+        for step in 0..=steps.len() {
+            if step == begins {
+                // Loads have changed of which no ranking was told.
+                for (place, load) in loads.iter_mut().enumerate() {
+                    *load += place as u64 % 3;
+                }
+                copy.copy_from(&ranking);
+                ranking.note_changes();
+                copy.refresh(|place| loads[place]);
+            }
+            let Some((picks, index, load)) = steps.get(step) else {
+                break;
+            };
+            let place = index.index(count);
+            loads[place] = *load;
+            for ranking in [&mut ranking, &mut at_once] {
+                if *picks {
+                    ranking.pick(place, *load);
+                } else {
+                    ranking.set_load(place, *load);
+                }
+            }
+        }
+        ranking.give_way_to(copy, |place| loads[place]);
+        at_once.refresh(|place| loads[place]);
+        prop_assert_eq!(in_order(&ranking), in_order(&at_once));
+        for (place, position) in ranking.positions.iter().enumerate() {
+            prop_assert_eq!(ranking.heap[*position as usize].place(), place);
+        }
+        for position in 1..count {
+            prop_assert!(!ranking.heap[position].is_before(&ranking.heap[(position - 1) / 2]));
+        }
+        prop_assert!(ranking.heap.iter().all(|entry| !entry.is_noted));
+        prop_assert!(ranking.changed.is_none());
+    }
+
     /// Against a search through all of them.
     #[test]
     fn the_first_is_always_the_least_loaded(
