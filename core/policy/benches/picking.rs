@@ -1,9 +1,10 @@
 //! What picking a server costs: each algorithm at 10 and at 10,000 servers, on one thread and on two, with flights that begin and end. And
-//! what a change of membership costs: to compile a table, and to take it over.
+//! what a change of membership costs: to compile a table, to take it over, and the longest that a request waits for it meanwhile.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Bencher, Criterion, criterion_group, criterion_main};
@@ -11,7 +12,7 @@ use model::{
     Algorithm, CheckKind, Epoch, Pool, PoolId, Position, Revision, RevisionId, Server, Snapshot,
     Stamped,
 };
-use policy::{Ask, InFlight, Table, Tried, hash_key};
+use policy::{Ask, InFlight, Outcome, Table, Tried, hash_key};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -113,6 +114,12 @@ impl<'a> Client<'a> {
         }
         drop(black_box(ended));
     }
+
+    fn fail(&mut self) {
+        self.begin();
+        let failed = self.flights.pop_front();
+        failed.expect("one in flight").note(Outcome::GatewayError);
+    }
 }
 
 /// The time that each of two threads takes.
@@ -184,5 +191,86 @@ fn changing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, picking, changing);
+/// The longest of all steps that a thread makes one after another while this happens; of how many times, their sum.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures time, and no decision depends on it"
+)]
+fn longest_step_during(
+    times: u64,
+    mut happens: impl FnMut(),
+    mut step: impl FnMut() + Send,
+) -> Duration {
+    let (ready, over) = (Barrier::new(2), AtomicBool::new(false));
+    let mut longest = || {
+        let mut longest = Duration::ZERO;
+        ready.wait();
+        while longest.is_zero() || !over.load(Ordering::Relaxed) {
+            let started = Instant::now();
+            step();
+            longest = longest.max(started.elapsed());
+        }
+        longest
+    };
+    (0..times)
+        .map(|_| {
+            over.store(false, Ordering::Relaxed);
+            std::thread::scope(|scope| {
+                let stepping = scope.spawn(&mut longest);
+                ready.wait();
+                happens();
+                over.store(true, Ordering::Relaxed);
+                stepping.join().expect("a thread")
+            })
+        })
+        .sum()
+}
+
+/// A pool of 10,000 servers and one more that comes, where every failure breaks a rule, though none may be ejected for it.
+fn growing(algorithm: Algorithm) -> (Snapshot, Table) {
+    let mut snapshot = snapshot(algorithm, false, 10_000);
+    let pool = snapshot.pools.get_mut(&PoolId::standard());
+    let outlier = &mut Arc::make_mut(pool.expect("the pool")).value.outlier;
+    outlier.gateway_failures = 1;
+    outlier.ejected_share = 0.0;
+    let table = compile(&snapshot, &Table::default());
+    put(&mut snapshot, false, 10_000);
+    (snapshot, table)
+}
+
+fn waiting(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("10000 servers, the longest");
+    group.sample_size(10);
+    let (after, table) = growing(Algorithm::LeastConnections);
+    group.bench_function("pick during a compilation", |bencher| {
+        let mut client = Client::new(&table, 1);
+        let compiles = || drop(black_box(compile(&after, &table)));
+        bencher.iter_custom(|times| longest_step_during(times, compiles, || client.step()));
+    });
+    group.bench_function("pick while loads are taken in", |bencher| {
+        let mut client = Client::new(&table, 1);
+        let reranks = || table.pools().for_each(|pool| pool.rerank());
+        bencher.iter_custom(|times| longest_step_during(times, reranks, || client.step()));
+    });
+    let (after, table) = growing(Algorithm::RoundRobin);
+    group.bench_function("failure during a compilation", |bencher| {
+        let mut client = Client::new(&table, 1);
+        let compiles = || drop(black_box(compile(&after, &table)));
+        bencher.iter_custom(|times| longest_step_during(times, compiles, || client.fail()));
+    });
+    group.bench_function("failure while servers are compared", |bencher| {
+        let mut client = Client::new(&table, 1);
+        let mut now = Duration::ZERO;
+        let mut compares = || {
+            now += Duration::from_secs(10);
+            for pool in table.pools() {
+                black_box(pool.gate().ejections().settle(now, || 0.5));
+            }
+        };
+        bencher.iter_custom(|times| longest_step_during(times, &mut compares, || client.fail()));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, picking, changing, waiting);
 criterion_main!(benches);
