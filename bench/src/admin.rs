@@ -14,7 +14,8 @@ const READY_WITHIN: Duration = Duration::from_secs(180);
 const ASK_EACH: Duration = Duration::from_millis(100);
 
 /// From so many servers on they are probed until they are up, and then each hour: probes are the orchestrator's work, on the core that the
-/// client and the servers need, and the balancer has no part in it.
+/// client and the servers need, and the balancer has no part in it. A connection is enough of a probe then: one that asks is kept, and
+/// the one process that stands for all servers may not be allowed to have two open for each.
 const MANY_SERVERS: usize = 1000;
 
 /// The admin API of one fleet. Clones share its connections.
@@ -49,7 +50,7 @@ impl Admin {
         }
         let are_many = servers.len() >= MANY_SERVERS;
         if are_many {
-            self.patch_pool(&json!({ "health": { "interval": "10s" } }))?;
+            self.patch_pool(&json!({ "health": { "kind": "tcp", "interval": "10s" } }))?;
         }
         for (index, server) in servers.iter().enumerate() {
             self.add(&format!("s{index}"), *server)?;

@@ -235,7 +235,7 @@ fn many_servers(peers: &[Peer]) -> Case {
         name: "servers",
         title: "1, 100 and 10,000 servers, a short body, 64 connections",
         note: "With 10,000 servers every proxy keeps a connection to each of them, and ours probes each until it is up and \
-               then each hour (instead of each 2 s), so that the probes leave the client its core.",
+               then each hour (instead of each 2 s), by a connection alone, so that the probes leave the client its core.",
         work: Work::Closed(64, get("/")),
         is_noisy: false,
         // The relay has one server and chooses none.
@@ -290,9 +290,10 @@ fn swapping() -> Case {
         name: "swaps",
         title: "Ten changes a second of a table of 10,000 servers, a short body, 5,000 requests a second",
         note: "What a swap costs a request is how much longer the slowest one took with changes than without: the difference of the \
-               medians of each round's slowest. That is the most it can be, since all that makes the change is in it: the balancer \
-               builds the table on the core on which it serves, and the admin API, the orchestrator and Redis, which keep all \
-               10,000 servers too, have their work on the client's core. `roundhouse` alone is `round_robin`.",
+               medians of each round's slowest. All that makes the change is in it, not the swap alone: the balancer builds the \
+               table on the core on which it serves, and the admin API, the orchestrator and Redis, which keep all 10,000 servers \
+               too, have their work on the client's core. Where the slowest one took many times a millisecond without changes \
+               already, a difference of one says nothing, either way. `roundhouse` alone is `round_robin`.",
         work: Work::Steady(64, get("/"), Asked::Rate(5000.0)),
         is_noisy: true,
         contestants: vec![
