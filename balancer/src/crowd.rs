@@ -54,6 +54,11 @@ impl Crowd {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// A place for one more connection. `client` is its address, or nothing where it may have any number.
     pub(crate) fn enter(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, Full> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.open_max {

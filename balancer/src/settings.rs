@@ -31,9 +31,6 @@ const CLIENTS_MAX: usize = 65_536;
 /// Files that are left for other things than clients, servers and what waits between them.
 const FILES_ASIDE: usize = 256;
 
-/// The most idle connections to servers that a worker keeps, however many it might: one to each of as many servers as a pool may well have.
-const IDLE_MAX: usize = 16 << 10;
-
 /// One worker's settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -52,8 +49,10 @@ pub(crate) struct Settings {
     pub(crate) trusted: Trusted,
     /// A client that has closed its side and takes nothing for so long is taken to have gone.
     pub(crate) half_closed_for: Duration,
-    /// Idle connections to servers that are kept.
-    pub(crate) idle_max: usize,
+    /// How many files there are for clients and servers, for all workers together.
+    pub(crate) files: usize,
+    /// How many workers there are.
+    pub(crate) workers: usize,
     /// How long a client's connection may wait for its last request once a successor serves: it leaves time for the answer.
     pub(crate) farewell_within: Duration,
 }
@@ -79,7 +78,8 @@ impl Settings {
             },
             trusted: Trusted::new(&args.trusted_proxies),
             half_closed_for: args.half_closed_timeout,
-            idle_max: (files_max / 4 / args.workers()).min(IDLE_MAX),
+            files: files_max.saturating_sub(FILES_ASIDE),
+            workers: args.workers(),
             farewell_within: args.keep_alive_timeout.min(args.drain_timeout / 2),
         }
     }

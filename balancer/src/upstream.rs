@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 pub(crate) use common::Common;
 pub(crate) use connect::{ConnectError, connect};
-pub(crate) use idle::Idle;
+pub(crate) use idle::{Idle, IdleRoom};
 
 /// A connection to a server, and the place that it takes there.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::request_id::RequestIds;
 use crate::settings::{LAST_REQUEST_WITHIN, Settings};
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
-use crate::upstream::{Common, Idle};
+use crate::upstream::{Common, Idle, IdleRoom};
 
 /// How often the worker's clock moves on and its timers are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -64,7 +64,14 @@ impl Worker {
         Self {
             clock: Clock::new(settings.started),
             timers: Rc::new(Timers::new()),
-            idle: Idle::new(common, settings.idle_max),
+            idle: Idle::new(
+                common,
+                IdleRoom {
+                    crowd: Arc::clone(&crowd),
+                    files: settings.files,
+                    workers: settings.workers,
+                },
+            ),
             counters,
             suspecting,
             request_ids: RequestIds::new(),

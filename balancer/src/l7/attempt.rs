@@ -81,7 +81,10 @@ async fn open(
     connect(flight.server().address(), &talk.timer, place)
         .await
         .map_err(|error| match error {
-            ConnectError::NoSocket => Miss::Unsent,
+            ConnectError::NoSocket => {
+                talk.worker.idle.give_way();
+                Miss::Unsent
+            }
             ConnectError::Refused | ConnectError::TimedOut => Miss::Server(Failure::Connect),
         })
 }

@@ -135,6 +135,7 @@ async fn accept_from(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &TcpLis
                     tracing::warn!(%error, "cannot accept clients");
                     exhausted = true;
                 }
+                worker.idle.give_way();
                 tokio::time::sleep(REST).await;
             }
             // Of a single connection that is gone already.

@@ -12,6 +12,7 @@ use policy::{Live, Place, Shelf};
 use super::common::{Common, Resting};
 use super::{Connection, NumberHasher, has_news, is_quiet};
 use crate::clock::Millis;
+use crate::crowd::Crowd;
 
 /// How long a connection may wait for its next request.
 const IDLE_FOR: Duration = Duration::from_secs(30);
@@ -24,9 +25,17 @@ const OWN_WITHIN: usize = 8;
 pub(crate) struct Idle {
     by_server: RefCell<HashMap<u64, Kept, BuildHasherDefault<NumberHasher>>>,
     count: Cell<usize>,
-    count_max: usize,
+    room: IdleRoom,
     common: Arc<Common>,
     thread: ThreadId,
+}
+
+/// What bounds the idle connections: the files that are left beside one for each client and one for its server.
+pub(crate) struct IdleRoom {
+    pub(crate) crowd: Arc<Crowd>,
+    /// For clients and servers, over all threads.
+    pub(crate) files: usize,
+    pub(crate) workers: usize,
 }
 
 /// Those of one server, the latest last.
@@ -43,12 +52,12 @@ pub(crate) struct Waiting {
 }
 
 impl Idle {
-    /// Of the thread that this is called on, at most so many.
-    pub(crate) fn new(common: Arc<Common>, count_max: usize) -> Self {
+    /// Of the thread that this is called on.
+    pub(crate) fn new(common: Arc<Common>, room: IdleRoom) -> Self {
         Self {
             by_server: RefCell::default(),
             count: Cell::new(0),
-            count_max,
+            room,
             common,
             thread: std::thread::current().id(),
         }
@@ -117,7 +126,7 @@ impl Idle {
         if live.is_bounded() {
             return kept.share(&self.common, connection, self.thread, now);
         }
-        if self.count.get() >= self.count_max {
+        if !self.room.holds(self.count.get() + 1) {
             // The one of this server that waited longest makes room; where there is none, this one is closed.
             if kept.waiting.pop_front().is_none() {
                 return;
@@ -143,6 +152,17 @@ impl Idle {
         }
     }
 
+    /// Closes all, where there are files for nothing else.
+    pub(crate) fn give_way(&self) {
+        for kept in self.by_server.borrow_mut().values_mut() {
+            kept.waiting.clear();
+            if let Some(shelf) = &kept.common {
+                shelf.retain(|_| false);
+            }
+        }
+        self.count.set(0);
+    }
+
     /// Closes those that waited too long, and all to servers that leave or are down; shares those to servers that have got a bound.
     pub(crate) fn sweep(&self, now: Millis) {
         let mut by_server = self.by_server.borrow_mut();
@@ -159,6 +179,13 @@ impl Idle {
         self.count.set(count);
         drop(by_server);
         self.common.tidy();
+    }
+}
+
+impl IdleRoom {
+    /// Whether one thread may keep so many, as each of the others may.
+    fn holds(&self, count: usize) -> bool {
+        count * self.workers + 2 * self.crowd.open() <= self.files
     }
 }
 

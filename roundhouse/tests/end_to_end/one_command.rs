@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use hyper::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::{Http, Load, Process, eventually};
 use crate::up::Up;
@@ -205,4 +207,34 @@ async fn an_empty_pool_is_said_to_be_empty() {
     let answer = Http::new().get(&up.balancers[0]).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.body.contains("no server"), "{answer:?}");
+}
+
+/// The status of the answer to a request, and the connection, which stays open.
+async fn ask(url: &str) -> (String, TcpStream) {
+    let address = url.trim_start_matches("http://");
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let sent = client.write_all(request.as_bytes()).await;
+    sent.expect("sent");
+    let mut status = [0; 12];
+    let read = client.read_exact(&mut status).await;
+    read.expect("a status");
+    (String::from_utf8_lossy(&status).into_owned(), client)
+}
+
+#[tokio::test]
+async fn clients_for_whom_there_are_no_files_are_turned_away_and_no_server_is_blamed() {
+    // A few hundred are set aside, and each client has one for itself and one for its server.
+    let up = Up::with_files(320, &["--balancers", "1", "--threads", "1"]);
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(ask(&up.balancers[0]).await);
+    }
+    let count = |status: &str| clients.iter().filter(|(one, _)| one == status).count();
+    assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 503")), (32, 28));
+    drop(clients);
+    let http = Http::new();
+    for _ in 0..6 {
+        assert_eq!(http.get(&up.balancers[0]).await.status, StatusCode::OK);
+    }
 }

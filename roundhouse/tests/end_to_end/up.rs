@@ -1,5 +1,7 @@
 //! `roundhouse up` on free ports: a whole fleet for the tests that need no process of its own for each role.
 
+use std::process::Command;
+
 use crate::support::{Http, Process, urls};
 
 /// The flags that say where something listens.
@@ -21,12 +23,24 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut all = vec!["up"];
+        Self::of(Command::new(env!("CARGO_BIN_EXE_roundhouse")), arguments)
+    }
+
+    /// In a process that may have so many files open.
+    pub(crate) fn with_files(most: usize, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {most}; exec \"$@\"");
+        shell.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_roundhouse")]);
+        Self::of(shell, arguments)
+    }
+
+    fn of(mut command: Command, arguments: &[&str]) -> Self {
+        command.arg("up");
         for flag in LISTENERS {
-            all.extend([flag, "127.0.0.1:0"]);
+            command.args([flag, "127.0.0.1:0"]);
         }
-        all.extend(arguments);
-        let process = Process::start(&all);
+        command.args(arguments);
+        let process = Process::spawn(command);
         let (mut balancers, mut servers, mut admin) = (Vec::new(), Vec::new(), None);
         loop {
             let line = process.line_with(&[]);
