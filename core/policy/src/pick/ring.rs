@@ -21,7 +21,7 @@ const POINTS: usize = 16;
 const PROBES: usize = 8;
 
 /// How many points share one entry of the index, about.
-const POINTS_PER_START: usize = 4;
+const POINTS_PER_START: usize = 1;
 
 /// Weights in one list differ by less than this factor.
 const CLASS: u32 = 4;
