@@ -75,7 +75,7 @@ fn version(space: &Space, problem: Problem) -> Version {
 fn keeps_alive(talk: &Talk, space: &Space, problem: Problem) -> bool {
     let at_rest = match problem {
         Problem::Refused(_) | Problem::SlowHead | Problem::SlowBody | Problem::BadBody(_) => false,
-        Problem::NoPool => !space.request.has_body(),
+        Problem::NoPool | Problem::Misdirected => !space.request.has_body(),
         _ => space.upload.is_read(),
     };
     at_rest && space.request.keep_alive && talk.may_go_on()

@@ -37,6 +37,11 @@ pub(super) async fn exchange(talk: &Talk, space: &mut Space, head_length: usize)
         space.client.consume(head_length);
         return answer_options(talk, space).await;
     }
+    // RFC 9110, 7.4. A proxy that is believed may have taken TLS off.
+    if space.request.target.secure && !talk.is_trusted {
+        space.client.consume(head_length);
+        return answer(talk, space, Problem::Misdirected).await;
+    }
     let Some(pool) = talk.worker.route() else {
         space.client.consume(head_length);
         return answer(talk, space, Problem::NoPool).await;

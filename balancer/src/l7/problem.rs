@@ -15,6 +15,8 @@ pub(super) enum Problem {
     SlowHead,
     /// The request's body stopped coming.
     SlowBody,
+    /// What is asked for is to be had over TLS alone, and was not asked for so.
+    Misdirected,
     /// There is no pool yet.
     NoPool,
     /// The pool has nothing that may be picked.
@@ -51,6 +53,7 @@ impl Problem {
             Self::Refused(refusal) => refusal.status(),
             Self::BadBody(body) => body.status(),
             Self::SlowHead | Self::SlowBody => 408,
+            Self::Misdirected => 421,
             Self::NoPool
             | Self::NoServer
             | Self::CircuitOpen
@@ -72,6 +75,7 @@ impl Problem {
             Self::BadBody(body) => body.token(),
             Self::SlowHead => "request-head-timeout",
             Self::SlowBody => "request-body-timeout",
+            Self::Misdirected => "misdirected",
             Self::NoPool => "no-pool",
             Self::NoServer => "no-server-available",
             Self::CircuitOpen => "circuit-open",
@@ -97,6 +101,7 @@ impl Problem {
             Self::BadResponseBody(body) => return format!("the server's answer: {body}"),
             Self::SlowHead => "the request's head did not come in time",
             Self::SlowBody => "the request's body stopped coming",
+            Self::Misdirected => "an https target was asked for without TLS",
             Self::NoPool => "this balancer has no pool to send requests to yet",
             Self::NoServer => "no server of the pool is available",
             Self::CircuitOpen => "the pool has as many requests in flight as it takes",

@@ -141,3 +141,23 @@ async fn the_balancers_own_answers_name_the_request_too() {
     let id = nonsense.expect("an answer").field("x-request-id");
     assert_eq!(id.expect("an id").len(), 36);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_to_be_had_over_tls_alone_is_not_to_be_had_without() {
+    let server = echo().await;
+    let secure = "GET https://shop/ HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let stranger = fleet(&server, &[]).await;
+    let mut client = stranger.client().await;
+    let answer = client.ask(secure).await.expect("an answer");
+    assert_eq!(
+        (answer.status(), answer.field("roundhouse-reason")),
+        (421, Some("misdirected".into()))
+    );
+    assert_eq!(
+        (client.get("/").await.status(), server.requests()),
+        (200, 1)
+    );
+    let proxy = fleet(&server, &["--trusted-proxies", "127.0.0.1"]).await;
+    let answer = proxy.client().await.ask(secure).await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+}

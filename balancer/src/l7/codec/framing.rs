@@ -1,5 +1,7 @@
 //! How a message says where its body ends, and the two fields that say it.
 
+use super::name::is_token;
+
 /// Where a body ends: found in the head, obeyed by [`super::BodyDecoder`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
@@ -58,25 +60,24 @@ pub(super) fn decimal(text: &[u8]) -> Result<u64, BadNumber> {
 pub(super) enum Coding {
     /// `chunked` and nothing else.
     Chunked,
-    /// `chunked` with something before, after or about it: framing in doubt.
+    /// Not `chunked` at the end, or `chunked` twice, or no list of codings at all: framing in doubt (RFC 9112, 6.3).
     Doubtful,
-    /// Another coding.
+    /// Other codings beneath `chunked`: sound, and not served here (RFC 9112, 6.1).
     Unknown,
 }
 
 /// Reads a Transfer-Encoding value.
 pub(super) fn coding(value: &[u8]) -> Coding {
-    const CHUNKED: &[u8] = b"chunked";
-    if value.eq_ignore_ascii_case(CHUNKED) {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if is_chunked(value) {
         return Coding::Chunked;
     }
-    let mentions_chunked = value
-        .windows(CHUNKED.len())
-        .any(|part| part.eq_ignore_ascii_case(CHUNKED));
-    if mentions_chunked || value.is_empty() {
-        Coding::Doubtful
-    } else {
+    let mut from_last = value.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let ends_chunked = from_last.next().is_some_and(is_chunked);
+    if ends_chunked && from_last.all(|coding| is_token(coding) && !is_chunked(coding)) {
         Coding::Unknown
+    } else {
+        Coding::Doubtful
     }
 }
 
@@ -132,13 +133,18 @@ mod tests {
         for text in [
             "chunked, chunked",
             "chunked;a=b",
-            "gzip, chunked",
+            "chunked, gzip",
+            "chunked, gzip, chunked",
+            ", chunked",
+            "gzip;q=\"a,b\", chunked",
             "xchunked",
+            "identity",
+            "gzip",
             "",
         ] {
             assert_eq!(coding(text.as_bytes()), Coding::Doubtful, "{text:?}");
         }
-        for text in ["identity", "gzip"] {
+        for text in ["gzip, chunked", "deflate ,\tgzip,chunked"] {
             assert_eq!(coding(text.as_bytes()), Coding::Unknown, "{text:?}");
         }
     }

@@ -32,6 +32,8 @@ pub struct Target {
     pub path_and_query: Span,
     /// The authority of the absolute form.
     pub authority: Option<Span>,
+    /// Whether the absolute form's scheme is `https`.
+    pub secure: bool,
 }
 
 impl Target {
@@ -44,20 +46,26 @@ impl Target {
                 path: Span::locate(buf, text),
                 path_and_query: Span::locate(buf, text),
                 authority: None,
+                secure: false,
             }),
             _ => Self::absolute(buf, text),
         }
     }
 
     fn absolute(buf: &[u8], text: &[u8]) -> Option<Self> {
-        let rest = strip_scheme(text, b"http://").or_else(|| strip_scheme(text, b"https://"))?;
+        let secure = strip_scheme(text, b"https://");
+        let rest = secure.or_else(|| strip_scheme(text, b"http://"))?;
         let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(end);
         if !is_authority(authority) {
             return None;
         }
         let authority = Some(Span::locate(buf, authority));
-        Self::relative(buf, path_and_query, Form::Absolute, authority)
+        let target = Self::relative(buf, path_and_query, Form::Absolute, authority)?;
+        Some(Self {
+            secure: secure.is_some(),
+            ..target
+        })
     }
 
     fn relative(buf: &[u8], text: &[u8], form: Form, authority: Option<Span>) -> Option<Self> {
@@ -70,6 +78,7 @@ impl Target {
             path: Span::locate(buf, path),
             path_and_query: Span::locate(buf, text),
             authority,
+            secure: false,
         })
     }
 
