@@ -28,8 +28,11 @@ pub(crate) const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 /// The most clients at the same time, where nothing else is asked for.
 const CLIENTS_MAX: usize = 65_536;
 
-/// Files that are left for other things than clients, servers and what waits between them.
-const FILES_ASIDE: usize = 256;
+/// Files that are left for other things than clients, servers and what waits between them, at most.
+const FILES_ASIDE_MAX: usize = 256;
+
+/// So few clients at once are worth a word, though nobody asked for more.
+const CLIENTS_FEW: usize = 1024;
 
 /// One worker's settings.
 #[derive(Debug, Clone)]
@@ -78,25 +81,29 @@ impl Settings {
             },
             trusted: Trusted::new(&args.trusted_proxies),
             half_closed_for: args.half_closed_timeout,
-            files: files_max.saturating_sub(FILES_ASIDE),
+            files: files_for_sockets(files_max),
             workers: args.workers(),
             farewell_within: args.keep_alive_timeout.min(args.drain_timeout / 2),
         }
     }
 }
 
-/// How many clients there may be at the same time: as many as are asked for, and no more than there are files for. Each takes one for
-/// itself and one for its server.
+/// How many clients there may be at the same time: as many as are asked for, and no more than three quarters of the files. Most of them wait
+/// for their next request, and need no other file meanwhile.
 pub(crate) fn clients_max(asked: Option<NonZero<usize>>, files_max: usize) -> usize {
-    let possible = (files_max.saturating_sub(FILES_ASIDE) / 2).max(1);
-    if let Some(asked) = asked.filter(|asked| asked.get() > possible) {
+    let possible = (files_for_sockets(files_max) / 4 * 3).max(1);
+    if possible < asked.map_or(CLIENTS_FEW, NonZero::get) {
         tracing::warn!(
             possible,
             files_max,
-            "--max-connections {asked} is more than this process may have files open for"
+            "few clients are served at once, or fewer than --max-connections says: this process may not have more files open"
         );
     }
     asked.map_or(CLIENTS_MAX, NonZero::get).min(possible)
+}
+
+fn files_for_sockets(files_max: usize) -> usize {
+    files_max - (files_max / 4).min(FILES_ASIDE_MAX)
 }
 
 #[cfg(test)]
@@ -104,11 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_client_has_a_file_for_itself_and_one_for_its_server() {
+    fn clients_have_three_quarters_of_the_files_that_are_not_set_aside() {
         let asked = NonZero::new(1000);
         assert_eq!(clients_max(asked, 1 << 20), 1000);
-        assert_eq!(clients_max(asked, 1024), 384);
+        assert_eq!(clients_max(asked, 1024), 576);
         assert_eq!(clients_max(None, 1 << 20), 65_536);
-        assert_eq!(clients_max(None, 100), 1);
+        assert_eq!(clients_max(None, 400), 225);
+        assert_eq!(clients_max(None, 0), 1);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Idle {
     thread: ThreadId,
 }
 
-/// What bounds the idle connections: the files that are left beside one for each client and one for its server.
+/// What bounds the idle connections: three quarters of the files that clients leave. The rest is for connections in use.
 pub(crate) struct IdleRoom {
     pub(crate) crowd: Arc<Crowd>,
     /// For clients and servers, over all threads.
@@ -185,7 +185,8 @@ impl Idle {
 impl IdleRoom {
     /// Whether one thread may keep so many, as each of the others may.
     fn holds(&self, count: usize) -> bool {
-        count * self.workers + 2 * self.crowd.open() <= self.files
+        let left = self.files.saturating_sub(self.crowd.open());
+        count * self.workers <= left / 4 * 3
     }
 }
 

@@ -224,14 +224,14 @@ async fn ask(url: &str) -> (String, TcpStream) {
 
 #[tokio::test]
 async fn clients_for_whom_there_are_no_files_are_turned_away_and_no_server_is_blamed() {
-    // A few hundred are set aside, and each client has one for itself and one for its server.
-    let up = Up::with_files(320, &["--balancers", "1", "--threads", "1"]);
+    // A quarter is set aside, and clients have three quarters of the rest.
+    let up = Up::with_files(400, &["--balancers", "1", "--threads", "1"]);
     let mut clients = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..240 {
         clients.push(ask(&up.balancers[0]).await);
     }
     let count = |status: &str| clients.iter().filter(|(one, _)| one == status).count();
-    assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 503")), (32, 28));
+    assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 503")), (225, 15));
     drop(clients);
     let http = Http::new();
     for _ in 0..6 {
