@@ -34,7 +34,10 @@ fn check_hashing(pool: &Pool, problems: &mut Problems) {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let named = (1..=128).contains(&name.len()) && name.iter().all(token);
     let (holds, rule) = if hash.on == HashOn::Path {
-        (name.is_empty(), "must not be given for the path")
+        (
+            name.is_empty(),
+            "must not be given for the path; null takes it away",
+        )
     } else {
         let rule = "must name the header, cookie or parameter: 1 to 128 characters of a token";
         (named, rule)
