@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -18,10 +19,15 @@ use super::wire;
 use crate::settings::{LINGER_BYTES_MAX, LINGER_FOR};
 use crate::worker::{Presence, Worker};
 
+/// A client that asks again within this time is busy: what its requests need stays ready for it.
+const BUSY_FOR: Duration = Duration::from_millis(100);
+
 /// How waiting for a request ended.
 enum Arrival {
     /// There is something to read.
     Bytes,
+    /// The client is not busy any more, and its time is not over.
+    Quiet,
     /// The client has gone, or was silent for too long, or the balancer is stopping.
     Nothing,
 }
@@ -59,29 +65,46 @@ pub(crate) async fn serve(
         spaces,
         stream,
     };
-    while let Arrival::Bytes = wait_for_request(&talk).await {
-        let mut space = talk.spaces.take();
-        let after = serve_what_comes(&talk, &mut space).await;
-        if talk.requests.get() >= talk.worker.settings.requests_max {
-            talk.worker.counters.ended("keep-alive-requests");
-        }
-        if after == After::Linger {
-            linger(&talk, &mut space).await;
-        }
-        talk.spaces.give(space);
-        if after != After::KeepAlive {
+    let mut within = talk.worker.settings.keep_alive_for;
+    while let Arrival::Bytes = wait_for_request(&talk, within, false).await {
+        // Boxed, so that a connection which waits for long does not hold the memory of one that is served.
+        if !Box::pin(serve_while_busy(&talk)).await {
             break;
         }
+        within = talk.worker.settings.keep_alive_for.saturating_sub(BUSY_FOR);
     }
     drop(talk);
     drop(presence);
 }
 
-/// Waits without holding any memory.
-async fn wait_for_request(talk: &Talk) -> Arrival {
-    let settings = &talk.worker.settings;
+/// Serves requests until none has come for a while. Whether the connection goes on.
+async fn serve_while_busy(talk: &Talk) -> bool {
+    let within = talk.worker.settings.keep_alive_for.min(BUSY_FOR);
+    loop {
+        let mut space = talk.spaces.take();
+        let after = serve_what_comes(talk, &mut space).await;
+        if talk.requests.get() >= talk.worker.settings.requests_max {
+            talk.worker.counters.ended("keep-alive-requests");
+        }
+        if after == After::Linger {
+            linger(talk, &mut space).await;
+        }
+        talk.spaces.give(space);
+        if after != After::KeepAlive {
+            return false;
+        }
+        match wait_for_request(talk, within, true).await {
+            Arrival::Bytes => {}
+            Arrival::Quiet => return true,
+            Arrival::Nothing => return false,
+        }
+    }
+}
+
+/// Waits without holding any memory. Of one that is `busy`, time tells only that it is not so any more.
+async fn wait_for_request(talk: &Talk, within: Duration, busy: bool) -> Arrival {
     let mut last_chance = false;
-    talk.timer.set(talk.after(settings.keep_alive_for));
+    talk.timer.set(talk.after(within));
     poll_fn(|context| {
         if let Poll::Ready(result) = talk.stream.poll_read_ready(context) {
             return Poll::Ready(if result.is_ok() {
@@ -97,6 +120,9 @@ async fn wait_for_request(talk: &Talk) -> Arrival {
                 .set(talk.after(talk.worker.last_request_within()));
         }
         talk.timer.poll_expired(context).map(|()| {
+            if busy && !last_chance {
+                return Arrival::Quiet;
+            }
             if !last_chance {
                 talk.worker.counters.ended(silence(talk));
             }
