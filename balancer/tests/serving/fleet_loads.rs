@@ -136,7 +136,7 @@ mod measurement {
     use crate::fleet::{commit, registry, server};
 
     const BALANCERS: usize = 4;
-    const ROUNDS: usize = 3;
+    const ROUNDS: usize = 2;
     const RUN: Duration = Duration::from_secs(8);
 
     /// Takes so long for each request, of which it works on two at a time.
