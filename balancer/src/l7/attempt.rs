@@ -81,10 +81,12 @@ async fn open(
     connect(flight.server().address(), &talk.timer, place)
         .await
         .map_err(|error| match error {
-            ConnectError::NoSocket => {
+            ConnectError::NoFile => {
                 talk.worker.idle.give_way();
                 Miss::Unsent
             }
+            // Closing others would free none for a while.
+            ConnectError::NoPort => Miss::Unsent,
             ConnectError::Refused | ConnectError::TimedOut => Miss::Server(Failure::Connect),
         })
 }

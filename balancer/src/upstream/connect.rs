@@ -18,8 +18,10 @@ use crate::timers::Timer;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectError {
     Refused,
-    /// This process, or its host, has no socket or port left for it.
-    NoSocket,
+    /// There is no file or memory left for it here.
+    NoFile,
+    /// This host has no port left towards that address.
+    NoPort,
     /// The timer's deadline came.
     TimedOut,
 }
@@ -56,10 +58,10 @@ async fn wait(
 }
 
 fn blame(error: &io::Error) -> ConnectError {
-    if is_exhaustion(error) || error.kind() == io::ErrorKind::AddrNotAvailable {
-        ConnectError::NoSocket
-    } else {
-        ConnectError::Refused
+    match error.kind() {
+        _ if is_exhaustion(error) => ConnectError::NoFile,
+        io::ErrorKind::AddrNotAvailable => ConnectError::NoPort,
+        _ => ConnectError::Refused,
     }
 }
 
@@ -70,8 +72,8 @@ mod tests {
     #[test]
     fn a_server_is_not_blamed_for_what_is_missing_here() {
         for (code, error) in [
-            (libc::EMFILE, ConnectError::NoSocket),
-            (libc::EADDRNOTAVAIL, ConnectError::NoSocket),
+            (libc::EMFILE, ConnectError::NoFile),
+            (libc::EADDRNOTAVAIL, ConnectError::NoPort),
             (libc::ECONNREFUSED, ConnectError::Refused),
             (libc::EHOSTUNREACH, ConnectError::Refused),
         ] {

@@ -244,6 +244,18 @@ async fn a_client_that_only_closes_its_side_still_gets_its_answer() {
     assert!(client.is_ended().await);
 }
 
+/// Stops in the middle of its answer.
+async fn stalling() -> Upstream {
+    Upstream::start(async |mut link: Link| {
+        link.request().await;
+        link.wire
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            .await;
+        link.wire.rest().await;
+    })
+    .await
+}
+
 /// A client that has asked, and closed its side.
 async fn half_closed(fleet: &Fleet) -> Wire {
     let mut client = fleet.client().await;
@@ -256,15 +268,7 @@ async fn half_closed(fleet: &Fleet) -> Wire {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_closed_its_side_is_waited_for_only_so_long() {
-    let halting = Upstream::start(async |mut link: Link| {
-        link.request().await;
-        link.wire
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-            .await;
-        link.wire.rest().await;
-    })
-    .await;
-    for (server, said) in [(Upstream::silent().await, ""), (halting, "half")] {
+    for (server, said) in [(Upstream::silent().await, ""), (stalling().await, "half")] {
         let fleet = one_worker(&server, &["--half-closed-timeout", "100ms"]).await;
         let mut client = half_closed(&fleet).await;
         let got = client.rest().await;
@@ -277,14 +281,7 @@ async fn a_client_that_has_closed_its_side_is_waited_for_only_so_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_stalls_is_ended() {
-    let stalling = Upstream::start(async |mut link: Link| {
-        link.request().await;
-        link.wire
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-            .await;
-        link.wire.rest().await;
-    })
-    .await;
+    let stalling = stalling().await;
     let mut pool = pool();
     pool.timeouts.idle = Duration::from_millis(300);
     let fleet = Fleet::with(pool, &[&stalling]).await;
