@@ -1,4 +1,4 @@
-# What bench/compare and bench/soak share: it is read by them, not run. It goes to the top of the repository.
+# What the scripts here share: it is read by them, not run. It goes to the top of the repository.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -65,7 +65,7 @@ in_a_network_of_its_own() {
     fi
 }
 
-# What both need.
+# What all of them need.
 prepare() {
     command -v cargo >/dev/null || fail "no Rust toolchain here: install one (cargo and rustc) first"
     (($(nproc) >= 2)) || fail "two cores are needed: one for the proxy, one for the client and the servers"

@@ -69,7 +69,7 @@ async fn look_up(host: &str, port: u16) -> Result<SocketAddr, Problem> {
 }
 
 /// A host name. One whose last part is a number would be an address written wrongly.
-fn is_name(host: &str) -> bool {
+pub(crate) fn is_name(host: &str) -> bool {
     let last = host
         .trim_end_matches('.')
         .rsplit('.')

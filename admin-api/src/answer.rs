@@ -4,9 +4,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::{Author, Revision};
-use registry::Committed;
 use serde_json::{Map, Value, json};
 
+use crate::durability::Kept;
 use crate::etag;
 use crate::extract::Intent;
 use crate::wait::Waited;
@@ -69,13 +69,21 @@ impl Answer {
         self
     }
 
-    /// Says in the log who made which revision.
-    pub(crate) fn of_change(mut self, intent: &Intent, committed: &Committed) -> Self {
+    /// Says how many replicas have it, where that was asked. The status stays: the change is made.
+    pub(crate) fn kept(mut self, kept: &Kept) -> Self {
+        if let Some(durability) = &kept.durability {
+            self.body["durability"] = durability.json();
+        }
+        self
+    }
+
+    /// The same, and says in the log who made which revision.
+    pub(crate) fn of_change(mut self, intent: &Intent, kept: &Kept) -> Self {
         self.changed = Some(Changed {
             author: intent.author.clone(),
-            revision: Some(committed.position.revision),
+            revision: Some(kept.committed.position.revision),
         });
-        self
+        self.kept(kept)
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Position, Snapshot};
-use registry::{Registry, View};
+use registry::{Durability, Listings, Registry, View};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Access;
 use crate::events::Feed;
+use crate::handlers::explain::Compiled;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
@@ -24,9 +25,15 @@ pub(crate) struct App {
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
+    /// What a change must have come to before it is acknowledged.
+    pub(crate) durability: Durability,
     /// Changes take turns: each is decided on the state that the one before left, so that those of one
     /// process never conflict among themselves.
     pub(crate) turn: Semaphore,
+    /// What all who wait list together.
+    pub(crate) listings: Listings,
+    /// What is asked which route takes a request.
+    pub(crate) routes: Compiled,
 }
 
 impl App {

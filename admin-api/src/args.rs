@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use registry::Durability;
+
 /// How the admin API is started.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -21,4 +23,13 @@ pub struct Args {
     /// comment.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+
+    /// How many of Redis's replicas must have a change before it is acknowledged, and how long they are waited for, as in
+    /// `wait=1,timeout=1s`; or `none`. The answer says whether they had it.
+    #[arg(
+        long,
+        value_name = "none|wait=N[,timeout=TIME]",
+        default_value = "none"
+    )]
+    pub durability: Durability,
 }

@@ -4,6 +4,7 @@ mod rule;
 mod unique;
 
 use std::error::Error;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -14,9 +15,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::problem::Problem;
+use crate::resource::Resource;
 
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
+
+/// The largest body that describes a whole fleet, in bytes.
+pub(crate) const DOCUMENT_MAX: usize = 16 * 1024 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -29,9 +34,17 @@ const MEDIA_TYPES: [&str; 3] = [
     "application/x-www-form-urlencoded",
 ];
 
-/// The JSON object that a request carries; empty where it carries nothing and that is allowed.
+/// The JSON object that a request carries.
 #[derive(Debug)]
 pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
+
+/// The same for the description of a resource, which may be a long one.
+#[derive(Debug)]
+pub(crate) struct Described<R>(pub(crate) Map<String, Value>, pub(crate) PhantomData<R>);
+
+/// The same for the description of a whole fleet.
+#[derive(Debug)]
+pub(crate) struct Document(pub(crate) Map<String, Value>);
 
 /// The same for requests that may come without one.
 #[derive(Debug)]
@@ -41,11 +54,24 @@ impl<S: Sync> FromRequest<S> for JsonObject {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = read(request).await?;
-        if bytes.is_empty() {
-            return Err(Problem::EmptyBody);
-        }
-        parse(&bytes).map(Self)
+        required(request, BODY_MAX).await.map(Self)
+    }
+}
+
+impl<S: Sync, R: Resource> FromRequest<S> for Described<R> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let sent = required(request, R::BODY_MAX).await?;
+        Ok(Self(sent, PhantomData))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for Document {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        required(request, DOCUMENT_MAX).await.map(Self)
     }
 }
 
@@ -53,7 +79,7 @@ impl<S: Sync> FromRequest<S> for OptionalJsonObject {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = read(request).await?;
+        let bytes = read(request, BODY_MAX).await?;
         if bytes.is_empty() {
             return Ok(Self(Map::new()));
         }
@@ -61,18 +87,26 @@ impl<S: Sync> FromRequest<S> for OptionalJsonObject {
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Problem> {
+async fn required(request: Request, limit: usize) -> Result<Map<String, Value>, Problem> {
+    let bytes = read(request, limit).await?;
+    if bytes.is_empty() {
+        return Err(Problem::EmptyBody);
+    }
+    parse(&bytes)
+}
+
+async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
     check_type(request.headers())?;
-    let reading = collect(request.into_body());
+    let reading = collect(request.into_body(), limit);
     tokio::time::timeout(BODY_TIME, reading)
         .await
         .unwrap_or(Err(Problem::SlowBody))
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
-    match Limited::new(body, BODY_MAX).collect().await {
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_too_large(&*error) => Err(Problem::LargeBody { limit: BODY_MAX }),
+        Err(error) if is_too_large(&*error) => Err(Problem::LargeBody { limit }),
         Err(_) => Err(Problem::BrokenBody),
     }
 }

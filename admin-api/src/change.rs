@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use model::{Change, Revision, Snapshot};
-use registry::{Commit, CommitError, Committed, RegistryError};
+use registry::{Commit, CommitError, Committed, Durability, RegistryError};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::durability::{Kept, Recorded};
 use crate::extract::Intent;
 use crate::problem::Problem;
 
@@ -22,9 +23,9 @@ const TRIES: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Outcome<T> {
     /// It was made, as decided.
-    Made(Committed, T),
+    Made(Kept, T),
     /// It had been made before, under the same idempotency key.
-    Earlier(Committed),
+    Earlier(Kept),
 }
 
 impl App {
@@ -36,15 +37,38 @@ impl App {
         decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, T), Problem>,
     ) -> Result<Outcome<T>, Problem> {
         let deadline = Instant::now() + CHANGE_TIME;
-        let _turn = self.take_turn(deadline).await?;
+        let turn = self.take_turn(deadline).await?;
+        let (recorded, decided) = self.record(intent, decide, deadline).await?;
+        // Others change what they want to while replicas are waited for.
+        drop(turn);
+        let kept = self.kept(recorded).await;
+        Ok(match decided {
+            Some(decided) => Outcome::Made(kept, decided),
+            None => Outcome::Earlier(kept),
+        })
+    }
+
+    /// The change as the registry has it, and what was decided on, if it was made just now.
+    async fn record<T>(
+        &self,
+        intent: &Intent,
+        decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, T), Problem>,
+        deadline: Instant,
+    ) -> Result<(Recorded<'_>, Option<T>), Problem> {
         for _ in 0..TRIES {
             let seen = self.snapshot()?;
             let (changes, decided) = match decide(&seen) {
                 Ok(decision) => decision,
-                Err(problem) => return self.earlier(intent, &seen, problem).await,
+                Err(problem) => {
+                    let recorded = self.recorded_before(intent, &seen, problem, deadline);
+                    return Ok((recorded.await?, None));
+                }
             };
             match self.commit(intent.commit(changes, &seen), deadline).await {
-                Ok(committed) => return Ok(self.made(intent, committed, decided).await),
+                Ok(recorded) => {
+                    let is_own = self.is_own(intent, &recorded.committed).await;
+                    return Ok((recorded, is_own.then_some(decided)));
+                }
                 Err(CommitError::Conflict { .. } | CommitError::OtherEpoch { .. }) => {
                     self.refreshed(&seen).await;
                 }
@@ -63,31 +87,58 @@ impl App {
         Ok(turn.expect("turns are never called off"))
     }
 
-    async fn commit(&self, commit: Commit, deadline: Instant) -> Result<Committed, CommitError> {
-        let answer = timeout_at(deadline, self.registry.commit(commit)).await;
+    async fn commit(&self, commit: Commit, deadline: Instant) -> Result<Recorded<'_>, CommitError> {
+        let answer = timeout_at(deadline, self.send(commit)).await;
         let operation = "a change";
         let unanswered = RegistryError::Unanswered { operation };
         answer.unwrap_or(Err(CommitError::Registry(unanswered)))
     }
 
-    async fn made<T>(&self, intent: &Intent, committed: Committed, decided: T) -> Outcome<T> {
+    async fn send(&self, commit: Commit) -> Result<Recorded<'_>, CommitError> {
+        let (committed, replication) = match self.durability {
+            Durability::None => (self.registry.commit(commit).await?, None),
+            Durability::Wait { .. } => {
+                let (committed, way) = self.registry.commit_to_replicas(commit).await?;
+                (committed, Some(way))
+            }
+        };
+        Ok(Recorded {
+            committed,
+            replication,
+        })
+    }
+
+    /// Whether a commit was made by this request, once the view shows it.
+    async fn is_own(&self, intent: &Intent, committed: &Committed) -> bool {
         self.seen(committed.position).await;
         // Without a key, what was answered before is this very commit, sent twice below us.
-        if committed.replayed && intent.idempotency_key.is_some() {
-            return Outcome::Earlier(committed);
+        let is_own = !committed.replayed || intent.idempotency_key.is_none();
+        if is_own {
+            self.metrics.changed();
         }
-        self.metrics.changed();
-        Outcome::Made(committed, decided)
+        is_own
     }
 
     /// A change that is refused now may have been made before: a server that was removed cannot be removed
     /// again, but who repeats the request that removed it gets that request's answer.
-    async fn earlier<T>(
+    pub(crate) async fn earlier<T>(
         &self,
         intent: &Intent,
         seen: &Snapshot,
         problem: Problem,
     ) -> Result<Outcome<T>, Problem> {
+        let deadline = Instant::now() + CHANGE_TIME;
+        let recorded = self.recorded_before(intent, seen, problem, deadline);
+        Ok(Outcome::Earlier(self.kept(recorded.await?).await))
+    }
+
+    async fn recorded_before(
+        &self,
+        intent: &Intent,
+        seen: &Snapshot,
+        problem: Problem,
+        deadline: Instant,
+    ) -> Result<Recorded<'_>, Problem> {
         if intent.idempotency_key.is_none() {
             return Err(problem);
         }
@@ -96,8 +147,8 @@ impl App {
             expected: Some(Revision(0)),
             ..intent.commit(Vec::new(), seen)
         };
-        match self.registry.commit(question).await {
-            Ok(committed) => Ok(Outcome::Earlier(committed)),
+        match self.commit(question, deadline).await {
+            Ok(recorded) => Ok(recorded),
             Err(CommitError::Registry(error)) => Err(error.into()),
             Err(CommitError::KeyReused) => Err(Problem::KeyReused),
             Err(_) => Err(problem),

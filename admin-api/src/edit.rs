@@ -1,18 +1,20 @@
 //! Creating, replacing, patching and removing a resource, and the answer to it: the same for every kind.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Position, Revision, Snapshot, Stamped};
-use registry::{Committed, Goal};
+use model::{Position, Revision, Snapshot, Stamped, Unknown};
+use registry::Goal;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::app::App;
 use crate::body::from_json;
 use crate::change::Outcome;
+use crate::durability::Kept;
 use crate::extract::Intent;
 use crate::problem::Problem;
-use crate::resource::{Resource, render, stamp};
+use crate::resource::{Resource, render, stamp, unread};
 use crate::wait::{Until, Wait};
 
 /// A resource before and after a change; nothing where it was not, or is no more.
@@ -29,7 +31,8 @@ pub(crate) struct Plan<R: Resource> {
     pub(crate) after: Option<R>,
 }
 
-/// Makes a value of what a client sent, in place of the stored one.
+/// Makes a value of what a client sent, in place of the stored one. Fields that only a newer version knows stay as they are stored: who
+/// sends the whole cannot send these.
 pub(crate) fn replacement<R: Resource>(
     key: &R::Key,
     stored: Option<&R>,
@@ -37,55 +40,55 @@ pub(crate) fn replacement<R: Resource>(
 ) -> Result<R, Problem> {
     let mut sent = sent.clone();
     sent.extend(R::names(key));
-    accept(Value::Object(sent), stored)
+    accept(Value::Object(sent), stored, true)
 }
 
-/// Makes a value of the stored one and a merge patch (RFC 7396).
+/// Makes a value of the stored one and a merge patch (RFC 7396), which may take away what this version does not know.
 pub(crate) fn patched<R: Resource>(stored: &R, patch: &Map<String, Value>) -> Result<R, Problem> {
     let mut value = to_json(stored);
     merge(&mut value, &Value::Object(patch.clone()));
-    accept(value, Some(stored))
+    accept(value, Some(stored), false)
 }
 
-fn accept<R: Resource>(value: Value, stored: Option<&R>) -> Result<R, Problem> {
+fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Result<R, Problem> {
     let mut resource: R = from_json(value).map_err(|problem| problem.reworded(R::rule))?;
     if let Some(stored) = stored {
         resource.inherit(stored);
+        if keeps {
+            each_unknown(&mut resource, stored, Unknown::inherit);
+        }
     }
-    match resource.validate() {
-        Ok(()) => Ok(resource),
-        Err(problems) => {
-            let problems =
-                without_kept(problems, &to_json(&resource), stored.map(to_json).as_ref());
-            if problems.is_empty() {
-                Ok(resource)
-            } else {
-                Err(problems.into())
-            }
+    check_fields(&resource, stored)?;
+    Ok(resource)
+}
+
+/// The rules for the value alone. A field that this version does not know is no mistake where it is stored already, by a newer version,
+/// and stays what it is.
+fn check_fields<R: Resource>(resource: &R, stored: Option<&R>) -> Result<(), Problem> {
+    let Err(problems) = resource.validate() else {
+        return Ok(());
+    };
+    let Some(stored) = stored else {
+        return Err(problems.into());
+    };
+    let mut sent = resource.clone();
+    each_unknown(&mut sent, stored, Unknown::drop_same);
+    Ok(sent.validate()?)
+}
+
+/// Does something with each part that holds unknown fields, and the part of that name in the stored value, if there is one.
+fn each_unknown<R: Resource>(resource: &mut R, stored: &R, act: fn(&mut Unknown, &Unknown)) {
+    let mut stored = stored.clone();
+    let stored: HashMap<_, _> = stored.unknown().into_iter().collect();
+    for (name, part) in resource.unknown() {
+        if let Some(stored) = stored.get(&name) {
+            act(part, stored);
         }
     }
 }
 
 fn to_json<R: Resource>(resource: &R) -> Value {
     serde_json::to_value(resource).expect("model types hold nothing that JSON cannot")
-}
-
-/// A field that this version does not know is no mistake where it is stored already, by a newer version,
-/// and stays what it is.
-fn without_kept(
-    problems: Vec<model::Problem>,
-    value: &Value,
-    stored: Option<&Value>,
-) -> Vec<model::Problem> {
-    let kept = |problem: &model::Problem| {
-        let pointer = format!("/{}", problem.field.replace('.', "/"));
-        let old = stored.and_then(|stored| stored.pointer(&pointer));
-        problem.is_unknown_field() && old.is_some() && old == value.pointer(&pointer)
-    };
-    problems
-        .into_iter()
-        .filter(|problem| !kept(problem))
-        .collect()
 }
 
 fn merge(target: &mut Value, patch: &Value) {
@@ -143,12 +146,31 @@ pub(crate) fn check_names<R: Resource>(
     Ok(())
 }
 
-/// Finds a resource, or says that there is none.
+/// Finds a resource, or says that there is none, or none that this version can read.
 pub(crate) fn find<'a, R: Resource>(
     snapshot: &'a Snapshot,
     key: &R::Key,
 ) -> Result<&'a Arc<Stamped<R>>, Problem> {
-    R::find(snapshot, key).ok_or_else(|| Problem::not_found(R::KIND, key))
+    let missing = || match unread::<R>(snapshot, key) {
+        Some(_) => not_readable::<R>(snapshot, key),
+        None => Problem::not_found(R::KIND, key),
+    };
+    R::find(snapshot, key).ok_or_else(missing)
+}
+
+fn not_readable<R: Resource>(snapshot: &Snapshot, key: &R::Key) -> Problem {
+    Problem::unread(R::KIND, (R::COLLECTION, key.to_string()), snapshot)
+}
+
+/// Whether there is such a resource, which need not be readable to be removed.
+pub(crate) fn check_presence<R: Resource>(
+    snapshot: &Snapshot,
+    key: &R::Key,
+) -> Result<(), Problem> {
+    match find::<R>(snapshot, key) {
+        Ok(_) | Err(Problem::Unread { .. }) => Ok(()),
+        Err(missing) => Err(missing),
+    }
 }
 
 impl App {
@@ -159,9 +181,10 @@ impl App {
         key: Option<&R::Key>,
         plan: impl Fn(&Snapshot) -> Result<Plan<R>, Problem>,
     ) -> Result<Answer, Problem> {
-        let (committed, edited) = self.make_edit(intent, key, plan).await?;
-        let answer = self.answer_edit(intent, committed.position, edited).await?;
-        Ok(answer.of_change(intent, &committed))
+        let (kept, edited) = self.make_edit(intent, key, plan).await?;
+        let position = kept.committed.position;
+        let answer = self.answer_edit(intent, position, edited).await?;
+        Ok(answer.of_change(intent, &kept))
     }
 
     /// Makes the edit alone.
@@ -170,7 +193,7 @@ impl App {
         intent: &Intent,
         key: Option<&R::Key>,
         plan: impl Fn(&Snapshot) -> Result<Plan<R>, Problem>,
-    ) -> Result<(Committed, Option<Edited<R>>), Problem> {
+    ) -> Result<(Kept, Option<Edited<R>>), Problem> {
         let decide = |snapshot: &Snapshot| {
             let plan = plan(snapshot)?;
             let before = R::find(snapshot, &plan.key).map(|before| (**before).clone());
@@ -179,17 +202,17 @@ impl App {
             Ok((vec![change], (before, plan)))
         };
         match self.change(intent, decide).await? {
-            Outcome::Made(committed, (before, Plan { key, after })) => {
-                let revision = committed.position.revision;
+            Outcome::Made(kept, (before, Plan { key, after })) => {
+                let revision = kept.committed.position.revision;
                 let after = match after {
                     Some(value) => Some(self.stamped(before.as_ref(), &key, value, revision)?),
                     None => None,
                 };
-                Ok((committed, Some(Edited { key, before, after })))
+                Ok((kept, Some(Edited { key, before, after })))
             }
-            Outcome::Earlier(committed) => {
-                let edited = self.earlier_edit(&committed, key).await?;
-                Ok((committed, edited))
+            Outcome::Earlier(kept) => {
+                let edited = self.earlier_edit(&kept.committed, key).await?;
+                Ok((kept, edited))
             }
         }
     }
@@ -243,14 +266,15 @@ fn check<R: Resource>(
     before: Option<&Stamped<R>>,
     plan: &Plan<R>,
 ) -> Result<(), Problem> {
-    let present = before.map(|before| before.revision);
+    let unread = unread::<R>(snapshot, &plan.key);
+    let present = unread.or(before.map(|before| before.revision));
     intent
         .conditions
         .check(R::KIND, &plan.key.to_string(), present)?;
-    match (&plan.after, before) {
-        (Some(after), _) => after.check_among(snapshot, before.is_none())?,
-        (None, Some(before)) => before.value.check_removal(snapshot)?,
-        (None, None) => {}
+    match &plan.after {
+        Some(_) if unread.is_some() => return Err(not_readable::<R>(snapshot, &plan.key)),
+        Some(after) => after.check_among(snapshot, before.is_none())?,
+        None => R::check_removal(&plan.key, snapshot)?,
     }
     let drained = intent.wait.is_some_and(|wait| wait.until == Until::Drained);
     let revision = snapshot.position.revision;
@@ -275,7 +299,13 @@ fn goal<R: Resource>(
         edited.and_then(|edited| R::leaving(edited.before.as_ref(), edited.after.as_ref()));
     let goal = match (wait.until, leaving) {
         (Until::Drained, Some((key, incarnation))) => Goal::Drained(position, key, incarnation),
-        _ => Goal::Applied(position),
+        _ => Goal::Changed(
+            position,
+            edited
+                .map(|it| (R::COLLECTION, it.key.to_string()))
+                .into_iter()
+                .collect(),
+        ),
     };
     Some((wait, goal))
 }

@@ -8,7 +8,7 @@ mod reporter;
 
 use std::sync::Arc;
 
-use model::{Delta, Position};
+use model::{Collection, Delta, Entry, Position};
 use registry::{Registry, RegistryError, View};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -86,7 +86,7 @@ fn change(delta: &Delta) -> Event {
         json!({
             "collection": entry.collection,
             "key": entry.key,
-            "value": entry.value.as_ref().and_then(|stored| stored.get("value")),
+            "value": told(entry),
         })
     });
     let data = json!({
@@ -98,7 +98,40 @@ fn change(delta: &Delta) -> Event {
     Event::new(CHANGE, Some(delta.position()), &data)
 }
 
+/// The value, but of a list of networks no more than its size: an event has to stay one that listeners can take.
+fn told(entry: &Entry) -> Option<Value> {
+    let value = entry.value.as_ref()?.get("value")?;
+    let networks = value.get("networks").and_then(Value::as_array);
+    Some(match (entry.collection, networks) {
+        (Collection::Networks, Some(networks)) => {
+            json!({"id": value["id"], "size": networks.len()})
+        }
+        _ => value.clone(),
+    })
+}
+
 fn reset(present: Position) -> Event {
     let data = json!({"epoch": present.epoch, "revision": present.revision});
     Event::new("reset", Some(present), &data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_networks_is_told_by_its_size() {
+        let entry = |collection, value: Value| Entry {
+            collection,
+            key: "office".into(),
+            value: Some(json!({"revision": 7, "value": value})),
+        };
+        let list = json!({"id": "office", "networks": ["10.0.0.0/8", "192.0.2.0/24"]});
+        let short = json!({"id": "office", "size": 2});
+        assert_eq!(
+            told(&entry(Collection::Networks, list.clone())),
+            Some(short)
+        );
+        assert_eq!(told(&entry(Collection::Pools, list.clone())), Some(list));
+    }
 }

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method};
-use model::{Author, Change, InvalidName, PoolId, ServerKey, Snapshot};
+use model::{Author, Change, Revision, Snapshot};
 use registry::Commit;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -11,20 +11,21 @@ use sha2::{Digest, Sha256};
 use crate::etag::Conditions;
 use crate::problem::Problem;
 use crate::query::Parameters;
-use crate::wait::Wait;
+use crate::resource::{Misnamed, Resource};
+use crate::wait::{Until, Wait};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The longest `Idempotency-Key`, in bytes.
 const KEY_MAX: usize = 255;
 
-/// The pool that the path names.
+/// The key of the resource that the path names.
 #[derive(Debug)]
-pub(crate) struct PoolPath(pub(crate) PoolId);
+pub(crate) struct KeyPath<R: Resource>(pub(crate) R::Key);
 
-/// The server that the path names.
+/// The revision that the path names.
 #[derive(Debug)]
-pub(crate) struct ServerPath(pub(crate) ServerKey);
+pub(crate) struct RevisionPath(pub(crate) Revision);
 
 /// What a request that changes something says besides its body.
 #[derive(Debug, Clone)]
@@ -39,41 +40,24 @@ pub(crate) struct Intent {
     pub(crate) wait: Option<Wait>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for PoolPath {
+impl<S: Send + Sync, R: Resource> FromRequestParts<S> for KeyPath<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let pool: Path<String> = segments(parts, state).await?;
-        let id = pool
-            .parse()
-            .map_err(|error| misnamed(&parts.method, "pool", &pool, &error))?;
-        Ok(Self(id))
+        let Path(names): Path<Vec<String>> = segments(parts, state).await?;
+        let key = R::path_key(&names);
+        key.map(Self).map_err(|it| misnamed(&parts.method, it))
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for ServerPath {
+impl<S: Send + Sync> FromRequestParts<S> for RevisionPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path((pool, server)): Path<(String, String)> = segments(parts, state).await?;
-        let refuse = |kind, name: &str, error| misnamed(&parts.method, kind, name, &error);
-        let pool = pool.parse().map_err(|error| refuse("pool", &pool, error))?;
-        let server = server
-            .parse()
-            .map_err(|error| refuse("server", &server, error))?;
-        Ok(Self(ServerKey::new(pool, server)))
-    }
-}
-
-impl From<PoolPath> for PoolId {
-    fn from(PoolPath(id): PoolPath) -> Self {
-        id
-    }
-}
-
-impl From<ServerPath> for ServerKey {
-    fn from(ServerPath(key): ServerPath) -> Self {
-        key
+        let revision: Path<String> = segments(parts, state).await?;
+        let number = revision.parse().ok().filter(|number| *number > 0);
+        let number = number.ok_or_else(|| Problem::not_found("revision", &*revision))?;
+        Ok(Self(Revision(number)))
     }
 }
 
@@ -88,20 +72,30 @@ where
 }
 
 /// A name that nothing can have: nothing is there, unless it was to be made.
-fn misnamed(method: &Method, kind: &'static str, name: &str, error: &InvalidName) -> Problem {
+fn misnamed(method: &Method, Misnamed { kind, name, error }: Misnamed) -> Problem {
     if method == Method::PUT {
         return Problem::field(kind, error.to_string());
     }
-    Problem::not_found(kind, name)
+    Problem::not_found(kind, &name)
 }
 
 impl<S: Sync> FromRequestParts<S> for Intent {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let parameters = Parameters::parse(&parts.uri, &Self::PARAMETERS)?;
+        Self::read(parts, &parameters)
+    }
+}
+
+impl Intent {
+    /// The query parameters of any change.
+    pub(crate) const PARAMETERS: [&str; 2] = ["wait", "timeout"];
+
+    /// Reads it of a request with these query parameters, of which some may be for others.
+    pub(crate) fn read(parts: &Parts, parameters: &Parameters) -> Result<Self, Problem> {
         let author = parts.extensions.get::<Author>().cloned();
         let reason = format!("{} {}", parts.method, parts.uri.path());
-        let parameters = Parameters::parse(&parts.uri, &["wait", "timeout"])?;
         let idempotency_key = idempotency_key(&parts.headers)?;
         Ok(Self {
             author: author.expect("whoever passed the door has a name"),
@@ -110,12 +104,20 @@ impl<S: Sync> FromRequestParts<S> for Intent {
             fingerprint: String::new(),
             reason,
             conditions: Conditions::parse(&parts.headers)?,
-            wait: Wait::parse(&parameters)?,
+            wait: Wait::parse(parameters)?,
         })
     }
-}
 
-impl Intent {
+    /// The same, of a change that drains no one server, so that nothing but its being applied can be waited for.
+    pub(crate) fn waiting_for_no_drain(self) -> Result<Self, Problem> {
+        match self.wait {
+            Some(wait) if wait.until == Until::Drained => {
+                Err(Problem::field("wait", "must be applied"))
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// The same, of a request with this body: the same fields and values, in whatever order.
     pub(crate) fn saying(self, sent: &Map<String, Value>) -> Self {
         let body = serde_json::to_vec(sent).expect("what was read as JSON can be written as JSON");

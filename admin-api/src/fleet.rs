@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{Instance, Position, Role, format_duration};
-use registry::{LEASE, LOST_AFTER, Leader, Registry, RegistryError, View, standing};
+use registry::{LOST_AFTER, Lags, Leader, Registry, RegistryError, View, standing};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -13,6 +13,16 @@ use crate::app::App;
 pub(crate) async fn instances(registry: &dyn Registry) -> Result<Vec<Instance>, RegistryError> {
     let instances = registry.instances().await?;
     Ok(standing(&instances).cloned().collect())
+}
+
+/// The instances, and how far behind the balancers among them are.
+pub(crate) async fn survey(
+    registry: &dyn Registry,
+    view: &View,
+) -> Result<(Vec<Instance>, Lags), RegistryError> {
+    let instances = instances(registry).await?;
+    let lags = Lags::of(registry, &instances, view).await;
+    Ok((instances, lags))
 }
 
 /// Whether a registry that holds no fleet held one: somebody works with a revision of it.
@@ -43,10 +53,11 @@ pub(crate) fn lag(instance: &Instance, present: Option<Position>) -> Option<u64>
     same.then(|| present.revision.0.saturating_sub(applied.revision.0))
 }
 
-/// Who leads now: a heartbeat that is older than a lease says nothing.
+/// Who leads now. Heartbeats come at the pace of reports, whatever a lease lasts: who is as silent as a lost instance has not been
+/// heard.
 pub(crate) fn leader(view: &View, now: Instant) -> Option<Leader> {
     view.leader
-        .filter(|leader| now.saturating_duration_since(leader.heard) <= LEASE)
+        .filter(|leader| now.saturating_duration_since(leader.heard) <= LOST_AFTER)
 }
 
 /// A duration for people: whole milliseconds.
@@ -81,12 +92,35 @@ fn details(instance: &Instance, present: Option<Position>) -> Map<String, Value>
     details
 }
 
-pub(crate) fn balancer(instance: &Instance, present: Option<Position>) -> Map<String, Value> {
+/// What is said of a balancer, wherever it is shown.
+pub(crate) fn balancer_summary(
+    instance: &Instance,
+    present: Option<Position>,
+    lags: &Lags,
+) -> Map<String, Value> {
+    let mut summary = summary(instance, present);
+    summary.extend(staleness(instance, lags));
+    summary
+}
+
+/// How old what a balancer works by is.
+fn staleness(instance: &Instance, lags: &Lags) -> Map<String, Value> {
+    let lag = lags.lag(instance);
+    let lag_ms = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+    fields(json!({"lag_ms": lag_ms, "stale": lags.is_stale(instance)}))
+}
+
+pub(crate) fn balancer(
+    instance: &Instance,
+    present: Option<Position>,
+    lags: &Lags,
+) -> Map<String, Value> {
     let report = &instance.report;
     let leaving = report.leaving.iter().map(|(server, load)| {
         json!({"server": server, "incarnation": load.incarnation, "in_flight": load.in_flight})
     });
     let mut balancer = details(instance, present);
+    balancer.extend(staleness(instance, lags));
     balancer.extend(fields(json!({
         "leaving": leaving.collect::<Vec<_>>(),
         "nacks": report.nacks,
@@ -106,6 +140,7 @@ pub(crate) fn orchestrator(
     orchestrator.extend(fields(json!({
         "leads": leader.is_some(),
         "term": leader.map(|leader| leader.term),
+        "probes": instance.report.probes,
     })));
     orchestrator
 }

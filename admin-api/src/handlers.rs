@@ -1,10 +1,11 @@
 //! The answers, a file for each kind of path.
 
+pub(crate) mod document;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod fallback;
 pub(crate) mod holds;
 pub(crate) mod instances;
-pub(crate) mod pools;
 pub(crate) mod registrations;
 pub(crate) mod resources;
 pub(crate) mod revisions;

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     changes: Counter,
     waits: Family<WaitLabels, Counter>,
     wait_seconds: Histogram,
+    short_of_replicas: Counter,
 }
 
 impl Metrics {
@@ -38,6 +39,7 @@ impl Metrics {
             changes: Counter::default(),
             waits: Family::default(),
             wait_seconds: Histogram::new([0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0]),
+            short_of_replicas: Counter::default(),
         };
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("admin");
@@ -58,6 +60,8 @@ impl Metrics {
             );
             let help = "How long waits for the fleet took";
             registry.register("wait_seconds", help, these.wait_seconds.clone());
+            let help = "Changes that fewer replicas than --durability asks for are known to have";
+            registry.register("short_of_replicas", help, these.short_of_replicas.clone());
         });
         these
     }
@@ -74,6 +78,10 @@ impl Metrics {
 
     pub(crate) fn changed(&self) {
         self.changes.inc();
+    }
+
+    pub(crate) fn fell_short(&self) {
+        self.short_of_replicas.inc();
     }
 
     pub(crate) fn waited(&self, until: Until, done: bool, took: Duration) {

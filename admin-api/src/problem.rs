@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{PoolId, Revision, ServerKey, ServerState};
+use model::{Collection, PoolId, Revision, ServerKey, ServerState, Snapshot};
 use registry::RegistryError;
 use serde_json::json;
 
@@ -60,10 +60,29 @@ pub(crate) enum Problem {
     #[error("there is no {kind} {key:?}")]
     NotFound { kind: &'static str, key: String },
 
+    #[error("there is no revision {revision} yet: the fleet is at {present}")]
+    Future {
+        revision: Revision,
+        present: Revision,
+    },
+    #[error("revision {revision} cannot be restored: {reason}")]
+    Gone { revision: Revision, reason: String },
+    #[error("what was taken away cannot be put back: {reason}")]
+    Irretrievable { reason: String },
+
     #[error("{}", listed(.errors))]
     Invalid { errors: Vec<model::Problem> },
     #[error("the {kind} {key:?} exists already")]
     Exists { kind: &'static str, key: String },
+    #[error(
+        "this version cannot read the {kind} {key:?}, which a newer one may have written ({reason}): change it through that \
+         version, or DELETE it first"
+    )]
+    Unread {
+        kind: &'static str,
+        key: String,
+        reason: String,
+    },
     #[error("{address} {}", taken(.server, *.state))]
     AddressTaken {
         address: String,
@@ -72,6 +91,14 @@ pub(crate) enum Problem {
     },
     #[error("the pool {pool:?} still has {}", left(*.servers), pool = .pool.as_str())]
     PoolInUse { pool: PoolId, servers: usize },
+    #[error("the {kind} {key:?} is used by {}", list_of_users(.users, *.more))]
+    Used {
+        kind: &'static str,
+        key: String,
+        users: Vec<String>,
+        /// How many others.
+        more: usize,
+    },
     #[error("the pool \"default\" takes what nothing else claims: it cannot be removed")]
     DefaultPool,
     #[error("there are {limit} {kind}s already, which is the most")]
@@ -134,7 +161,8 @@ fn hint(has_key: bool) -> &'static str {
     }
 }
 
-fn taken(server: &ServerKey, state: ServerState) -> String {
+/// The rule that an address breaks which another server of the pool has.
+pub(crate) fn taken(server: &ServerKey, state: ServerState) -> String {
     let (state, way_out) = match state {
         ServerState::Active => ("active", "change that one"),
         ServerState::Draining => ("draining", "activate that one (state: active)"),
@@ -147,6 +175,14 @@ fn left(servers: usize) -> String {
     match servers {
         1 => "1 server: remove it first".into(),
         _ => format!("{servers} servers: remove them first"),
+    }
+}
+
+fn list_of_users(users: &[String], more: usize) -> String {
+    match (users, more) {
+        ([only], 0) => format!("{only}: change that first"),
+        (_, 0) => format!("{}: change these first", users.join(", ")),
+        _ => format!("{}, and {more} more: change these first", users.join(", ")),
     }
 }
 
@@ -179,6 +215,22 @@ impl Problem {
         }
     }
 
+    /// The same of one element among others: its name goes before its fields.
+    pub(crate) fn within(self, element: &str) -> Self {
+        match self {
+            Self::Invalid { mut errors } => {
+                for error in &mut errors {
+                    error.field = match error.field.as_str() {
+                        "." => element.to_owned(),
+                        field => format!("{element}.{field}"),
+                    };
+                }
+                Self::Invalid { errors }
+            }
+            other => other,
+        }
+    }
+
     /// The same with other words for the rules of some fields.
     pub(crate) fn reworded(self, rule: impl Fn(&str) -> Option<String>) -> Self {
         match self {
@@ -199,6 +251,18 @@ impl Problem {
         Self::NotFound { kind, key }
     }
 
+    /// An element that is there and cannot be read, with what is wrong with it.
+    pub(crate) fn unread(
+        kind: &'static str,
+        (collection, key): (Collection, String),
+        snapshot: &Snapshot,
+    ) -> Self {
+        let mut faults = snapshot.faults.iter();
+        let fault = faults.find(|it| it.collection == collection && it.key == key);
+        let reason = fault.map_or_else(|| "unknown to it".into(), |fault| fault.reason.clone());
+        Self::Unread { kind, key, reason }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.class().0
     }
@@ -217,12 +281,18 @@ impl Problem {
             }
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::NoSuchPath { .. } | Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            Self::NoSuchPath { .. } | Self::NotFound { .. } | Self::Future { .. } => {
+                (StatusCode::NOT_FOUND, "not-found")
+            }
+            Self::Gone { .. } | Self::Irretrievable { .. } => (StatusCode::GONE, "gone"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key"),
             Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::Exists { .. } | Self::AddressTaken { .. } => (StatusCode::CONFLICT, "duplicate"),
-            Self::PoolInUse { .. } | Self::DefaultPool => (StatusCode::CONFLICT, "in-use"),
+            Self::Unread { .. } => (StatusCode::CONFLICT, "unread"),
+            Self::PoolInUse { .. } | Self::Used { .. } | Self::DefaultPool => {
+                (StatusCode::CONFLICT, "in-use")
+            }
             Self::Full { .. } => (StatusCode::CONFLICT, "full"),
             Self::Stale { .. } | Self::Unexpected { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "precondition")
@@ -251,6 +321,10 @@ impl Problem {
         match self {
             Self::Invalid { errors } => errors.clone(),
             Self::Exists { kind, .. } => problem("id", format!("is the id of another {kind}")),
+            Self::Unread { kind, .. } => {
+                let rule = format!("is the id of a {kind} that this version cannot read");
+                problem("id", rule)
+            }
             Self::AddressTaken { server, state, .. } => problem("address", taken(server, *state)),
             _ => Vec::new(),
         }

@@ -1,42 +1,88 @@
-//! What pools and servers have in common as resources: a key, a path, a stored value, rules, a rendering.
+//! What pools, servers, routes and the like have in common as resources: a key, a path, a stored value, rules, a rendering.
 
+mod listener;
+mod networks;
 mod pool;
+mod reference;
+mod route;
 mod server;
 
 use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use model::{Change, Collection, Revision, ServerKey, Snapshot, Stamped};
+use model::{
+    Change, Collection, Elements, InvalidName, Revision, ServerKey, Snapshot, Stamped, Unknown,
+};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value, json};
 
-use crate::app::App;
+use crate::body::{self, from_json};
 use crate::problem::Problem;
 
-pub(crate) use server::{next_id, twin};
+pub(crate) use reference::{Reference, Target, missing};
+pub(crate) use server::{check_pool, next_id, twin};
 
-/// A resource of the desired state.
+/// A name in a path that nothing can have, and the kind of what it was to name.
+#[derive(Debug)]
+pub(crate) struct Misnamed {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) error: InvalidName,
+}
+
+/// A resource of the desired state. What is said here is so for those that are known by an `id` alone.
 pub(crate) trait Resource:
     Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     /// Its key in the registry.
-    type Key: Clone + Display + Send + Sync;
-    /// The key as a request's path names it.
-    type Path: FromRequestParts<Arc<App>, Rejection = Problem> + Into<Self::Key> + Send;
+    type Key: Clone
+        + Ord
+        + Display
+        + FromStr<Err = InvalidName>
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync;
 
     const KIND: &'static str;
     const COLLECTION: Collection;
+    /// How many there may be.
+    const MAX: usize;
+    /// The largest body that describes one, in bytes.
+    const BODY_MAX: usize = body::BODY_MAX;
     /// Fields that an answer has and that nobody sets.
-    const READ_ONLY: &'static [&'static str];
+    const READ_ONLY: &'static [&'static str] = &["revision", "created"];
 
-    fn key(&self) -> Self::Key;
-    fn path(key: &Self::Key) -> String;
-    /// The fields that the path already says.
-    fn names(key: &Self::Key) -> Map<String, Value>;
-    fn find<'a>(snapshot: &'a Snapshot, key: &Self::Key) -> Option<&'a Arc<Stamped<Self>>>;
+    /// All that there are.
+    fn all(snapshot: &Snapshot) -> &Elements<Self::Key, Self>;
     fn change(key: Self::Key, value: Option<Self>) -> Change;
+
+    fn find<'a>(snapshot: &'a Snapshot, key: &Self::Key) -> Option<&'a Arc<Stamped<Self>>> {
+        Self::all(snapshot).get(key)
+    }
+    fn key(&self) -> Self::Key;
+    /// The key that a body without a path names.
+    fn sent_key(sent: &Map<String, Value>) -> Result<Self::Key, Problem> {
+        sent_name(sent, "id")
+    }
+    /// The key that the names in a request's path make up.
+    fn path_key(names: &[String]) -> Result<Self::Key, Misnamed> {
+        let name = names.concat();
+        name.parse().map_err(|error| Misnamed {
+            kind: Self::KIND,
+            name,
+            error,
+        })
+    }
+    fn path(key: &Self::Key) -> String {
+        format!("/v1/{}/{key}", Self::COLLECTION)
+    }
+    /// The fields that the path already says.
+    fn names(key: &Self::Key) -> Map<String, Value> {
+        Map::from_iter([("id".into(), json!(key))])
+    }
 
     /// Makes of what people send what the model reads.
     fn prepare(_: &mut Map<String, Value>) -> impl Future<Output = Result<(), Problem>> + Send {
@@ -52,21 +98,74 @@ pub(crate) trait Resource:
     }
     /// The rules for the value alone.
     fn validate(&self) -> Result<(), Vec<model::Problem>>;
+    /// What it names of the other elements.
+    fn references(&self) -> Vec<Reference<'_>> {
+        Vec::new()
+    }
     /// The rules for its being among the others.
-    fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem>;
-    /// The rules for its removal.
-    fn check_removal(&self, snapshot: &Snapshot) -> Result<(), Problem>;
+    fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem> {
+        if is_new {
+            check_room::<Self>(Self::all(snapshot).len() + 1)?;
+        }
+        match missing(self, |target| target.is_in(snapshot)) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(problems.into()),
+        }
+    }
+    /// The rules for its removal, whether or not it can be read.
+    fn check_removal(_: &Self::Key, _: &Snapshot) -> Result<(), Problem> {
+        Ok(())
+    }
+    /// The fields that this version does not know, by the part that has them.
+    fn unknown(&mut self) -> Vec<(String, &mut Unknown)>;
     /// What is kept of the stored value although nobody sent it.
-    fn inherit(&mut self, stored: &Self);
+    fn inherit(&mut self, _: &Self) {}
     /// Whether the other value is the same thing still, so that what is known of it holds.
-    fn is_same(&self, other: &Self) -> bool;
+    fn is_same(&self, _: &Self) -> bool {
+        true
+    }
     /// The server that takes no new request from here on, if that is what the change means.
     fn leaving(
-        before: Option<&Stamped<Self>>,
-        after: Option<&Stamped<Self>>,
-    ) -> Option<(ServerKey, Revision)>;
+        _before: Option<&Stamped<Self>>,
+        _after: Option<&Stamped<Self>>,
+    ) -> Option<(ServerKey, Revision)> {
+        None
+    }
     /// What is known of it, besides what was desired.
-    fn observed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Map<String, Value>;
+    fn observed(_: &Stamped<Self>, _: &Snapshot) -> Map<String, Value> {
+        Map::new()
+    }
+    /// It as one of many.
+    fn listed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Value {
+        render(stamped, snapshot)
+    }
+}
+
+/// Whether so many may be there.
+pub(crate) fn check_room<R: Resource>(count: usize) -> Result<(), Problem> {
+    let (kind, limit) = (R::KIND, R::MAX);
+    match count > limit {
+        true => Err(Problem::Full { kind, limit }),
+        false => Ok(()),
+    }
+}
+
+/// What is known of a resource that only a newer version can read: the revision that last changed it.
+pub(crate) fn unread<R: Resource>(snapshot: &Snapshot, key: &R::Key) -> Option<Revision> {
+    let stored = snapshot.unread.get(R::COLLECTION, &key.to_string())?;
+    let stamped = serde_json::from_str::<Stamped<IgnoredAny>>(stored).ok()?;
+    Some(stamped.revision)
+}
+
+/// A field that names something, read on its own.
+pub(crate) fn sent_name<T: DeserializeOwned>(
+    sent: &Map<String, Value>,
+    field: &str,
+) -> Result<T, Problem> {
+    let name = sent
+        .get(field)
+        .ok_or_else(|| Problem::field(field, "is required"))?;
+    from_json(name.clone()).map_err(|problem| problem.at(field))
 }
 
 /// A resource as the API shows it.

@@ -7,40 +7,36 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
-use model::{Pool, Server};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use model::{Listener, NetworkList, Pool, Route, Server};
 
 use crate::access_log;
 use crate::app::App;
 use crate::auth::Access;
 use crate::fleet;
 use crate::handlers::{
-    events, fallback, holds, instances, pools, registrations, resources, revisions, servers, status,
+    document, events, explain, fallback, holds, instances, registrations, resources, revisions,
+    servers, status,
 };
 use crate::origin;
 use crate::problem::{Problem, Uninitialised};
+use crate::resource::Resource;
 
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/v1/pools", get(pools::list).post(pools::create))
-        .route(
-            "/v1/pools/{pool}",
-            get(resources::show::<Pool>)
-                .put(resources::replace::<Pool>)
-                .patch(resources::patch::<Pool>)
-                .delete(resources::remove::<Pool>),
-        )
+        .route("/v1/pools", all::<Pool>())
+        .route("/v1/pools/{pool}", one::<Pool>())
         .route(
             "/v1/pools/{pool}/servers",
             get(servers::list).post(servers::create),
         )
-        .route(
-            "/v1/pools/{pool}/servers/{server}",
-            get(resources::show::<Server>)
-                .put(resources::replace::<Server>)
-                .patch(resources::patch::<Server>)
-                .delete(resources::remove::<Server>),
-        )
+        .route("/v1/pools/{pool}/servers/{server}", one::<Server>())
+        .route("/v1/routes", all::<Route>())
+        .route("/v1/routes/{route}", one::<Route>().post(explain::explain))
+        .route("/v1/listeners", all::<Listener>())
+        .route("/v1/listeners/{listener}", one::<Listener>())
+        .route("/v1/networks", all::<NetworkList>())
+        .route("/v1/networks/{list}", one::<NetworkList>())
         .route(
             "/v1/registrations/{pool}/{server}",
             put(registrations::renew).delete(registrations::end),
@@ -54,14 +50,31 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         )
         .route("/v1/status", get(status::show))
         .route("/v1/revisions", get(revisions::list))
+        .route("/v1/revisions/{revision}/restore", post(revisions::restore))
+        .route("/v1/export", get(document::export))
+        .route("/v1/import", put(document::import))
         .route("/v1/holds", get(holds::list))
         .route("/v1/holds/{pool}/confirm", post(holds::confirm))
+        .route("/v1/holds/{pool}/reject", post(holds::reject))
         .route("/v1/events", get(events::follow))
         .fallback(fallback::no_such_path)
         .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(app), door))
         .layer(from_fn_with_state(Arc::clone(app), access_log::record))
         .with_state(Arc::clone(app))
+}
+
+/// What can be done to all resources of a kind.
+fn all<R: Resource>() -> MethodRouter<Arc<App>> {
+    get(resources::list::<R>).post(resources::create::<R>)
+}
+
+/// What can be done to one of them.
+fn one<R: Resource>() -> MethodRouter<Arc<App>> {
+    get(resources::show::<R>)
+        .put(resources::replace::<R>)
+        .patch(resources::patch::<R>)
+        .delete(resources::remove::<R>)
 }
 
 /// Lets in who may, and gives their changes a name.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use registry::{FollowOptions, Registry, View, follow};
+use registry::{Durability, FollowOptions, Listings, Registry, View, follow};
 use runtime::{BindError, Supervisor, bind, ops_router, serve_ops};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -12,6 +12,7 @@ use crate::Args;
 use crate::app::App;
 use crate::auth::{Access, AccessError};
 use crate::events::Feed;
+use crate::handlers::explain::Compiled;
 use crate::metrics::Metrics;
 use crate::problem::because;
 use crate::router::router;
@@ -32,7 +33,17 @@ pub enum StartError {
 /// Flags that ask for what cannot be; nothing was opened.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct ConfigurationError(#[from] AccessError);
+pub struct ConfigurationError(#[from] Impossible);
+
+#[derive(Debug, thiserror::Error)]
+enum Impossible {
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(
+        "--durability {0}: the registry within one process has no replicas to wait for: name a Redis by --registry, or none here"
+    )]
+    Durability(Durability),
+}
 
 /// A running admin API.
 #[derive(Debug)]
@@ -48,8 +59,16 @@ impl Args {
     /// # Errors
     /// One line that names the flag.
     pub fn check(&self) -> Result<(), ConfigurationError> {
-        Access::open(self.listen, self.token_file.as_deref())?;
-        Ok(())
+        self.access().map(drop)
+    }
+
+    fn access(&self) -> Result<Access, ConfigurationError> {
+        let durability = self.durability;
+        if durability != Durability::None && self.registry.is_within_process() {
+            return Err(Impossible::Durability(durability).into());
+        }
+        let access = Access::open(self.listen, self.token_file.as_deref());
+        access.map_err(|error| Impossible::from(error).into())
     }
 }
 
@@ -63,8 +82,7 @@ impl AdminApi {
         registry: Arc<dyn Registry>,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
-        let access = Access::open(args.listen, args.token_file.as_deref());
-        let access = access.map_err(ConfigurationError)?;
+        let access = args.access()?;
         let listener = bind(args.listen).await.map_err(StartError::Listen)?;
         let ops = match args.ops {
             Some(address) => Some(bind(address).await.map_err(StartError::Ops)?),
@@ -85,14 +103,19 @@ impl AdminApi {
         );
         supervisor.spawn("admin-api follower", following);
         let metrics = runtime::Metrics::new();
-        open(
-            listener,
-            registry,
+        let app = |feed: Feed| App {
+            registry: Arc::clone(&registry),
+            views: views.clone(),
             access,
-            views.clone(),
-            &metrics,
-            supervisor,
-        );
+            feed,
+            metrics: Metrics::register(&metrics),
+            stop: supervisor.stop_token(),
+            durability: args.durability,
+            turn: Semaphore::new(1),
+            listings: Listings::default(),
+            routes: Compiled::default(),
+        };
+        open(listener, app, supervisor);
         if let Some(listener) = ops {
             let router = ops_router(metrics, move || readiness(&views.borrow()));
             let serving = serve_ops(listener, router, supervisor.stop_token());
@@ -119,25 +142,11 @@ impl AdminApi {
     }
 }
 
-fn open(
-    listener: TcpListener,
-    registry: Arc<dyn Registry>,
-    access: Access,
-    views: watch::Receiver<Arc<View>>,
-    metrics: &runtime::Metrics,
-    supervisor: &Supervisor,
-) {
-    let feed = Feed::new();
-    let reporter = feed.reporter(Arc::clone(&registry), views.clone());
-    let app = Arc::new(App {
-        registry,
-        views,
-        access,
-        feed,
-        metrics: Metrics::register(metrics),
-        stop: supervisor.stop_token(),
-        turn: Semaphore::new(1),
-    });
+fn open(listener: TcpListener, app: impl FnOnce(Feed) -> App, supervisor: &Supervisor) {
+    let app = Arc::new(app(Feed::new()));
+    let reporter = app
+        .feed
+        .reporter(Arc::clone(&app.registry), app.views.clone());
     supervisor.spawn("admin-api events", reporter.run(supervisor.stop_token()));
     let serving = serve(listener, router(&app), supervisor.stop_token());
     supervisor.spawn("admin-api", serving);

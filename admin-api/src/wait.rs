@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::parse_duration;
-use registry::{Goal, Laggard, Outcome, wait_for};
+use registry::{Goal, Laggard, Outcome, wait_together};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ pub(crate) struct Waited {
 #[derive(Debug)]
 enum End {
     Done,
-    /// These have not done it, or cannot say.
+    /// These have not done it, cannot do it, or cannot say.
     Late(Vec<Laggard>),
     /// Nobody could be asked.
     Unknown(String),
@@ -117,14 +117,14 @@ fn laggard(laggard: &Laggard) -> Value {
 }
 
 impl App {
-    /// Waits as long as the client wants to, or until this process stops.
+    /// Waits as long as the client wants to, and as there is hope, or until this process stops.
     pub(crate) async fn wait(&self, wait: Wait, goal: &Goal) -> Waited {
         let started = Instant::now();
         let deadline = started + wait.timeout;
         let end = tokio::select! {
-            outcome = wait_for(&*self.registry, goal, deadline) => match outcome {
+            outcome = wait_together(&*self.registry, &self.listings, goal, deadline) => match outcome {
                 Ok(Outcome::Done) => End::Done,
-                Ok(Outcome::Waiting(laggards)) => End::Late(laggards),
+                Ok(Outcome::Waiting(laggards) | Outcome::Refused(laggards)) => End::Late(laggards),
                 Ok(Outcome::Unknown(reason)) => End::Unknown(reason),
                 Err(error) => End::Unknown(error.to_string()),
             },

@@ -11,6 +11,8 @@ use tokio::sync::{Notify, watch};
 pub(crate) struct Published {
     pub(crate) generation: u64,
     pub(crate) table: Arc<Table>,
+    /// Whether it is too old to be used: no request is sent to a server of it.
+    pub(crate) stale: bool,
 }
 
 /// One worker's end.
@@ -67,11 +69,11 @@ impl Adoption {
     }
 
     /// The next table; nothing once no more will come.
-    pub(crate) async fn next(&mut self) -> Option<Arc<Table>> {
+    pub(crate) async fn next(&mut self) -> Option<Published> {
         self.tables.changed().await.ok()?;
         let published = self.tables.borrow_and_update().clone();
         self.taken = published.generation;
-        Some(published.table)
+        Some(published)
     }
 
     /// The worker has let go of every older table.

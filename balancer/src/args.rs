@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use registry::NOTICED_WITHIN;
 
-use crate::codec::{LONGEST_HEAD, MOST_FIELDS};
+use crate::codec::{FIELDS_MAX, HEAD_MAX};
 use crate::trusted::network;
 
 /// The most worker threads.
@@ -24,6 +25,10 @@ const REQUEST_LINE_MIN: u64 = 64;
 
 /// The shortest time for a client: the clock of a worker counts no shorter ones.
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+
+/// The shortest limit for being cut off from the registry: it is noticed before it is over, however silently it began.
+const STALE_LIMIT_MIN: Duration = Duration::from_secs(5);
+const _: () = assert!(NOTICED_WITHIN.as_millis() < STALE_LIMIT_MIN.as_millis());
 
 /// The flags of `roundhouse balancer`.
 #[derive(clap::Args, Clone, Debug)]
@@ -60,6 +65,11 @@ pub struct Args {
     #[arg(long, value_name = "ZONE", default_value = "")]
     pub zone: String,
 
+    /// How long it may be cut off from the registry and go on taking requests, at least 5s; for ever where none is given. After that
+    /// it answers 503 until it follows the registry again: for those to whom an old table is worse than none.
+    #[arg(long, value_name = "DURATION", value_parser = model::duration_from(STALE_LIMIT_MIN))]
+    pub stale_limit: Option<Duration>,
+
     /// Where another process of this balancer asks for its listeners, to take its place without losing a request. Where one
     /// runs with the same path already, this one takes its place.
     #[arg(long, value_name = "PATH")]
@@ -91,7 +101,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
     pub keep_alive_requests: u64,
 
-    /// Client connections at the same time, at most; 65536 where none is given, or as many as the process may have files open for.
+    /// Client connections at the same time, at most; 65536 where none is given. Of the files that the process may have open, a quarter,
+    /// but at most 256, are set aside; clients never have more than three quarters of the rest.
     #[arg(long, value_name = "N", value_parser = runtime::whole_number::<NonZero<usize>>(1..=CONNECTIONS_MAX))]
     pub max_connections: Option<NonZero<usize>>,
 
@@ -101,15 +112,15 @@ pub struct Args {
     pub max_connections_per_client: usize,
 
     /// Bytes of a request's head, at most.
-    #[arg(long, value_name = "BYTES", default_value = "32768", value_parser = runtime::whole_number::<usize>(HEAD_MIN..=LONGEST_HEAD as u64))]
+    #[arg(long, value_name = "BYTES", default_value = "32768", value_parser = runtime::whole_number::<usize>(HEAD_MIN..=HEAD_MAX as u64))]
     pub max_head_bytes: usize,
 
     /// Bytes of a request's first line, at most; no more than --max-head-bytes.
-    #[arg(long, value_name = "BYTES", default_value = "8192", value_parser = runtime::whole_number::<usize>(REQUEST_LINE_MIN..=LONGEST_HEAD as u64))]
+    #[arg(long, value_name = "BYTES", default_value = "8192", value_parser = runtime::whole_number::<usize>(REQUEST_LINE_MIN..=HEAD_MAX as u64))]
     pub max_request_line: usize,
 
     /// Fields of a request's head, at most.
-    #[arg(long, value_name = "N", default_value = "100", value_parser = runtime::whole_number::<usize>(1..=MOST_FIELDS as u64))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = runtime::whole_number::<usize>(1..=FIELDS_MAX as u64))]
     pub max_fields: usize,
 
     /// Proxies in front of this balancer, as networks or addresses: what they say of where a request comes from
@@ -180,6 +191,7 @@ mod tests {
             "--max-request-line 63",
             "--max-connections 0",
             "--body-timeout 1ms",
+            "--stale-limit 4s",
             "--trusted-proxies 10.0.0.0/33",
             "--trusted-proxies 10.0.0.0/8,nobody",
         ] {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Args;
 use crate::handover::TakeOverError;
 use crate::listen::{Inherited, Turn};
-use crate::sync::{Identity, Standing};
+use crate::sync::{Identity, Standing, ready};
 
 use parts::Parts;
 use sockets::Sockets;
@@ -52,7 +52,7 @@ pub struct Balancer {
     standing: watch::Receiver<Standing>,
     turn: watch::Receiver<Turn>,
     /// Whether another one served at this address before.
-    succeeds: bool,
+    has_predecessor: bool,
 }
 
 impl Balancer {
@@ -85,7 +85,7 @@ impl Balancer {
         let ops = sockets.ops.local_addr().unwrap_or(args.ops);
         let identity = identity(&args, instance, address);
         let parts = Parts::new(&args, registry, identity, &sockets, supervisor);
-        let succeeds = sockets.predecessor.is_some();
+        let has_predecessor = sockets.predecessor.is_some();
         parts.serve_ops(sockets.ops)?;
         let suspecting = parts.start_tasks();
         parts.keep(estate, sockets.predecessor);
@@ -97,7 +97,7 @@ impl Balancer {
             instance,
             standing: parts.membership.standing.subscribe(),
             turn: parts.turn.subscribe(),
-            succeeds,
+            has_predecessor,
         })
     }
 
@@ -107,8 +107,8 @@ impl Balancer {
     }
 
     /// Where `/livez`, `/readyz` and `/metrics` are served.
-    pub fn ops_address(&self) -> Option<SocketAddr> {
-        Some(self.ops)
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops
     }
 
     pub fn instance(&self) -> InstanceId {
@@ -131,7 +131,7 @@ impl Balancer {
     pub(crate) fn give_notice(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let (standing, turn) = (self.standing.clone(), self.turn.clone());
         // Taking over has been said already, before the predecessor could end.
-        let is_first = !self.succeeds;
+        let is_first = !self.has_predecessor;
         async move {
             if is_first && stop.run_until_cancelled(ready(standing)).await.is_some() {
                 runtime::notify_ready();
@@ -142,13 +142,6 @@ impl Balancer {
             }
         }
     }
-}
-
-async fn ready(mut standing: watch::Receiver<Standing>) {
-    // Where the tasks end before, the process ends.
-    let _ = standing
-        .wait_for(|standing| standing.readiness.check().is_ok())
-        .await;
 }
 
 fn identity(args: &Args, instance: InstanceId, address: SocketAddr) -> Identity {

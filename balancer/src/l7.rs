@@ -1,9 +1,9 @@
 //! Layer 7: HTTP between clients and servers.
 //!
-//! `conversation` reads a client's requests, `exchange` sends each on its way, `queueing` finds it a server, `attempt` is one try at that,
+//! `conversation` reads a client's requests, `dispatch` sends each on its way, `routing` says where to, `queueing` finds it a server, `attempt` is one try at that,
 //! `waiting` the time until it answers, `again` whether another is made, `relay` the way back, `answer` the balancer's own. Each calls only
-//! those after it; what they hand on is an `order`, a `miss` where a try brought nothing, and an answer that is `held` while a better one is
-//! looked for. `pump` moves one direction, and the codec knows what the bytes mean.
+//! those after it; what they hand on is an `exchange`, a `miss` where a try brought nothing, and an answer that is `held` while a better one
+//! is looked for. `pump` moves one direction, and the codec knows what the bytes mean.
 
 mod again;
 mod answer;
@@ -11,16 +11,19 @@ mod attempt;
 pub mod codec;
 mod conversation;
 mod deadline;
+mod dispatch;
+mod edits;
 mod exchange;
 mod hashing;
 mod held;
+mod incoming;
 mod miss;
-mod order;
 mod problem;
 mod pump;
 mod queueing;
 mod relay;
 mod retry_after;
+mod routing;
 mod space;
 mod talk;
 mod waiting;

@@ -8,13 +8,12 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use uuid::Builder;
 
-/// The longest id that is kept.
-const LONGEST: usize = 128;
+use crate::codec::REQUEST_ID_MAX;
 
 /// One request's id, a token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestId {
-    text: [u8; LONGEST],
+    text: [u8; REQUEST_ID_MAX],
     length: usize,
 }
 
@@ -25,7 +24,7 @@ impl RequestId {
     /// No id yet.
     pub(crate) fn new() -> Self {
         Self {
-            text: [0; LONGEST],
+            text: [0; REQUEST_ID_MAX],
             length: 0,
         }
     }
@@ -34,7 +33,7 @@ impl RequestId {
         &self.text[..self.length]
     }
 
-    /// Becomes a copy of `id`, which is no longer than 128 bytes.
+    /// Becomes a copy of `id`, which is no longer than [`REQUEST_ID_MAX`].
     pub(crate) fn copy(&mut self, id: &[u8]) {
         self.text[..id.len()].copy_from_slice(id);
         self.length = id.len();

@@ -34,7 +34,8 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         }
         let balancer = Balancer::start_on(inherited, args, registry, &supervisor).await?;
         balancer.accepting().await;
-        runtime::announce("balancer", Some(balancer.address()), balancer.ops_address());
+        let (address, ops) = (balancer.address(), balancer.ops_address());
+        runtime::announce("balancer", Some(address), Some(ops));
         let noticed = balancer.give_notice(supervisor.stop_token());
         supervisor.spawn("balancer notices", noticed);
         Ok::<_, StartError>(balancer)

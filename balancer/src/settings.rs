@@ -28,10 +28,10 @@ pub(crate) const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 /// The most clients at the same time, where nothing else is asked for.
 const CLIENTS_MAX: usize = 65_536;
 
-/// Files that are left for other things than clients, servers and what waits between them, at most.
+/// Files that are set aside, at most, for what is no connection: listeners, logs, the registry and scrapes.
 const FILES_ASIDE_MAX: usize = 256;
 
-/// So few clients at once are worth a word, though nobody asked for more.
+/// Where fewer clients than this can be served at once, the log says so, though nobody asked for more.
 const CLIENTS_FEW: usize = 1024;
 
 /// One worker's settings.
@@ -88,18 +88,32 @@ impl Settings {
     }
 }
 
-/// How many clients there may be at the same time: as many as are asked for, and no more than three quarters of the files. Most of them wait
-/// for their next request, and need no other file meanwhile.
+/// How many clients there may be at the same time: as many as are asked for, and no more than three quarters of the files that are not set
+/// aside. Most clients wait for their next request, and need no other file meanwhile.
 pub(crate) fn clients_max(asked: Option<NonZero<usize>>, files_max: usize) -> usize {
     let possible = (files_for_sockets(files_max) / 4 * 3).max(1);
-    if possible < asked.map_or(CLIENTS_FEW, NonZero::get) {
-        tracing::warn!(
-            possible,
-            files_max,
-            "few clients are served at once, or fewer than --max-connections says: this process may not have more files open"
-        );
-    }
     asked.map_or(CLIENTS_MAX, NonZero::get).min(possible)
+}
+
+/// Says where files are too few for the clients that were asked for, or for more than a few.
+pub(crate) fn warn_of_few_clients(
+    asked: Option<NonZero<usize>>,
+    clients_max: usize,
+    files_max: usize,
+) {
+    match asked {
+        Some(asked) if clients_max < asked.get() => tracing::warn!(
+            clients_max,
+            files_max,
+            "fewer clients are served at once than --max-connections says: this process may not have more files open"
+        ),
+        None if clients_max < CLIENTS_FEW => tracing::warn!(
+            clients_max,
+            files_max,
+            "few clients are served at once: this process may not have more files open"
+        ),
+        _ => {}
+    }
 }
 
 fn files_for_sockets(files_max: usize) -> usize {

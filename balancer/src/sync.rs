@@ -6,7 +6,9 @@
 mod ejecting;
 mod elsewhere;
 mod identity;
+mod propagation;
 mod reporting;
+mod staleness;
 mod stand_in;
 mod standing;
 mod suspicions;
@@ -14,15 +16,16 @@ mod tables;
 mod witness;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use identity::Identity;
+pub(crate) use propagation::Propagation;
 pub(crate) use stand_in::Findings;
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Standing, ready};
 
 use crate::adoption::{Adopted, Published};
 use crate::metrics::Ejected;
@@ -37,6 +40,10 @@ pub(crate) struct Membership {
     pub(crate) standing: watch::Sender<Standing>,
     /// How many ejections there were.
     pub(crate) ejected: Arc<Ejected>,
+    /// How long revisions take to be applied.
+    pub(crate) propagation: Arc<Propagation>,
+    /// How long it may be cut off from the registry and take requests.
+    pub(crate) stale_limit: Option<Duration>,
     /// What all clocks of this balancer count from.
     pub(crate) started: Instant,
     /// Fires when no worker serves any more.

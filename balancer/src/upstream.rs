@@ -1,9 +1,9 @@
 //! Connections to servers: kept idle per thread, last in, first out, so that few stay warm and the rest end. Those to servers that have
-//! a bound are common to all threads, so that none of them counts and does nothing while another thread's request waits.
+//! a bound are shared by all threads, so that none of them counts and does nothing while another thread's request waits.
 
-mod common;
 mod connect;
 mod idle;
+mod shared_idle;
 
 use std::hash::Hasher;
 use std::io;
@@ -13,9 +13,9 @@ use policy::Place;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-pub(crate) use common::Common;
 pub(crate) use connect::{ConnectError, connect};
 pub(crate) use idle::{Idle, IdleRoom};
+pub(crate) use shared_idle::SharedIdle;
 
 /// A connection to a server, and the place that it takes there.
 #[derive(Debug)]

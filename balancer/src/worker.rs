@@ -1,14 +1,27 @@
 //! A worker: one thread with its own runtime, its own listener and its own connections to servers.
 //!
-//! Threads share the immutable table, atomics of the servers, and nothing else. A worker takes each new table over between two
-//! turns of its loop and says so, which is what makes "applied" true: no request of this thread can pick from an older one.
+//! Threads share the immutable table, atomics of its pools and servers, and a few locks. Each is held for a few steps, and never over an
+//! await. A request by round robin that goes well, to a server without a bound, takes none that another worker takes. Those there are:
+//! - a pool's ranking, at the pick and at the end of a request by least connections;
+//! - each server's place in that ranking, at the same moments;
+//! - a pool's queue (`Admission`), where a request waits for a place, or gives one back while others wait;
+//! - the shelf of a server that has a bound, and the map of shelves (`SharedIdle`), for the connections that rest there;
+//! - a pool's retry budget, where a retry has to be paid for;
+//! - a pool's quota of ejections, where a failure breaks a rule of ejection;
+//! - the queue of suspicions, where a server fails;
+//! - a shard of the `Crowd`, where a client's connection begins and where it ends;
+//! - the counters of this thread, for each answer, which only a scrape takes beside it.
+//!
+//! A worker takes each new table over between two turns of its loop and says so, which is what makes "applied" true: no request of
+//! this thread can pick from an older one.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::{ListenerId, PoolId};
 use policy::{Ask, InFlight, Pool, Table, Tried, Unpicked};
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
@@ -21,7 +34,7 @@ use crate::request_id::RequestIds;
 use crate::settings::{LAST_REQUEST_WITHIN, Settings};
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
-use crate::upstream::{Common, Idle, IdleRoom};
+use crate::upstream::{Idle, IdleRoom, SharedIdle};
 
 /// How often the worker's clock moves on and its timers are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,6 +50,12 @@ pub(crate) struct Worker {
     pub(crate) request_ids: RequestIds,
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
+    /// Whether the table is too old to be used.
+    stale: Cell<bool>,
+    /// The name of the listener, by which the table has its firewall.
+    listener: ListenerId,
+    /// Whether that has a rule.
+    guarded: Cell<bool>,
     chance: RefCell<SmallRng>,
     stopping: Cell<bool>,
     /// How long a connection is kept for its next request once the worker stops.
@@ -44,6 +63,15 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// Told when the last connection ends.
     ended: Notify,
+}
+
+/// What a server is picked for: a request that goes to this pool, and has been to these servers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want<'a> {
+    pub(crate) pool: &'a PoolId,
+    pub(crate) tried: &'a Tried,
+    /// That of the request.
+    pub(crate) hash: u64,
 }
 
 /// Counts one client connection while it lives.
@@ -59,13 +87,13 @@ impl Worker {
         counters: Arc<Counters>,
         suspecting: Suspecting,
         crowd: Arc<Crowd>,
-        common: Arc<Common>,
+        shared_idle: Arc<SharedIdle>,
     ) -> Self {
         Self {
             clock: Clock::new(settings.started),
             timers: Rc::new(Timers::new()),
             idle: Idle::new(
-                common,
+                shared_idle,
                 IdleRoom {
                     crowd: Arc::clone(&crowd),
                     files: settings.files,
@@ -78,6 +106,9 @@ impl Worker {
             settings,
             crowd,
             table: RefCell::default(),
+            stale: Cell::new(false),
+            listener: "http".parse().expect("a valid name"),
+            guarded: Cell::new(false),
             chance: RefCell::new(rand::make_rng()),
             stopping: Cell::new(false),
             last_request_within: Cell::new(LAST_REQUEST_WITHIN),
@@ -86,48 +117,85 @@ impl Worker {
         }
     }
 
-    /// The pool that takes a request, by the current table.
-    pub(crate) fn route(&self) -> Option<Arc<Pool>> {
-        self.table.borrow().route().cloned()
+    /// The current table, for a step without an await.
+    pub(crate) fn table(&self) -> Ref<'_, Table> {
+        Ref::map(self.table.borrow(), Arc::as_ref)
     }
 
-    /// Picks a server of the current table and takes it, in one step; `hash` is that of the request.
-    pub(crate) fn pick(&self, tried: &Tried, hash: u64) -> Result<InFlight, Unpicked> {
-        let table = self.table.borrow();
-        let pool = table.route().ok_or(Unpicked::Nothing)?;
-        self.pick_from(pool, tried, hash)
+    /// Whether the listener's firewall has a rule.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded.get()
     }
 
-    /// The same for a request that does not wait in line: those who do come first.
-    pub(crate) fn pick_in_turn(&self, tried: &Tried, hash: u64) -> Result<InFlight, Unpicked> {
+    /// Whether the listener's firewall lets a client in.
+    pub(crate) fn lets_in(&self, client: IpAddr) -> bool {
         let table = self.table.borrow();
-        let pool = table.route().ok_or(Unpicked::Nothing)?;
-        if pool.is_bounded() && pool.gate().waiting() > 0 {
+        let firewall = table.listener_firewall(&self.listener);
+        firewall.is_none_or(|firewall| firewall.lets_in(client))
+    }
+
+    /// Whether a connection may begin. Those of trusted proxies are those of many clients, who are judged one by one.
+    pub(crate) fn opens_to(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        !self.is_guarded() || self.settings.trusted.contains(peer) || self.lets_in(peer)
+    }
+
+    /// Lends the thread's source of chance.
+    pub(crate) fn with_chance<T>(&self, borrow: impl FnOnce(&mut SmallRng) -> T) -> T {
+        borrow(&mut self.chance.borrow_mut())
+    }
+
+    /// A pool as the current table has it.
+    pub(crate) fn pool(&self, id: &PoolId) -> Option<Arc<Pool>> {
+        self.table.borrow().pool(id).cloned()
+    }
+
+    /// Whether the current table is too old to be used.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.get()
+    }
+
+    /// Picks a server of the current table and takes it, in one step.
+    pub(crate) fn pick(&self, want: Want<'_>) -> Result<InFlight, Unpicked> {
+        let table = self.table.borrow();
+        let pool = table.pool(want.pool).ok_or(Unpicked::Nothing)?;
+        self.pick_from(pool, want)
+    }
+
+    /// The same for a request that does not wait in the queue: those who do come first.
+    pub(crate) fn pick_in_turn(&self, want: Want<'_>) -> Result<InFlight, Unpicked> {
+        let table = self.table.borrow();
+        let pool = table.pool(want.pool).ok_or(Unpicked::Nothing)?;
+        if pool.is_bounded() && pool.admission().waiting() > 0 {
             return Err(Unpicked::Full);
         }
-        self.pick_from(pool, tried, hash)
+        self.pick_from(pool, want)
     }
 
-    fn pick_from(&self, pool: &Pool, tried: &Tried, hash: u64) -> Result<InFlight, Unpicked> {
+    fn pick_from(&self, pool: &Pool, want: Want<'_>) -> Result<InFlight, Unpicked> {
+        // Those who waited in line, or would try again, are not served by it either.
+        if self.stale.get() {
+            return Err(Unpicked::Nothing);
+        }
         let ask = Ask {
-            tried,
-            hash,
+            tried: want.tried,
+            hash: want.hash,
             now: self.clock.now().since_start(),
         };
         pool.pick(&ask, &mut *self.chance.borrow_mut())
     }
 
-    /// Whether the current table has a server that was not tried.
-    pub(crate) fn has_another(&self, tried: &Tried) -> bool {
+    /// Whether the pool has a server that was not tried, by the current table.
+    pub(crate) fn has_another(&self, pool: &PoolId, tried: &Tried) -> bool {
         let table = self.table.borrow();
-        table.route().is_some_and(|pool| pool.has_another(tried))
+        table.pool(pool).is_some_and(|pool| pool.has_another(tried))
     }
 
     /// The same of those that are not ejected.
-    pub(crate) fn has_a_sound_other(&self, tried: &Tried) -> bool {
+    pub(crate) fn has_a_sound_other(&self, pool: &PoolId, tried: &Tried) -> bool {
         let table = self.table.borrow();
         table
-            .route()
+            .pool(pool)
             .is_some_and(|pool| pool.has_a_sound_other(tried))
     }
 
@@ -155,8 +223,8 @@ impl Worker {
 
     /// From now on nothing is kept alive; connections that wait for a request are woken to see it. Where a successor serves
     /// already, they are waited for longer: nobody waits for this process to end.
-    pub(crate) fn stop(&self, succeeded: bool) {
-        if succeeded {
+    pub(crate) fn stop(&self, has_successor: bool) {
+        if has_successor {
             self.last_request_within.set(self.settings.farewell_within);
         }
         self.stopping.set(true);
@@ -189,12 +257,16 @@ impl Worker {
     /// Takes over each table that is published, and says so. Ends when no more will come. The publisher keeps the older table until all
     /// workers have let go of it, so that freeing its thousands of servers holds up no request.
     pub(crate) async fn adopt(&self, mut adoption: Adoption) {
-        while let Some(table) = adoption.next().await {
-            self.counters.know(&table);
-            let before = self.table.replace(table);
+        while let Some(published) = adoption.next().await {
+            self.counters.know(&published.table);
+            self.stale.set(published.stale);
+            let firewall = published.table.listener_firewall(&self.listener);
+            self.guarded
+                .set(firewall.is_some_and(|rules| !rules.is_open()));
+            let before = self.table.replace(published.table);
             self.idle.sweep(self.clock.now());
             for pool in before.pools().chain(self.table.borrow().pools()) {
-                pool.gate().change();
+                pool.admission().change();
             }
             drop(before);
             adoption.done();

@@ -3,9 +3,13 @@
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use model::ServerKey;
 use serde_json::{Value, json};
 
 use crate::Error;
+
+/// Between two membership changes, where they are made all the time.
+pub(crate) const CHANGE_EACH: Duration = Duration::from_millis(100);
 
 /// How long the fleet may take to come up, ten thousand servers included.
 const READY_WITHIN: Duration = Duration::from_secs(180);
@@ -93,6 +97,23 @@ impl Admin {
         .map(drop)
     }
 
+    /// Gives a server another weight, and waits until every balancer works with it.
+    pub(crate) fn weigh_and_wait(&self, server: &ServerKey, weight: usize) -> Result<(), Error> {
+        let url = format!("{}{}?wait=applied&timeout=30s", self.base, path_of(server));
+        let sent = self.agent.patch(url).send_json(json!({ "weight": weight }));
+        if sent.as_ref().is_ok_and(|answer| answer.status() == 202) {
+            return Err(Error::Unfit(format!("{server} was not changed everywhere")));
+        }
+        checked(&format!("the weight of {server}"), sent).map(drop)
+    }
+
+    /// Waits until it knows a server.
+    pub(crate) fn await_server(&self, server: &ServerKey) -> Result<(), Error> {
+        self.until("the admin API to know every server", || {
+            Ok(self.get(&path_of(server)).is_ok())
+        })
+    }
+
     fn are_all_up(&self) -> Result<bool, Error> {
         let servers = self.get("/pools/default/servers")?;
         let servers = servers.as_array().map_or(&[][..], Vec::as_slice);
@@ -122,6 +143,10 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+fn path_of(server: &ServerKey) -> String {
+    format!("/pools/{}/servers/{}", server.pool, server.server)
 }
 
 /// The answer's JSON, if it is a success.

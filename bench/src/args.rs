@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compare::Plans;
+use crate::control::{ProbesArgs, PropagationArgs, SuspicionArgs};
 use crate::peers::{Peer, Places};
 use crate::soak::SoakArgs;
 
@@ -28,6 +29,12 @@ pub(crate) enum Command {
     },
     /// Keep a balancer under load in the midst of trouble.
     Soak(SoakArgs),
+    /// Measure what it costs to probe ten thousand servers, and what it costs balancers that a thousand of them flap.
+    Probes(ProbesArgs),
+    /// Measure how soon a change is in force everywhere, and what a resync costs everybody else.
+    Propagation(PropagationArgs),
+    /// Measure how soon a server that failed one request at one balancer gets no more from any.
+    Suspicion(SuspicionArgs),
     /// Be the server behind the proxies.
     Origin {
         address: SocketAddrV4,
@@ -50,7 +57,7 @@ pub(crate) enum Command {
 /// How the comparison is run.
 #[derive(clap::Args, Debug)]
 pub(crate) struct CompareArgs {
-    /// How often everyone's turn comes in each case.
+    /// How often everyone's turn comes in each case; nearly twice as often where figures vary more than others'.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
 

@@ -22,11 +22,12 @@ use rates::{Most, steady_rates};
 /// How often it is tried what everyone can at most.
 const SETTLING_ROUNDS: usize = 3;
 
-/// The part of a turn's time that each of these trials takes.
-const SETTLING_PART: u32 = 2;
+/// How much of a turn's time each of these trials takes: less than a turn, since only the rate is read from it, which varies little.
+const SETTLING_SHARE: f64 = 0.5;
 
-/// Rounds of a noisy case for so many of another, and those others.
-const NOISY_ROUNDS: (usize, usize) = (9, 5);
+/// How many times as many rounds as others a noisy case has: medians vary less by the root of it, a quarter. It makes nine of the usual
+/// five, an odd number too, so that the median is a figure that was measured.
+const NOISY_ROUNDS_FACTOR: f64 = 1.8;
 
 /// How long memory may still settle after the last connection.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -43,9 +44,8 @@ pub(crate) struct Plans {
 impl Plans {
     /// How often everyone's turn comes in a case.
     fn rounds_of(&self, case: &Case) -> usize {
-        let (noisy, others) = NOISY_ROUNDS;
         match case.is_noisy {
-            true => (self.rounds * noisy).div_ceil(others),
+            true => (self.rounds as f64 * NOISY_ROUNDS_FACTOR).ceil() as usize,
             false => self.rounds,
         }
     }
@@ -182,7 +182,7 @@ impl<'a> Stage<'a> {
     /// Requests a second in a closed loop, if it runs and answers.
     fn most(&self, entrant: &mut Entrant<'_>) -> Option<f64> {
         let scene = entrant.running.as_ref()?;
-        let length = self.plans.duration / SETTLING_PART;
+        let length = self.plans.duration.mul_f64(SETTLING_SHARE);
         match self.load(scene, entrant.contestant.servers, None, length) {
             Ok(report) => Some(report.requests as f64 / report.seconds),
             Err(error) => {

@@ -20,6 +20,12 @@ pub(crate) enum Error {
     #[error(transparent)]
     Io(#[from] io::Error),
 
+    #[error(transparent)]
+    Registry(#[from] registry::RegistryError),
+
+    #[error(transparent)]
+    Commit(#[from] registry::CommitError),
+
     #[error("an unreadable report: {0}")]
     Report(#[from] serde_json::Error),
 

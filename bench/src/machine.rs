@@ -1,5 +1,6 @@
 //! On what, and with which versions, a comparison ran.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
@@ -22,6 +23,21 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// A table of it for a page: with more rows, and then the versions.
+    pub(crate) fn table(&self, more: &[(&str, String)]) -> String {
+        let mut text = format!(
+            "\n| | |\n|---|---|\n| date | {} |\n| machine | {}, {} cores, {} GiB |\n| kernel | {} |\n",
+            self.date, self.processor, self.cores, self.memory_gib, self.kernel
+        );
+        for (name, value) in more {
+            let _ = writeln!(text, "| {name} | {value} |");
+        }
+        for (name, version) in &self.versions {
+            let _ = writeln!(text, "| {name} | {version} |");
+        }
+        text
+    }
+
     /// This one, today. What cannot be found out is left empty.
     pub(crate) fn here(peers: &[Peer], places: &Places) -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -87,6 +103,14 @@ fn version(peer: Peer, places: &Places) -> String {
         }
         Peer::Relay => "of this commit".into(),
     }
+}
+
+/// The version of the Redis that everything here is started with.
+pub(crate) fn redis_version() -> String {
+    let text = said("redis-server", &["--version"]);
+    let mut words = text.split_whitespace();
+    let version = words.find_map(|word| word.strip_prefix("v="));
+    version.unwrap_or_default().into()
 }
 
 /// The number in `/path/to/envoy  version: <commit>/1.40.0/Clean/...`.

@@ -1,9 +1,10 @@
-//! What is behind `bench/compare` and `bench/soak`: one program that plays every part of them that is not a peer's.
+//! What is behind the scripts in `bench/`: one program that plays every part of them that is not a peer's.
 
 mod admin;
 mod args;
 mod cases;
 mod compare;
+mod control;
 mod error;
 mod load;
 mod machine;
@@ -12,11 +13,13 @@ mod page;
 mod peers;
 mod process;
 mod relay;
+mod request;
 mod results;
 mod slots;
 mod soak;
 mod stats;
 mod usage;
+mod waiting;
 
 use std::fs;
 use std::path::Path;
@@ -47,6 +50,9 @@ fn run(command: Command) -> Result<(), Error> {
             page::write(&serde_json::from_str(&text)?, &output)
         }
         Command::Soak(args) => soak::run(&args),
+        Command::Probes(args) => control::run_probes(&args),
+        Command::Propagation(args) => control::run_propagation(&args),
+        Command::Suspicion(args) => control::run_suspicion(&args),
         Command::Origin {
             address,
             everywhere,

@@ -65,22 +65,11 @@ Memory is the most that was ever resident. Requests a second are bounded by the 
 ";
 
 fn where_it_ran(results: &Results) -> String {
-    let machine = &results.machine;
-    let mut text = format!(
-        "\n| | |\n|---|---|\n| date | {} |\n| machine | {}, {} cores, {} GiB |\n| kernel | {} |\n| network | {} |\n| rounds | {} of {} s each |\n",
-        machine.date,
-        machine.processor,
-        machine.cores,
-        machine.memory_gib,
-        machine.kernel,
-        machine.network,
-        results.rounds,
-        results.seconds,
-    );
-    for (name, version) in &machine.versions {
-        let _ = writeln!(text, "| {name} | {version} |");
-    }
-    text
+    let rounds = format!("{} of {} s each", results.rounds, results.seconds);
+    results.machine.table(&[
+        ("network", results.machine.network.clone()),
+        ("rounds", rounds),
+    ])
 }
 
 fn render_case(case: &CaseResult, rounds: usize) -> String {

@@ -1,7 +1,7 @@
 //! What is compared: Roundhouse, its peers and the bare relay, each set up for equal work.
 //!
-//! Equal work: one worker on a core of its own, kept connections to clients and servers without a limit to their use,
-//! `X-Forwarded-For` added, bodies sent on as they come, no access log, the same times within which things must happen, no
+//! Equal work: one worker on a core of its own, kept connections to clients and servers, the peers' limits to their use
+//! lifted, `X-Forwarded-For` added, bodies sent on as they come, no access log, the same times within which things must happen, no
 //! health checks but ours.
 
 mod envoy;
@@ -26,7 +26,7 @@ pub(crate) const PROXY_CORE: &str = "0";
 pub(crate) const OTHER_CORE: &str = "1";
 
 /// Both, for a process with a worker on each.
-const BOTH_CORES: &str = "0,1";
+pub(crate) const BOTH_CORES: &str = "0,1";
 
 /// Client connections, and connections to servers, that each must be able to have.
 const CONNECTIONS_MAX: usize = 65_536;

@@ -190,8 +190,13 @@ mod tests {
     #[test]
     fn a_process_can_be_moved_to_another_core() {
         let folder = tempfile::tempdir().expect("a folder");
-        let launch = Launch::new("sleep", "0,1", "sleep", folder.path()).args(["600"]);
-        let process = launch.start().expect("sleep runs");
+        let address = free_address().expect("a free port");
+        let port = address.port().to_string();
+        let launch = Launch::new("redis", "0,1", "redis-server", folder.path());
+        let launch = launch.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);
+        let process = launch.start().expect("redis-server runs");
+        // Until it listens, what moves it to its first cores may not have run yet.
+        let process = process.listening(address).expect("it listens");
         process.pin("0").expect("there is a first core");
         let status =
             fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");

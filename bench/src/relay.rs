@@ -11,6 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::origin::{accept, listen};
 use crate::peers::BACKLOG;
 use crate::slots::Slots;
+use crate::waiting::would_block;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -140,12 +141,4 @@ impl Pair {
         self.send(to, &waiting)?;
         Ok(self.waiting[to].is_empty())
     }
-}
-
-/// Whether there is nothing wrong but the time. A stream that is not connected yet is told by an event.
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
-    )
 }

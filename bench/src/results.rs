@@ -66,7 +66,7 @@ pub(crate) struct CaseResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
-    /// Rounds of each case.
+    /// Rounds of each case; those whose figures vary more had more.
     pub(crate) rounds: usize,
     /// Seconds that each sample was taken for.
     pub(crate) seconds: f64,

@@ -33,6 +33,15 @@ impl<T> Slots<T> {
         self.all.get_mut(index)?.as_mut()
     }
 
+    /// Drops all of a kind.
+    pub(crate) fn remove_all(&mut self, is_one: impl Fn(&T) -> bool) {
+        for index in 0..self.all.len() {
+            if self.all[index].as_ref().is_some_and(&is_one) {
+                self.remove(index);
+            }
+        }
+    }
+
     /// Drops it, if it is there.
     pub(crate) fn remove(&mut self, index: usize) {
         if self.all.get_mut(index).and_then(Option::take).is_some() {
@@ -57,5 +66,8 @@ mod tests {
         assert_eq!(slots.get_mut(0), None);
         assert_eq!((slots.vacant(), slots.vacant()), (0, 2));
         assert_eq!(slots.get_mut(1), Some(&mut "b"));
+        slots.put(0, "b");
+        slots.remove_all(|name| *name == "b");
+        assert!([0, 1].map(|index| slots.get_mut(index).is_none()) == [true; 2]);
     }
 }

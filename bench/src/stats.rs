@@ -1,4 +1,4 @@
-//! Medians, and ratios that are taken within a round, so that what slows the whole machine slows both.
+//! Medians and other quantiles, and ratios that are taken within a round, so that what slows the whole machine slows both.
 
 /// The middle value; the mean of the two middle ones of an even number. None of nothing.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
@@ -9,6 +9,30 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
         0 => None,
         length if length % 2 == 1 => Some(sorted[middle]),
         _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+/// Of how values spread: the middle, what all but one of a hundred do not exceed, and the largest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// None of nothing.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        // The smallest value that so large a share of all does not exceed.
+        let rank = |share: f64| (share * sorted.len() as f64).ceil() as usize;
+        let at = |share: f64| sorted.get(rank(share).max(1) - 1).copied();
+        Some(Self {
+            p50: at(0.5)?,
+            p99: at(0.99)?,
+            max: at(1.0)?,
+        })
     }
 }
 
@@ -34,6 +58,16 @@ mod tests {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn all_but_one_of_a_hundred_do_not_exceed_the_99th() {
+        let values: Vec<_> = (1..=200).rev().map(f64::from).collect();
+        let spread = Spread::of(&values).expect("there are values");
+        assert_eq!((spread.p50, spread.p99, spread.max), (100.0, 198.0, 200.0));
+        let one = Spread::of(&[7.0]).expect("there is a value");
+        assert_eq!((one.p50, one.p99, one.max), (7.0, 7.0, 7.0));
+        assert_eq!(Spread::of(&[]), None);
     }
 
     #[test]

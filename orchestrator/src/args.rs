@@ -27,7 +27,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// How many servers are probed at the same time, at most.
+    /// How many servers are probed at the same time, at most. Room for 32 more is kept for servers that a
+    /// balancer suspects.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = runtime::whole_number::<usize>(1..=65_536))]
     pub probe_concurrency: usize,
 
@@ -39,6 +40,22 @@ pub struct Args {
     /// The health check's path of the pool `default`, where this orchestrator is the one to create it.
     #[arg(long, value_name = "PATH", default_value = "/", value_parser = health_path)]
     pub default_health_path: String,
+
+    /// Within what time after a leader's sudden end another orchestrator leads: the same for all of a fleet. It is renewed each
+    /// third of it, and each second at least.
+    #[arg(long, value_name = "DURATION", default_value = model::format_duration(registry::TAKEOVER), value_parser = lease)]
+    pub lease: Duration,
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let (least, most) = registry::TAKEOVER_BOUNDS;
+    match model::parse_duration(text) {
+        Ok(lease) if !(least..=most).contains(&lease) => {
+            let [least, most] = [least, most].map(model::format_duration);
+            Err(format!("must be from {least} to {most}"))
+        }
+        read => read,
+    }
 }
 
 fn health_path(text: &str) -> Result<String, String> {

@@ -1,10 +1,11 @@
 //! What every loop of an orchestrator shares: the registry, the view of it, and whether this one leads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{InstanceId, Origin, Snapshot};
+use model::{InstanceId, Origin, ServerKey, Snapshot, Verdict};
 use registry::{CommitError, Leadership, Registry, View};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::metrics::Metrics;
 
@@ -15,6 +16,10 @@ pub(crate) struct Tenure {
     pub(crate) since: model::Position,
 }
 
+/// What this one's probes find otherwise than the registry says, for whoever leads. Nothing where it does not probe for
+/// another one.
+pub(crate) type Found = Option<BTreeMap<ServerKey, Verdict>>;
+
 /// Clones share everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Fleet {
@@ -24,7 +29,10 @@ pub(crate) struct Fleet {
     pub(crate) tenure: watch::Receiver<Option<Tenure>>,
     /// The leadership of which the registry last refused a write.
     pub(crate) refused: watch::Sender<Option<Leadership>>,
+    /// Makes the follower look at once whether the registry is still what it was.
+    pub(crate) doubts: Arc<Notify>,
     pub(crate) metrics: Metrics,
+    pub(crate) found: watch::Sender<Found>,
 }
 
 impl Fleet {
@@ -48,12 +56,24 @@ impl Fleet {
         }
     }
 
+    /// The registry's own state, as whoever stands by has it.
+    pub(crate) fn followed(&self) -> Option<Arc<Snapshot>> {
+        let view = self.view();
+        let followed = view.origin == Origin::Registry;
+        view.snapshot.clone().filter(|_| followed)
+    }
+
+    /// Whether some pool asks for a majority's verdicts.
+    pub(crate) fn asks_for_quorum(&self) -> bool {
+        let followed = self.followed();
+        let mut pools = followed.iter().flat_map(|snapshot| snapshot.pools.values());
+        pools.any(|pool| pool.value.decides_by_quorum())
+    }
+
     /// The registry's own state, as it is followed in the epoch of this leadership. What is only on disk
     /// is no ground for a leader's decision.
     pub(crate) fn snapshot(&self, leadership: &Leadership) -> Option<Arc<Snapshot>> {
-        let view = self.view();
-        let snapshot = view.snapshot.clone()?;
-        let own = snapshot.position.epoch == leadership.epoch;
-        (own && view.origin == Origin::Registry).then_some(snapshot)
+        let own = |it: &Arc<Snapshot>| it.position.epoch == leadership.epoch;
+        self.followed().filter(own)
     }
 }

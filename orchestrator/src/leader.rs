@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
-use registry::{HEARTBEAT_PERIOD, Head, LEASE, Leadership, Lease, LeaseRequest, RegistryError};
+use registry::{HEARTBEAT_PERIOD, Head, Leadership, Lease, LeaseRequest, RegistryError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ pub(crate) struct Leader {
     lease: Lease,
     tenure: watch::Sender<Option<Tenure>>,
     refused: watch::Receiver<Option<Leadership>>,
+    /// Whether the last heartbeat named a leader.
+    led: bool,
     /// Where the registry stood at the last answer.
     head: Option<Head>,
     anchor: Instant,
@@ -32,14 +34,24 @@ impl Leader {
             refused: fleet.refused.subscribe(),
             fleet,
             tenure,
+            led: false,
             head: None,
             anchor: Instant::now(),
+        }
+    }
+
+    /// The same, where another one is to lead within this time of a leader's sudden end.
+    pub(crate) fn within(self, takeover: Duration) -> Self {
+        Self {
+            lease: self.lease.within(takeover),
+            ..self
         }
     }
 
     /// Runs until `stop`; the lease is given back then, so that another takes over at once.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         self.await_head().await;
+        self.hear();
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -70,6 +82,10 @@ impl Leader {
     async fn turn(&mut self) {
         if let Some(request) = self.lease.request(self.anchor.elapsed()) {
             let answer = self.ask(request).await;
+            if let (LeaseRequest::Renew(_), Ok(None)) = (request, &answer) {
+                // Another one leads, or all is lost: the lease and the head with it.
+                self.fleet.doubts.notify_one();
+            }
             let head = answer.as_ref().map(Option::as_ref).map_err(|_| ());
             self.lease.answered(head, self.anchor.elapsed());
             self.head = answer.ok().flatten();
@@ -86,8 +102,17 @@ impl Leader {
         tokio::select! {
             () = sleep_until(self.anchor + wake) => {}
             Ok(()) = self.refused.changed() => self.refused(),
+            Ok(()) = self.fleet.views.changed() => self.hear(),
         }
         self.publish();
+    }
+
+    /// A heartbeat that names nobody any more says that the lease was given back.
+    fn hear(&mut self) {
+        let led = self.fleet.views.borrow_and_update().leader.is_some();
+        if std::mem::replace(&mut self.led, led) && !led {
+            self.lease.freed(self.anchor.elapsed());
+        }
     }
 
     fn refused(&mut self) {
@@ -100,7 +125,7 @@ impl Leader {
     async fn ask(&mut self, request: LeaseRequest) -> Result<Option<Head>, ()> {
         let now = self.anchor.elapsed();
         let sure = self.lease.sure_until().filter(|until| *until > now);
-        let limit = self.anchor + sure.unwrap_or(now + LEASE);
+        let limit = self.anchor + sure.unwrap_or(now + self.lease.lifetime());
         match timeout_at(limit, self.send(request)).await {
             Ok(Ok(head)) => Ok(head),
             Ok(Err(error)) => {
@@ -113,9 +138,10 @@ impl Leader {
 
     async fn send(&self, request: LeaseRequest) -> Result<Option<Head>, RegistryError> {
         let (registry, instance) = (&self.fleet.registry, self.fleet.instance);
+        let lifetime = self.lease.lifetime();
         match request {
-            LeaseRequest::Acquire => registry.acquire(instance, LEASE).await,
-            LeaseRequest::Renew(term) => registry.renew(instance, term, LEASE).await,
+            LeaseRequest::Acquire => registry.acquire(instance, lifetime).await,
+            LeaseRequest::Renew(term) => registry.renew(instance, term, lifetime).await,
             LeaseRequest::Release(term) => registry.release(instance, term).await.map(|()| None),
         }
     }
@@ -154,117 +180,4 @@ impl Leader {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use model::{Epoch, InstanceId, Position, Revision, RevisionId, Snapshot, Term};
-    use registry::{Committing, Memory, Reading, TAKEOVER};
-    use tokio::task::JoinHandle;
-
-    use super::*;
-    use crate::metrics::Metrics;
-
-    /// A registry that holds a fleet.
-    async fn registry() -> Arc<Memory> {
-        let registry = Arc::new(Memory::new());
-        let position = Position {
-            epoch: Epoch::random(),
-            revision: Revision(1),
-            id: RevisionId::random(),
-        };
-        let seeded = registry.seed(&Snapshot::empty(position)).await;
-        assert_eq!(seeded, Ok(true));
-        registry
-    }
-
-    struct Candidate {
-        tenure: watch::Receiver<Option<Tenure>>,
-        refused: watch::Sender<Option<Leadership>>,
-        stop: CancellationToken,
-        task: JoinHandle<()>,
-    }
-
-    impl Candidate {
-        fn start(registry: &Arc<Memory>) -> Self {
-            let tenure = watch::Sender::default();
-            let fleet = Fleet {
-                registry: Arc::<Memory>::clone(registry),
-                instance: InstanceId::random(),
-                views: watch::Sender::default().subscribe(),
-                tenure: tenure.subscribe(),
-                refused: watch::Sender::default(),
-                metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
-            };
-            let stop = CancellationToken::new();
-            Self {
-                tenure: tenure.subscribe(),
-                refused: fleet.refused.clone(),
-                task: tokio::spawn(Leader::new(fleet, tenure).run(stop.clone())),
-                stop,
-            }
-        }
-
-        fn leads(&self) -> bool {
-            self.tenure.borrow().is_some()
-        }
-
-        async fn becomes_leader(&mut self) -> Tenure {
-            let led = self.tenure.wait_for(Option::is_some).await;
-            led.expect("it runs").expect("it leads")
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_leads_until_it_is_killed_and_the_other_takes_over_as_the_lease_ends() {
-        let registry = registry().await;
-        let mut first = Candidate::start(&registry);
-        let term = first.becomes_leader().await.leadership.term;
-        let mut second = Candidate::start(&registry);
-        tokio::time::sleep(20 * LEASE).await;
-        assert!(first.leads() && !second.leads());
-
-        first.task.abort();
-        let killed = Instant::now();
-        let tenure = second.becomes_leader().await;
-        assert_eq!(tenure.leadership.term, term.next());
-        assert!(killed.elapsed() <= TAKEOVER, "{:?}", killed.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_stops_leaves_the_lease_free() {
-        let registry = registry().await;
-        let mut first = Candidate::start(&registry);
-        first.becomes_leader().await;
-        first.stop.cancel();
-        first.task.await.expect("it ends");
-        let head = registry.head().await.expect("it answers").expect("a head");
-        assert_eq!(head.leader, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_whose_write_was_refused_leads_no_more_until_it_has_the_lease_anew() {
-        let registry = registry().await;
-        let mut only = Candidate::start(&registry);
-        let former = only.becomes_leader().await.leadership;
-        only.refused.send_replace(Some(former));
-        let stood_down = only.tenure.wait_for(Option::is_none).await;
-        stood_down.expect("it runs");
-        let again = only.becomes_leader().await;
-        assert_eq!(again.leadership.term, former.term.next());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_late_refusal_of_a_former_term_deposes_nobody() {
-        let registry = registry().await;
-        let mut only = Candidate::start(&registry);
-        let leadership = only.becomes_leader().await.leadership;
-        let former = Leadership {
-            term: Term(0),
-            ..leadership
-        };
-        only.tenure.mark_unchanged();
-        only.refused.send_replace(Some(former));
-        tokio::time::sleep(20 * LEASE).await;
-        assert!(!only.tenure.has_changed().expect("it runs"));
-    }
-}
+mod tests;

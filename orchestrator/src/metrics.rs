@@ -22,16 +22,31 @@ pub(crate) enum Alarm {
     MemoryLost,
     /// The registry's settings are not what they should be.
     Settings,
-    /// Something in the registry cannot be used.
+    /// Collections hold something else than the registry's head says.
     Damage,
+    /// Elements cannot be read.
+    Fault,
+    /// The registry refuses this process something, or holds under a key what other hands wrote there.
+    Trouble,
 }
 
 impl Alarm {
+    const ALL: [Self; 5] = [
+        Self::MemoryLost,
+        Self::Settings,
+        Self::Damage,
+        Self::Fault,
+        Self::Trouble,
+    ];
+
+    /// As `/v1/status` names it too.
     fn as_str(self) -> &'static str {
         match self {
             Self::MemoryLost => "memory_lost",
             Self::Settings => "settings",
             Self::Damage => "damage",
+            Self::Fault => "fault",
+            Self::Trouble => "trouble",
         }
     }
 }
@@ -51,6 +66,11 @@ struct AlarmLabel {
     alarm: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
 /// Clones count together.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -58,7 +78,9 @@ pub(crate) struct Metrics {
     probe_seconds: Histogram,
     transitions: Family<HealthLabel, Counter>,
     alarms: Family<AlarmLabel, Gauge>,
+    balancers: Family<StateLabel, Gauge>,
     pub(crate) inspected: Gauge,
+    pub(crate) heard: Gauge,
     pub(crate) suspicions: Counter,
     pub(crate) suspicions_dropped: Counter,
     pub(crate) commit_failures: Counter,
@@ -73,7 +95,9 @@ impl Metrics {
             probe_seconds: Histogram::new(PROBE_SECONDS),
             transitions: Family::default(),
             alarms: Family::default(),
+            balancers: Family::default(),
             inspected: Gauge::default(),
+            heard: Gauge::default(),
             suspicions: Counter::default(),
             suspicions_dropped: Counter::default(),
             commit_failures: Counter::default(),
@@ -82,7 +106,7 @@ impl Metrics {
         };
         metrics.register_health(registry.sub_registry_with_prefix("orchestrator"));
         metrics.register_leading(registry.sub_registry_with_prefix("orchestrator"));
-        for alarm in [Alarm::MemoryLost, Alarm::Settings, Alarm::Damage] {
+        for alarm in Alarm::ALL {
             metrics.alarm(alarm, 0);
         }
         metrics
@@ -102,8 +126,13 @@ impl Metrics {
         );
         registry.register(
             "inspected_servers",
-            "Servers under inspection; none while another leads",
+            "Servers under inspection; while another leads, those on which a majority decides",
             self.inspected.clone(),
+        );
+        registry.register(
+            "quorum_heard",
+            "Other orchestrators whose words count where a majority decides; none while another leads",
+            self.heard.clone(),
         );
         registry.register(
             "suspicions",
@@ -134,6 +163,11 @@ impl Metrics {
             "What an operator has to look at, by kind",
             self.alarms.clone(),
         );
+        registry.register(
+            "balancers",
+            "Balancers by whether what they work by is fresh or stale; none is said while another leads",
+            self.balancers.clone(),
+        );
     }
 
     pub(crate) fn probed(&self, outcome: &'static str, took: Duration) {
@@ -157,5 +191,18 @@ impl Metrics {
         };
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.alarms.get_or_create(&label).set(count);
+    }
+
+    /// How many balancers are fresh, and how many stale; nothing where that is not known.
+    pub(crate) fn balancers(&self, counted: Option<(usize, usize)>) {
+        let Some((fresh, stale)) = counted else {
+            return self.balancers.clear();
+        };
+        for (state, count) in [("fresh", fresh), ("stale", stale)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.balancers
+                .get_or_create(&StateLabel { state })
+                .set(count);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{InstanceId, Origin};
 use registry::recovery::RECOVERY_WAIT;
-use registry::{FollowOptions, Registry, RegistryError, RegistryUrl, View};
+use registry::{FollowOptions, Registry, RegistryError, View};
 use runtime::{BindError, Supervisor};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -18,8 +18,11 @@ use crate::fleet::{Fleet, Tenure};
 use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::presence;
+use crate::reconcile::auditing::Auditing;
+use crate::reconcile::balancers::Counting;
+use crate::reconcile::forgetting::Forgetting;
 use crate::reconcile::health::{Hints, Inspection};
-use crate::reconcile::housekeeping::{Auditing, Forgetting};
+use crate::reconcile::quorum;
 use crate::reconcile::recovery::Recovery;
 use crate::reconcile::registrations::Registrations;
 use crate::reconcile::suspicions;
@@ -82,11 +85,6 @@ impl Orchestrator {
         self.ops
     }
 
-    /// The same: an orchestrator serves nothing else.
-    pub fn ops_address(&self) -> Option<SocketAddr> {
-        Some(self.ops)
-    }
-
     pub fn instance(&self) -> InstanceId {
         self.instance
     }
@@ -115,7 +113,9 @@ fn prepare(registry: Arc<dyn Registry>, metrics: &runtime::Metrics) -> (Fleet, S
         views: sources.views.subscribe(),
         tenure: sources.tenure.subscribe(),
         refused: watch::Sender::default(),
+        doubts: Arc::default(),
         metrics: metrics.register(Metrics::register),
+        found: watch::Sender::default(),
     };
     (fleet, sources)
 }
@@ -132,6 +132,7 @@ fn follow(args: &Args, fleet: &Fleet, views: watch::Sender<Arc<View>>, superviso
     let options = FollowOptions {
         state_file: args.state_dir.as_ref().map(|dir| dir.join(STATE_FILE)),
         audit: true,
+        doubts: Arc::clone(&fleet.doubts),
         ..FollowOptions::new(args.registry.fleet.clone())
     };
     let registry = Arc::clone(&fleet.registry);
@@ -146,7 +147,7 @@ fn lead(
     ops: SocketAddr,
     supervisor: &Supervisor,
 ) {
-    let leader = Leader::new(fleet.clone(), tenure);
+    let leader = Leader::new(fleet.clone(), tenure).within(args.lease);
     supervisor.spawn("orchestrator leader", leader.run(supervisor.stop_token()));
     let advertise = args
         .advertise
@@ -159,20 +160,20 @@ fn lead(
 fn inspect(fleet: &Fleet, args: &Args, supervisor: &Supervisor) {
     let (doubts, suspected) = mpsc::channel(suspicions::QUEUE_LENGTH);
     let lapsed = watch::Sender::new(BTreeSet::new());
+    let voices = watch::Sender::default();
     let hints = Hints {
         suspicions: suspected,
         lapsed: lapsed.subscribe(),
+        voices: voices.subscribe(),
     };
     let stop = || supervisor.stop_token();
+    let quorum = quorum::run(fleet.clone(), voices, stop());
+    supervisor.spawn("orchestrator quorum", quorum);
     let inspection = Inspection::new(fleet.clone(), hints, args.probe_concurrency);
     supervisor.spawn("orchestrator inspection", inspection.run(stop()));
     let suspicions = suspicions::run(fleet.clone(), doubts, stop());
     supervisor.spawn("orchestrator suspicions", suspicions);
-    let registrations = Registrations {
-        fleet: fleet.clone(),
-        lapsed,
-        forget_after: args.forget_after,
-    };
+    let registrations = Registrations::new(fleet.clone(), lapsed, args.forget_after);
     let registrations = drive(registrations, fleet.tenure.clone(), stop());
     supervisor.spawn("orchestrator registrations", registrations);
 }
@@ -183,19 +184,21 @@ fn keep_house(fleet: &Fleet, args: &Args, supervisor: &Supervisor) {
     let recovery = Recovery::new(fleet.clone(), wait, args.default_health_path.clone());
     let recovery = drive(recovery, fleet.views.clone(), stop());
     supervisor.spawn("orchestrator recovery", recovery);
-    let forgetting = Forgetting {
-        fleet: fleet.clone(),
-        forget_after: args.forget_after,
-    };
+    let forgetting = Forgetting::new(fleet.clone(), args.forget_after);
     let forgetting = drive(forgetting, fleet.tenure.clone(), stop());
     supervisor.spawn("orchestrator forgetting", forgetting);
+    let counting = Counting {
+        fleet: fleet.clone(),
+    };
+    let counting = drive(counting, fleet.tenure.clone(), stop());
+    supervisor.spawn("orchestrator counting", counting);
     let auditing = drive(Auditing::new(fleet.clone()), fleet.tenure.clone(), stop());
     supervisor.spawn("orchestrator auditing", auditing);
 }
 
 /// A registry within this process has no memory to lose: what it lacks, nobody has ever had.
 fn recovery_wait(options: &registry::Options) -> Duration {
-    if options.registry == RegistryUrl::from("memory") {
+    if options.is_within_process() {
         Duration::ZERO
     } else {
         RECOVERY_WAIT

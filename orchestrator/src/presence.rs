@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use model::{Report, Role};
 use registry::REPORT_PERIOD;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::jittered;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Found};
 
 /// What one call of the registry may take.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -16,14 +16,14 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// The most elements that a report names.
 const NACKS_MAX: usize = 100;
 
+/// Between two reports, at least: where many servers fail at once, their verdicts go together.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Reports until `stop`, then deregisters.
 pub(crate) async fn run(fleet: Fleet, advertise: String, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        report(&fleet, &advertise).await;
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(jittered(REPORT_PERIOD)) => {}
-        }
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = report_always(&fleet, &advertise) => {}
     }
     if !matches!(
         timeout(LIMIT, fleet.registry.deregister(fleet.instance)).await,
@@ -33,7 +33,26 @@ pub(crate) async fn run(fleet: Fleet, advertise: String, stop: CancellationToken
     }
 }
 
-async fn report(fleet: &Fleet, advertise: &str) {
+/// Reports each period, and at once where the leader may count on what was found.
+async fn report_always(fleet: &Fleet, advertise: &str) {
+    let mut found = fleet.found.subscribe();
+    let mut told = None;
+    loop {
+        let probes = found.borrow_and_update().clone();
+        let news = probes != told;
+        if report(fleet, advertise, probes.clone(), news).await {
+            told = probes;
+        }
+        let reported = Instant::now();
+        tokio::select! {
+            () = sleep(jittered(REPORT_PERIOD)) => {}
+            Ok(()) = found.changed() => sleep_until(reported + PAUSE).await,
+        }
+    }
+}
+
+/// Whether the registry has taken it.
+async fn report(fleet: &Fleet, advertise: &str, probes: Found, announce: bool) -> bool {
     let view = fleet.view();
     let snapshot = view.snapshot.as_ref();
     let faults = snapshot
@@ -41,31 +60,26 @@ async fn report(fleet: &Fleet, advertise: &str) {
         .flat_map(|snapshot| snapshot.element_faults());
     let troubles = fleet.registry.troubles();
     let report = Report {
-        instance: fleet.instance,
-        role: Role::Orchestrator,
-        advertise: advertise.to_owned(),
         host: runtime::host_name(),
-        region: String::new(),
-        zone: String::new(),
-        applied: snapshot.map(|snapshot| snapshot.position),
-        began: None,
+        // Nobody counts on a copy that may lack what is not gone.
+        applied: snapshot
+            .filter(|_| !view.tainted)
+            .map(|snapshot| snapshot.position),
         origin: view.origin,
-        leaving: std::collections::BTreeMap::new(),
-        loads: std::collections::BTreeMap::new(),
         nacks: faults
             .chain(&view.damage)
             .take(NACKS_MAX)
             .cloned()
             .collect(),
-        holds: Vec::new(),
-        ejected: Vec::new(),
         troubles: troubles
             .iter()
             .take(NACKS_MAX)
             .map(ToString::to_string)
             .collect(),
-        beside: [].into(),
+        probes,
+        ..Report::new(fleet.instance, Role::Orchestrator, advertise)
     };
-    // Nobody waits for an orchestrator; and one that cannot report is seen to be silent.
-    let _ = timeout(LIMIT, fleet.registry.report(&report, false)).await;
+    // One that cannot report is seen to be silent.
+    let reported = timeout(LIMIT, fleet.registry.report(&report, announce)).await;
+    matches!(reported, Ok(Ok(_)))
 }

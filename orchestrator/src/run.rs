@@ -21,7 +21,7 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
     };
     runtime::run(log, ENDING, async |supervisor| {
         let orchestrator = Orchestrator::start(args, registry, &supervisor).await?;
-        runtime::announce("orchestrator", None, orchestrator.ops_address());
+        runtime::announce("orchestrator", None, Some(orchestrator.address()));
         Ok::<_, StartError>(orchestrator)
     })
 }

@@ -3,18 +3,27 @@
 //! Each prints a table for people, or with `--output json` what the API answered, for scripts. What went
 //! wrong is one line on standard error, and an exit code that says of what kind it was.
 
+mod apply;
 mod balancers;
 mod change;
 mod connection;
+mod document;
+mod elements;
+mod export;
 mod failure;
 mod healthcheck;
 mod hold;
 mod holds;
+mod listener;
+mod networks;
 mod output;
+mod revision;
+mod route;
 mod server;
 mod servers;
 mod status;
 mod watch;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -35,15 +44,33 @@ pub(crate) enum Command {
     /// Add, drain, activate or remove a server.
     #[command(subcommand)]
     Server(server::Command),
+    /// List, show, add, set, remove or explain routes: which requests go where.
+    #[command(subcommand)]
+    Route(route::Command),
+    /// List, show, set or change lists of networks, which firewalls name.
+    #[command(subcommand)]
+    Networks(networks::Command),
+    /// List, show or set whom the balancers let in at their addresses.
+    #[command(subcommand)]
+    Listener(listener::Command),
     /// List the balancers, with what each has applied.
     #[command(after_help = EXIT_CODES)]
     Balancers(balancers::Args),
-    /// List the withdrawals that the balancers hold back until somebody confirms them.
+    /// List the withdrawals that the balancers hold back until somebody confirms or rejects them.
     #[command(after_help = EXIT_CODES)]
     Holds(holds::Args),
-    /// Confirm a withdrawal that is held back.
+    /// Confirm or reject a withdrawal that is held back.
     #[command(subcommand)]
     Hold(hold::Command),
+    /// List what was changed, or go back to how it was.
+    #[command(subcommand)]
+    Revision(revision::Command),
+    /// Print all pools, servers, routes, listeners and lists of networks as one document.
+    #[command(after_help = EXIT_CODES)]
+    Export(export::Args),
+    /// Make pools, servers, routes, listeners and lists of networks what a document says.
+    #[command(after_help = EXIT_CODES)]
+    Apply(apply::Args),
     /// Print a line for everything that changes, until Ctrl-C.
     #[command(after_help = EXIT_CODES)]
     Watch(watch::Args),
@@ -75,9 +102,15 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Servers(args) => servers::run(&args).await,
         Command::Server(command) => server::run(command).await,
+        Command::Route(command) => route::run(command).await,
+        Command::Networks(command) => networks::run(command).await,
+        Command::Listener(command) => listener::run(command).await,
         Command::Balancers(args) => balancers::run(&args).await,
         Command::Holds(args) => holds::run(&args).await,
         Command::Hold(command) => hold::run(command).await,
+        Command::Revision(command) => revision::run(command).await,
+        Command::Export(args) => export::run(&args).await,
+        Command::Apply(args) => apply::run(&args).await,
         Command::Watch(args) => watch::run(&args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
     }

@@ -84,8 +84,12 @@ async fn seed(registry: Arc<dyn Registry>, copy: &Snapshot) -> Result<Snapshot, 
 }
 
 fn describe(snapshot: &Snapshot) -> String {
+    let unread = match snapshot.unread.len() {
+        0 => String::new(),
+        unread => format!(" and {unread} elements that only a newer version can read"),
+    };
     format!(
-        "restored: pools {}, servers {}, as revision {} of a new epoch, {}",
+        "restored: pools {}, servers {}{unread}, as revision {} of a new epoch, {}",
         snapshot.pools.len(),
         snapshot.servers.len(),
         snapshot.position.revision,

@@ -24,9 +24,9 @@ const PERMITTED: &[(&str, &[&str])] = &[
         "orchestrator",
         &["model", "policy", "registry", "probe", "runtime"],
     ),
-    ("admin-api", &["model", "registry", "runtime"]),
+    ("admin-api", &["model", "policy", "registry", "runtime"]),
     ("demo-servers", &["client", "model", "runtime"]),
-    ("bench", &[]),
+    ("bench", &["model", "registry"]),
     (
         "roundhouse",
         &[

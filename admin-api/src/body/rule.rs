@@ -124,6 +124,10 @@ mod tests {
             "health.kind: must be http, tcp or none"
         );
         assert_eq!(
+            pool("probes.from", &json!("everybody")),
+            "probes.from: must be leader or quorum"
+        );
+        assert_eq!(
             pool("algorithm", &json!("best, expected `better`")),
             "algorithm: must be round_robin, random, least_connections, fleet_least_connections, p2c, ip_hash or hash"
         );

@@ -113,6 +113,7 @@ mod tests {
             desired: position.revision,
             author: Author::Operator { name },
             entries: Vec::new(),
+            time: None,
         })
     }
 

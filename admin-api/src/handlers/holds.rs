@@ -6,20 +6,26 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use model::{
-    Change, Epoch, HoldDecision, Instance, Pool, PoolId, Revision, Ruling, ServerKey, Snapshot,
+    Change, Collection, Epoch, Hold, HoldDecision, Instance, Pool, PoolId, Revision, Ruling,
+    ServerKey, Snapshot,
 };
-use registry::Goal;
+use registry::{Goal, HistoryEntry};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::app::App;
 use crate::body::{OptionalJsonObject, from_json};
 use crate::change::Outcome;
+use crate::durability::Kept;
 use crate::edit;
-use crate::extract::{Intent, PoolPath};
+use crate::extract::{Intent, KeyPath};
 use crate::fleet;
+use crate::history::pairs;
 use crate::problem::Problem;
-use crate::wait::Until;
+use crate::rejection::Rejection;
+
+/// How often a rejection is decided anew where others change the fleet meanwhile.
+const TRIES: usize = 4;
 
 /// What is held of one pool in one history, all balancers together.
 #[derive(Debug, Default)]
@@ -30,10 +36,14 @@ struct Held {
     /// The most that one of them holds back: it may name fewer.
     total: usize,
     balancers: Vec<Value>,
+    holds: Vec<Hold>,
 }
 
+/// What is held of every pool.
+type AllHeld = BTreeMap<(PoolId, Epoch), Held>;
+
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let held = gather(&fleet::instances(&*app.registry).await?);
+    let held = gather(&fleet::instances(&*app.registry).await?, |_| true);
     let json = |((pool, epoch), held): (&(PoolId, Epoch), &Held)| {
         json!({
             "pool": pool,
@@ -51,44 +61,165 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
 /// the named revision; where none is named, up to what is held now.
 pub(crate) async fn confirm(
     State(app): State<Arc<App>>,
-    PoolPath(pool): PoolPath,
+    KeyPath(pool): KeyPath<Pool>,
     intent: Intent,
     OptionalJsonObject(sent): OptionalJsonObject,
 ) -> Result<Answer, Problem> {
-    if intent.wait.is_some_and(|wait| wait.until == Until::Drained) {
-        return Err(Problem::field("wait", "must be applied"));
-    }
-    let intent = intent.saying(&sent);
+    let intent = intent.waiting_for_no_drain()?.saying(&sent);
     let named = Named::parse(sent)?;
-    let held = gather(&fleet::instances(&*app.registry).await?);
+    let held = gather(&fleet::instances(&*app.registry).await?, |_| true);
     let decide = |snapshot: &Snapshot| {
         edit::find::<Pool>(snapshot, &pool)?;
-        let ruling = named.ruling(snapshot, &pool, &held)?;
-        Ok((
-            vec![Change::Ruling(pool.clone(), Some(ruling.clone()))],
-            ruling,
-        ))
+        let ruling = named.ruling(snapshot, &pool, &held, HoldDecision::Confirm)?;
+        let change = Change::Ruling(pool.clone(), Some(ruling.clone()));
+        Ok((vec![change], Ruled::of(&pool, &ruling)))
     };
-    let (committed, ruling) = match app.change(&intent, decide).await? {
-        Outcome::Made(committed, ruling) => (committed, Some(ruling)),
-        Outcome::Earlier(committed) => (committed, None),
-    };
+    let outcome = app.change(&intent, decide).await?;
+    let (kept, ruled) = app.ruled(outcome).await?;
     let names = Map::from_iter([
         ("pool".into(), json!(pool)),
-        ("ruling".into(), json!(ruling)),
+        ("ruling".into(), ruled.ruling.clone()),
     ]);
-    let answer = Answer::bare(names, committed.position.revision);
-    let waited = match intent.wait {
-        Some(wait) => Some(app.wait(wait, &Goal::Applied(committed.position)).await),
-        None => None,
-    };
-    Ok(answer.after(waited.as_ref()).of_change(&intent, &committed))
+    app.answer_ruling(&intent, &kept, names, ruled).await
 }
 
-fn gather(instances: &[Instance]) -> BTreeMap<(PoolId, Epoch), Held> {
-    let mut all: BTreeMap<_, Held> = BTreeMap::new();
+/// Rejects a withdrawal: what was taken away is put back, and verdicts that are held back stay unbelieved.
+pub(crate) async fn reject(
+    State(app): State<Arc<App>>,
+    KeyPath(pool): KeyPath<Pool>,
+    intent: Intent,
+    OptionalJsonObject(sent): OptionalJsonObject,
+) -> Result<Answer, Problem> {
+    let intent = intent.waiting_for_no_drain()?.saying(&sent);
+    let named = Named::parse(sent)?;
+    for _ in 0..TRIES {
+        let rejection = app.rejection_of(&pool, &named).await;
+        let decide = |seen: &Snapshot| {
+            let rejection = rejection.clone()?;
+            let changes = rejection.changes(&pool, seen)?;
+            let ruled = Ruled::by(&changes, &rejection.ruling);
+            Ok((changes, ruled))
+        };
+        let outcome = match app.change(&intent, decide).await {
+            Err(Problem::Contended) => continue,
+            outcome => outcome?,
+        };
+        let (kept, ruled) = app.ruled(outcome).await?;
+        let names = Map::from_iter([
+            ("pool".into(), json!(pool)),
+            ("ruling".into(), ruled.ruling.clone()),
+            ("restored".into(), json!(ruled.servers())),
+        ]);
+        return app.answer_ruling(&intent, &kept, names, ruled).await;
+    }
+    Err(Problem::Contended)
+}
+
+/// What a ruling changed.
+struct Ruled {
+    /// Null where the history does not say any more.
+    ruling: Value,
+    elements: BTreeSet<(Collection, String)>,
+}
+
+impl Ruled {
+    fn of(pool: &PoolId, ruling: &Ruling) -> Self {
+        Self {
+            ruling: json!(ruling),
+            elements: [(Collection::Holds, pool.to_string())].into(),
+        }
+    }
+
+    fn by(changes: &[Change], ruling: &Ruling) -> Self {
+        let elements = changes.iter().map(|it| (it.collection(), it.key()));
+        Self {
+            ruling: json!(ruling),
+            elements: elements.collect(),
+        }
+    }
+
+    /// The same of one that was made before.
+    fn in_history(entry: Option<&HistoryEntry>) -> Self {
+        let changed: Vec<_> = entry.into_iter().flat_map(pairs).collect();
+        let ruling = changed
+            .iter()
+            .find(|(it, ..)| it.collection == Collection::Holds);
+        let elements = changed
+            .iter()
+            .map(|(it, ..)| (it.collection, it.key.clone()));
+        Self {
+            ruling: json!(ruling.and_then(|(_, _, after)| *after)),
+            elements: elements.collect(),
+        }
+    }
+
+    fn servers(&self) -> Vec<&str> {
+        let servers = self.elements.iter();
+        let servers = servers.filter(|(collection, _)| *collection == Collection::Servers);
+        servers.map(|(_, key)| key.as_str()).collect()
+    }
+}
+
+impl App {
+    async fn rejection_of(&self, pool: &PoolId, named: &Named) -> Result<Rejection, Problem> {
+        let truth = self.registry.snapshot().await?;
+        let truth = truth.ok_or(Problem::Uninitialised)?.snapshot;
+        self.seen(truth.position).await;
+        // Whoever is lost goes on saying what was ruled on.
+        let is_open = |hold: &Hold| {
+            let ruling = truth.holds.get(&hold.pool).map(|ruling| &ruling.value);
+            ruling.is_none_or(|ruling| !ruling.covers(hold.position))
+        };
+        let held = gather(&fleet::instances(&*self.registry).await?, is_open);
+        let key = (pool.clone(), truth.position.epoch);
+        let of_pool = held.get(&key);
+        let of_pool = of_pool.ok_or_else(|| Problem::not_found("hold", pool))?;
+        let ruling = named.ruling(&truth, pool, &held, HoldDecision::Reject)?;
+        if ruling.revision < of_pool.revision {
+            let rule = format!(
+                "must be at least that of what is held, {}: it is rejected as a whole",
+                of_pool.revision
+            );
+            return Err(Problem::field("revision", rule));
+        }
+        self.rejection(&truth, pool, &of_pool.holds, ruling).await
+    }
+
+    /// What a ruling changed, also where that was before.
+    async fn ruled(&self, outcome: Outcome<Ruled>) -> Result<(Kept, Ruled), Problem> {
+        let kept = match outcome {
+            Outcome::Made(kept, ruled) => return Ok((kept, ruled)),
+            Outcome::Earlier(kept) => kept,
+        };
+        let position = kept.committed.position;
+        let is_it = |entry: &&HistoryEntry| entry.position == position;
+        let history = self.history_until(|history| history.iter().any(|it| is_it(&it)));
+        let ruled = Ruled::in_history(history.await?.iter().find(is_it));
+        Ok((kept, ruled))
+    }
+
+    async fn answer_ruling(
+        &self,
+        intent: &Intent,
+        kept: &Kept,
+        names: Map<String, Value>,
+        ruled: Ruled,
+    ) -> Result<Answer, Problem> {
+        let position = kept.committed.position;
+        let answer = Answer::bare(names, position.revision);
+        let goal = Goal::Changed(position, ruled.elements);
+        let waited = match intent.wait {
+            Some(wait) => Some(self.wait(wait, &goal).await),
+            None => None,
+        };
+        Ok(answer.after(waited.as_ref()).of_change(intent, kept))
+    }
+}
+
+fn gather(instances: &[Instance], counts: impl Fn(&Hold) -> bool) -> AllHeld {
+    let mut all = AllHeld::new();
     for report in instances.iter().map(|instance| &instance.report) {
-        for hold in &report.holds {
+        for hold in report.holds.iter().filter(|hold| counts(hold)) {
             let held = all
                 .entry((hold.pool.clone(), hold.position.epoch))
                 .or_default();
@@ -100,6 +231,7 @@ fn gather(instances: &[Instance]) -> BTreeMap<(PoolId, Epoch), Held> {
                 "advertise": report.advertise,
                 "revision": hold.position.revision,
             }));
+            held.holds.push(hold.clone());
         }
     }
     all
@@ -131,7 +263,8 @@ impl Named {
         &self,
         snapshot: &Snapshot,
         pool: &PoolId,
-        held: &BTreeMap<(PoolId, Epoch), Held>,
+        held: &AllHeld,
+        decision: HoldDecision,
     ) -> Result<Ruling, Problem> {
         let present = snapshot.position;
         let epoch = self.epoch.unwrap_or(present.epoch);
@@ -148,11 +281,11 @@ impl Named {
             let rule = format!("must be at most the present one, {}", present.revision);
             return Err(Problem::field("revision", rule));
         }
-        let decision = HoldDecision::Confirm;
         Ok(Ruling {
             epoch,
             revision,
             decision,
+            unknown: model::Unknown::default(),
         })
     }
 }

@@ -14,15 +14,11 @@ use crate::fleet;
 use crate::problem::Problem;
 
 pub(crate) async fn balancers(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let instances = fleet::instances(&*app.registry).await?;
-    let present = app.view().registry_position;
+    let view = app.view();
+    let (instances, lags) = fleet::survey(&*app.registry, &view).await?;
     let balancers = fleet::of_role(instances, Role::Balancer);
-    Ok(Json(
-        balancers
-            .iter()
-            .map(|it| fleet::balancer(it, present))
-            .collect(),
-    ))
+    let render = |it| fleet::balancer(it, view.registry_position, &lags);
+    Ok(Json(balancers.iter().map(render).collect()))
 }
 
 pub(crate) async fn orchestrators(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
-use model::{
-    Author, Pool, Registration, Server, ServerKey, Snapshot, format_duration, parse_duration,
-};
+use model::{Author, Registration, Server, ServerKey, Snapshot, format_duration, parse_duration};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
@@ -15,9 +13,9 @@ use crate::app::App;
 use crate::body::JsonObject;
 use crate::edit::{self, Edited, Plan};
 use crate::etag::Conditions;
-use crate::extract::{Intent, ServerPath};
+use crate::extract::{Intent, KeyPath};
 use crate::problem::Problem;
-use crate::resource::{Resource, twin};
+use crate::resource::{Resource, check_pool, twin, unread};
 use crate::serve::Peer;
 
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(10);
@@ -29,7 +27,7 @@ const LIFETIME_MAX: Duration = Duration::from_secs(3600);
 /// a server anew that was removed.
 pub(crate) async fn renew(
     State(app): State<Arc<App>>,
-    ServerPath(key): ServerPath,
+    KeyPath(key): KeyPath<Server>,
     Extension(peer): Extension<Peer>,
     intent: Intent,
     JsonObject(mut sent): JsonObject,
@@ -58,14 +56,14 @@ pub(crate) async fn renew(
 /// Ends the lease and takes the server out.
 pub(crate) async fn end(
     State(app): State<Arc<App>>,
-    ServerPath(key): ServerPath,
+    KeyPath(key): KeyPath<Server>,
     intent: Intent,
 ) -> Result<Answer, Problem> {
     let intent = own(intent);
     let leases = app.registry.registrations().await?;
     let leased = leases.iter().any(|lease| lease.key == key);
     let snapshot = app.snapshot()?;
-    if leased && Server::find(&snapshot, &key).is_none() {
+    if leased && edit::check_presence::<Server>(&snapshot, &key).is_err() {
         app.registry.remove_registration(&key).await?;
         return Ok(Answer::bare(Server::names(&key), snapshot.desired));
     }
@@ -73,7 +71,7 @@ pub(crate) async fn end(
         if !leased {
             return Err(Problem::not_found("registration", &key));
         }
-        edit::find::<Server>(snapshot, &key)?;
+        edit::check_presence::<Server>(snapshot, &key)?;
         // Its lease goes with it.
         Ok(Plan::<Server> {
             key: key.clone(),
@@ -143,6 +141,9 @@ async fn retire_predecessor(app: &App, intent: &Intent, wanted: &Server) -> Resu
     let Some(other) = twin(wanted, &snapshot).map(|other| other.value.key()) else {
         return Ok(());
     };
+    if unread::<Server>(&snapshot, &other).is_some() {
+        return Ok(());
+    }
     // What would be refused takes nobody out.
     let present = Server::find(&snapshot, &key).map(|stored| stored.revision);
     intent
@@ -190,7 +191,7 @@ async fn register(
 ) -> Result<Answer, Problem> {
     let key: ServerKey = wanted.key();
     let plan = |snapshot: &Snapshot| {
-        edit::find::<Pool>(snapshot, &key.pool)?;
+        check_pool(&key.pool, snapshot)?;
         let after = match Server::find(snapshot, &key) {
             None => wanted.clone(),
             Some(stored) => Server {
@@ -202,8 +203,9 @@ async fn register(
         let (key, after) = (key.clone(), Some(after));
         Ok(Plan { key, after })
     };
-    let (committed, edited) = app.make_edit(intent, Some(&key), plan).await?;
+    let (kept, edited) = app.make_edit(intent, Some(&key), plan).await?;
     app.registry.renew_registration(&key, lifetime).await?;
-    let answer = app.answer_edit(intent, committed.position, edited).await?;
-    Ok(answer.of_change(intent, &committed))
+    let position = kept.committed.position;
+    let answer = app.answer_edit(intent, position, edited).await?;
+    Ok(answer.of_change(intent, &kept))
 }

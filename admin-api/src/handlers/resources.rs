@@ -1,4 +1,4 @@
-//! What can be done to any resource by its path: show it, replace it, patch it, remove it.
+//! What can be done to any resource: list all, make one, and by its path show it, replace it, patch it, remove it.
 
 use std::sync::Arc;
 
@@ -7,24 +7,55 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::Snapshot;
+use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::app::App;
-use crate::body::JsonObject;
+use crate::body::Described;
 use crate::edit::{self, Plan};
 use crate::etag::{self, Conditions};
-use crate::extract::Intent;
+use crate::extract::{Intent, KeyPath};
 use crate::problem::Problem;
 use crate::resource::{Resource, render};
+
+pub(crate) async fn list<R: Resource>(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let snapshot = app.snapshot()?;
+    let all = R::all(&snapshot).values();
+    Ok(Json(all.map(|it| R::listed(it, &snapshot)).collect()))
+}
+
+/// Makes one of the name that its description has.
+pub(crate) async fn create<R: Resource>(
+    State(app): State<Arc<App>>,
+    intent: Intent,
+    Described(mut sent, _): Described<R>,
+) -> Result<Answer, Problem> {
+    let intent = intent.saying(&sent);
+    edit::refuse_read_only::<R>(&sent)?;
+    let key = R::sent_key(&sent)?;
+    R::prepare(&mut sent).await?;
+    let plan = |snapshot: &Snapshot| {
+        if R::find(snapshot, &key).is_some() {
+            let (kind, key) = (R::KIND, key.to_string());
+            return Err(Problem::Exists { kind, key });
+        }
+        let after = Some(edit::replacement(&key, None, &sent)?);
+        Ok(Plan {
+            key: key.clone(),
+            after,
+        })
+    };
+    app.edit::<R>(&intent, Some(&key), plan).await
+}
 
 /// The resource, unless its reader has it already.
 pub(crate) async fn show<R: Resource>(
     State(app): State<Arc<App>>,
-    path: R::Path,
+    KeyPath(key): KeyPath<R>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
-    let stamped = edit::find::<R>(&snapshot, &path.into())?;
+    let stamped = edit::find::<R>(&snapshot, &key)?;
     let tag = [(header::ETAG, etag::value(stamped.revision))];
     if Conditions::parse(&headers)?.known(stamped.revision) {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
@@ -34,11 +65,10 @@ pub(crate) async fn show<R: Resource>(
 
 pub(crate) async fn replace<R: Resource>(
     State(app): State<Arc<App>>,
-    path: R::Path,
+    KeyPath(key): KeyPath<R>,
     intent: Intent,
-    JsonObject(mut sent): JsonObject,
+    Described(mut sent, _): Described<R>,
 ) -> Result<Answer, Problem> {
-    let key: R::Key = path.into();
     let intent = intent.saying(&sent);
     edit::drop_read_only::<R>(&mut sent);
     edit::check_names::<R>(&key, &sent)?;
@@ -57,11 +87,10 @@ pub(crate) async fn replace<R: Resource>(
 
 pub(crate) async fn patch<R: Resource>(
     State(app): State<Arc<App>>,
-    path: R::Path,
+    KeyPath(key): KeyPath<R>,
     intent: Intent,
-    JsonObject(mut sent): JsonObject,
+    Described(mut sent, _): Described<R>,
 ) -> Result<Answer, Problem> {
-    let key: R::Key = path.into();
     let intent = intent.saying(&sent);
     edit::refuse_read_only::<R>(&sent)?;
     edit::check_names::<R>(&key, &sent)?;
@@ -79,12 +108,11 @@ pub(crate) async fn patch<R: Resource>(
 
 pub(crate) async fn remove<R: Resource>(
     State(app): State<Arc<App>>,
-    path: R::Path,
+    KeyPath(key): KeyPath<R>,
     intent: Intent,
 ) -> Result<Answer, Problem> {
-    let key: R::Key = path.into();
     let plan = |snapshot: &Snapshot| {
-        edit::find::<R>(snapshot, &key)?;
+        edit::check_presence::<R>(snapshot, &key)?;
         Ok(Plan::<R> {
             key: key.clone(),
             after: None,

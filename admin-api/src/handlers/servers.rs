@@ -11,16 +11,16 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body::{JsonObject, from_json};
 use crate::edit::{self, Plan};
-use crate::extract::{Intent, PoolPath};
+use crate::extract::{Intent, KeyPath};
 use crate::problem::Problem;
-use crate::resource::{Resource, next_id, render};
+use crate::resource::{Resource, check_pool, next_id, render};
 
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    PoolPath(pool): PoolPath,
+    KeyPath(pool): KeyPath<Pool>,
 ) -> Result<Json<Value>, Problem> {
     let snapshot = app.snapshot()?;
-    edit::find::<Pool>(&snapshot, &pool)?;
+    check_pool(&pool, &snapshot)?;
     let servers = snapshot.servers_of(&pool);
     Ok(Json(
         servers
@@ -32,19 +32,19 @@ pub(crate) async fn list(
 
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    PoolPath(pool): PoolPath,
+    KeyPath(pool): KeyPath<Pool>,
     intent: Intent,
     JsonObject(mut sent): JsonObject,
 ) -> Result<Answer, Problem> {
     let intent = intent.saying(&sent);
     edit::refuse_read_only::<Server>(&sent)?;
-    check_pool(&pool, &sent)?;
+    check_name(&pool, &sent)?;
     let id = sent.get("id").map(|id| from_json::<ServerId>(id.clone()));
     let id = id.transpose().map_err(|problem| problem.at("id"))?;
     Server::prepare(&mut sent).await?;
     let key = id.map(|id| ServerKey::new(pool.clone(), id));
     let plan = |snapshot: &Snapshot| {
-        edit::find::<Pool>(snapshot, &pool)?;
+        check_pool(&pool, snapshot)?;
         let next = || ServerKey::new(pool.clone(), next_id(snapshot, &pool));
         let key = key.clone().unwrap_or_else(next);
         if Server::find(snapshot, &key).is_some() {
@@ -60,7 +60,7 @@ pub(crate) async fn create(
     app.edit::<Server>(&intent, key.as_ref(), plan).await
 }
 
-fn check_pool(pool: &PoolId, sent: &Map<String, Value>) -> Result<(), Problem> {
+fn check_name(pool: &PoolId, sent: &Map<String, Value>) -> Result<(), Problem> {
     let named = sent.get("pool").is_none_or(|sent| *sent == json!(pool));
     let rule = || format!("must be {:?}, as in the path", pool.as_str());
     if named {

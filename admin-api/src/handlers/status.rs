@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use model::{Health, Instance, PoolId, Role, Server, ServerState, Snapshot};
-use registry::{Leader, RegistryError, View};
+use registry::{Lags, Leader, RegistryError, View};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ struct Sources {
     snapshot: Arc<Snapshot>,
     leader: Option<Leader>,
     instances: Result<Vec<Instance>, String>,
+    lags: Lags,
     warnings: Vec<String>,
     /// What the registry refuses this process, and what it found there by other hands.
     troubles: Vec<RegistryError>,
@@ -32,11 +33,15 @@ struct Sources {
 /// Also where the registry cannot be reached: then of all times somebody asks.
 pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let snapshot = app.snapshot()?;
-    let (instances, warnings) = tokio::join!(
-        ask(fleet::instances(&*app.registry)),
+    let view = app.view();
+    let (survey, warnings) = tokio::join!(
+        ask(fleet::survey(&*app.registry, &view)),
         ask(app.registry.warnings())
     );
-    let view = app.view();
+    let (instances, lags) = match survey {
+        Ok((instances, lags)) => (Ok(instances), lags),
+        Err(reason) => (Err(reason), Lags::default()),
+    };
     let leader = fleet::leader(&view, Instant::now());
     let warnings = warnings.unwrap_or_default();
     let sources = Sources {
@@ -44,6 +49,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
         snapshot,
         leader,
         instances,
+        lags,
         warnings,
         troubles: app.registry.troubles(),
     };
@@ -68,10 +74,11 @@ fn status(sources: &Sources) -> Value {
     let instances = |role| {
         let of_role = |instances: &Vec<Instance>| {
             let instances = fleet::of_role(instances.clone(), role);
-            instances
-                .iter()
-                .map(|it| fleet::summary(it, present))
-                .collect::<Vec<_>>()
+            let summary = |it: &Instance| match role {
+                Role::Balancer => fleet::balancer_summary(it, present, &sources.lags),
+                Role::Orchestrator | Role::Admin => fleet::summary(it, present),
+            };
+            instances.iter().map(summary).collect::<Vec<_>>()
         };
         sources.instances.as_ref().ok().map(of_role)
     };
@@ -123,7 +130,7 @@ fn alarms(sources: &Sources) -> Vec<Value> {
     let view = &sources.view;
     if view.head_missing {
         raise(
-            "memory",
+            "memory_lost",
             "registry".into(),
             "it has lost its memory, or is new".into(),
         );
@@ -144,7 +151,14 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             "no leader has been heard".into(),
         );
     }
-    for pool in sources.snapshot.pools.keys() {
+    // Where something is held back, balancers go by what they know instead.
+    let is_held = |pool: &PoolId| {
+        let reports = sources.instances.iter().flatten().map(|it| &it.report);
+        reports
+            .flat_map(|report| &report.holds)
+            .any(|hold| hold.pool == *pool)
+    };
+    for pool in sources.snapshot.pools.keys().filter(|pool| !is_held(pool)) {
         if let Some(detail) = unserved(&sources.snapshot, pool) {
             raise("unserved", format!("pool {pool}"), detail);
         }
@@ -170,7 +184,7 @@ fn alarms(sources: &Sources) -> Vec<Value> {
         instance_alarms(instance, &mut raise);
     }
     for warning in &sources.warnings {
-        raise("warning", "registry".into(), warning.clone());
+        raise("settings", "registry".into(), warning.clone());
     }
     alarms
 }

@@ -3,39 +3,27 @@
 use std::sync::Arc;
 
 use model::{
-    Change, Collection, Health, Pool, PoolId, Revision, ServerKey, Snapshot, Stamped, validate_pool,
+    Change, Collection, Elements, Health, Pool, PoolId, Snapshot, Stamped, Unknown, validate_pool,
 };
 use serde_json::{Map, Value, json};
 
-use super::Resource;
-use crate::extract::PoolPath;
+use super::{Resource, Target};
 use crate::problem::Problem;
-
-/// How many pools a fleet may have.
-const POOLS_MAX: usize = 1_000;
 
 impl Resource for Pool {
     type Key = PoolId;
-    type Path = PoolPath;
 
     const KIND: &'static str = "pool";
     const COLLECTION: Collection = Collection::Pools;
+    const MAX: usize = 1_000;
     const READ_ONLY: &'static [&'static str] = &["revision", "created", "servers"];
+
+    fn all(snapshot: &Snapshot) -> &Elements<PoolId, Self> {
+        &snapshot.pools
+    }
 
     fn key(&self) -> PoolId {
         self.id.clone()
-    }
-
-    fn path(key: &PoolId) -> String {
-        format!("/v1/pools/{key}")
-    }
-
-    fn names(key: &PoolId) -> Map<String, Value> {
-        Map::from_iter([("id".into(), json!(key))])
-    }
-
-    fn find<'a>(snapshot: &'a Snapshot, key: &PoolId) -> Option<&'a Arc<Stamped<Self>>> {
-        snapshot.pools.get(key)
     }
 
     fn change(key: PoolId, value: Option<Self>) -> Change {
@@ -46,40 +34,23 @@ impl Resource for Pool {
         validate_pool(self)
     }
 
-    fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem> {
-        if is_new && snapshot.pools.len() >= POOLS_MAX {
-            return Err(Problem::Full {
-                kind: Self::KIND,
-                limit: POOLS_MAX,
-            });
-        }
-        Ok(())
-    }
-
-    fn check_removal(&self, snapshot: &Snapshot) -> Result<(), Problem> {
-        if self.id == PoolId::standard() {
+    fn check_removal(key: &PoolId, snapshot: &Snapshot) -> Result<(), Problem> {
+        if *key == PoolId::standard() {
             return Err(Problem::DefaultPool);
         }
-        match snapshot.servers_of(&self.id).len() {
-            0 => Ok(()),
+        let unread = snapshot.unread_servers_of(key);
+        let unread = unread.filter(|server| !snapshot.servers.contains_key(server));
+        match snapshot.servers_of(key).len() + unread.count() {
+            0 => Target::Pool(key).check_unused(snapshot),
             servers => Err(Problem::PoolInUse {
-                pool: self.id.clone(),
+                pool: key.clone(),
                 servers,
             }),
         }
     }
 
-    fn inherit(&mut self, _: &Self) {}
-
-    fn is_same(&self, _: &Self) -> bool {
-        true
-    }
-
-    fn leaving(
-        _: Option<&Stamped<Self>>,
-        _: Option<&Stamped<Self>>,
-    ) -> Option<(ServerKey, Revision)> {
-        None
+    fn unknown(&mut self) -> Vec<(String, &mut Unknown)> {
+        self.unknown_mut()
     }
 
     fn observed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Map<String, Value> {

@@ -3,26 +3,22 @@
 use std::sync::Arc;
 
 use model::{
-    Change, Collection, Pool, PoolId, Revision, Server, ServerId, ServerKey, ServerState, Snapshot,
-    Stamped, WEIGHT_MAX, validate_server,
+    Change, Collection, Elements, InvalidName, Pool, PoolId, Revision, Server, ServerId, ServerKey,
+    ServerState, Snapshot, Stamped, Unknown, WEIGHT_MAX, validate_server,
 };
 use serde_json::{Map, Value, json};
 
-use super::Resource;
+use super::{Misnamed, Resource, check_room, sent_name};
 use crate::address::settle;
-use crate::edit;
-use crate::extract::ServerPath;
 use crate::problem::Problem;
-
-/// How many servers a pool may have.
-const SERVERS_MAX: usize = 20_000;
 
 impl Resource for Server {
     type Key = ServerKey;
-    type Path = ServerPath;
 
     const KIND: &'static str = "server";
     const COLLECTION: Collection = Collection::Servers;
+    /// In one pool.
+    const MAX: usize = 20_000;
     const READ_ONLY: &'static [&'static str] = &[
         "health",
         "reason",
@@ -32,8 +28,29 @@ impl Resource for Server {
         "incarnation",
     ];
 
-    fn key(&self) -> ServerKey {
-        self.key()
+    fn all(snapshot: &Snapshot) -> &Elements<ServerKey, Self> {
+        &snapshot.servers
+    }
+
+    fn sent_key(sent: &Map<String, Value>) -> Result<ServerKey, Problem> {
+        let (pool, server) = (sent_name(sent, "pool")?, sent_name(sent, "id")?);
+        Ok(ServerKey::new(pool, server))
+    }
+
+    fn path_key(names: &[String]) -> Result<ServerKey, Misnamed> {
+        let [pool, server] = names else {
+            unreachable!("the path of a server has two names");
+        };
+        let refuse = |kind, name: &String, error: InvalidName| Misnamed {
+            kind,
+            name: name.clone(),
+            error,
+        };
+        let pool_id = pool.parse();
+        let pool_id = pool_id.map_err(|error| refuse(Pool::KIND, pool, error))?;
+        let id = server.parse();
+        let id = id.map_err(|error| refuse(Self::KIND, server, error))?;
+        Ok(ServerKey::new(pool_id, id))
     }
 
     fn path(key: &ServerKey) -> String {
@@ -47,8 +64,8 @@ impl Resource for Server {
         ])
     }
 
-    fn find<'a>(snapshot: &'a Snapshot, key: &ServerKey) -> Option<&'a Arc<Stamped<Self>>> {
-        snapshot.servers.get(key)
+    fn key(&self) -> ServerKey {
+        self.key()
     }
 
     fn change(key: ServerKey, value: Option<Self>) -> Change {
@@ -65,8 +82,7 @@ impl Resource for Server {
     }
 
     fn check_place(key: &ServerKey, snapshot: &Snapshot) -> Result<(), Problem> {
-        edit::find::<Pool>(snapshot, &key.pool)?;
-        Ok(())
+        check_pool(&key.pool, snapshot)
     }
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
@@ -74,15 +90,9 @@ impl Resource for Server {
     }
 
     fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem> {
-        if !snapshot.pools.contains_key(&self.pool) {
-            return Err(Problem::not_found("pool", &self.pool));
-        }
-        let others = snapshot.servers_of(&self.pool);
-        if is_new && others.len() >= SERVERS_MAX {
-            return Err(Problem::Full {
-                kind: Self::KIND,
-                limit: SERVERS_MAX,
-            });
+        check_pool(&self.pool, snapshot)?;
+        if is_new {
+            check_room::<Self>(snapshot.servers_of(&self.pool).len() + 1)?;
         }
         match twin(self, snapshot) {
             Some(other) => Err(Problem::AddressTaken {
@@ -94,8 +104,8 @@ impl Resource for Server {
         }
     }
 
-    fn check_removal(&self, _: &Snapshot) -> Result<(), Problem> {
-        Ok(())
+    fn unknown(&mut self) -> Vec<(String, &mut Unknown)> {
+        self.unknown_mut()
     }
 
     /// The name stays with the address that it was resolved to.
@@ -141,6 +151,14 @@ impl Resource for Server {
     }
 }
 
+/// Servers may be in any pool that there is, also in one that only a newer version can read.
+pub(crate) fn check_pool(pool: &PoolId, snapshot: &Snapshot) -> Result<(), Problem> {
+    match snapshot.has_pool(pool) {
+        true => Ok(()),
+        false => Err(Problem::not_found(Pool::KIND, pool)),
+    }
+}
+
 /// The server of the same pool that has this one's address, under another id.
 pub(crate) fn twin<'a>(
     server: &Server,
@@ -153,8 +171,11 @@ pub(crate) fn twin<'a>(
 
 /// The id of a server whose author gave none: one more than the largest `s<number>` of its pool.
 pub(crate) fn next_id(snapshot: &Snapshot, pool: &PoolId) -> ServerId {
-    let numbers = snapshot.servers_of(pool).into_iter().filter_map(|server| {
-        let digits = server.value.id.as_str().strip_prefix('s')?;
+    let servers = snapshot.servers_of(pool).into_iter();
+    let ids = servers.map(|server| server.value.id.clone());
+    let unread = snapshot.unread_servers_of(pool).map(|key| key.server);
+    let numbers = ids.chain(unread).filter_map(|id| {
+        let digits = id.as_str().strip_prefix('s')?;
         digits.parse().ok()
     });
     // Ids that count beyond what people count to are left alone.

@@ -56,6 +56,8 @@ async fn health_never_spoils_an_if_match() {
         incarnation: Revision(2),
         health: Health::Up,
         reason: String::new(),
+        silent_ms: 0,
+        unknown: model::Unknown::default(),
     };
     let change = Change::Verdict("default/a".parse().unwrap(), Some(verdict));
     let name = "test".into();

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use model::{Collection, Fault, Hold, HoldDecision, InstanceId, Report, Revision, Role};
-use registry::{LEASE, Memory};
+use model::{
+    Author, Change, Collection, Fault, Hold, HoldDecision, InstanceId, Origin, Pool, Report,
+    Revision, Role,
+};
+use registry::{Commit, LEASE, Memory};
 use serde_json::{Value, json};
 
-use crate::harness::{Fixture, balancer, in_flight, report_of, within};
+use crate::harness::{Fixture, ago, balancer, in_flight, report_of, within};
 
 fn alarm<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
     let alarms = status["alarms"].as_array().unwrap();
@@ -53,6 +56,11 @@ async fn a_balancer_is_shown_with_what_it_reports_and_how_far_behind_it_is() {
         (&gone["revision"], &gone["lag"], &gone["lost"]),
         (&Value::Null, &Value::Null, &json!(true))
     );
+    assert!(here["lag_ms"].is_u64(), "{here}");
+    assert_eq!(
+        (&gone["lag_ms"], &gone["stale"]),
+        (&Value::Null, &json!(true))
+    );
     assert!(gone["age"].as_str().unwrap().starts_with("1m"), "{gone}");
     assert_eq!(balancers.as_array().unwrap().len(), 2);
 
@@ -70,6 +78,59 @@ async fn a_balancer_is_shown_with_what_it_reports_and_how_far_behind_it_is() {
             .len(),
         1
     );
+}
+
+#[tokio::test]
+async fn how_long_a_balancer_lags_is_said_in_the_registrys_time() {
+    let memory = Arc::new(Memory::new());
+    let fixture = Fixture::start_over(memory.clone()).await;
+    let behind = Report {
+        applied: Some(fixture.position().await),
+        ..balancer("127.0.0.1:8000")
+    };
+    let commit = |pool: &str| {
+        let change = Change::put_pool(Pool::new(pool.parse().unwrap()));
+        let name = "test".into();
+        Commit::new(Author::Operator { name }, vec![change])
+    };
+    // The first one a minute ago, without telling anybody.
+    let then = ago(Duration::from_secs(60));
+    let committed = memory.tamper(|store| store.commit(&commit("web"), then));
+    committed.expect("a commit");
+    let committed = fixture.registry.commit(commit("shop")).await;
+    let present = Report {
+        applied: Some(committed.expect("a commit").position),
+        ..balancer("127.0.0.1:8001")
+    };
+    let old = Report {
+        applied: present.applied,
+        origin: Origin::Disk,
+        ..balancer("127.0.0.1:8002")
+    };
+    for report in [&behind, &present, &old] {
+        fixture.report(report).await;
+    }
+    let balancers = within(async {
+        loop {
+            let balancers = fixture.get("/v1/balancers").await.body;
+            if balancers[0]["lag"] == 2 {
+                return balancers;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let lag = balancers[0]["lag_ms"].as_u64().expect("a number");
+    assert!(lag >= 59_000, "{lag}");
+    assert_eq!(
+        (&balancers[1]["lag"], &balancers[1]["lag_ms"]),
+        (&json!(0), &json!(0))
+    );
+    let status = fixture.get("/v1/status").await.body;
+    for listed in [&balancers, &status["balancers"]] {
+        let stale: Vec<_> = (0..3).map(|index| listed[index]["stale"].clone()).collect();
+        assert_eq!(stale, [true, false, true], "{listed}");
+    }
 }
 
 #[tokio::test]

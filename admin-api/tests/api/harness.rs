@@ -1,7 +1,6 @@
 //! An admin API over a memory registry, a client that speaks to it over a real socket, and balancers that
 //! are nothing but their reports.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,13 +50,11 @@ pub(crate) fn new_fleet() -> Snapshot {
 pub(crate) fn args() -> Args {
     let listen = "127.0.0.1:0".parse().expect("an address");
     Args {
-        registry: registry::Options {
-            registry: "memory".into(),
-            fleet: model::FleetName::standard(),
-        },
+        registry: registry::Options::new("memory", model::FleetName::standard()),
         listen,
         ops: Some(listen),
         token_file: None,
+        durability: registry::Durability::None,
     }
 }
 
@@ -141,9 +138,13 @@ impl Fixture {
 
 /// Puts a report in the registry as if it had been made so long ago.
 pub(crate) fn report_of(registry: &Memory, report: &Report, age: Duration) {
+    registry.tamper(|store| store.report(report, ago(age)));
+}
+
+/// What a registry within this process took for its time so long ago.
+pub(crate) fn ago(age: Duration) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let then = now.expect("after 1970") - age;
-    registry.tamper(|store| store.report(report, then));
+    now.expect("after 1970") - age
 }
 
 /// A request under way to being sent.
@@ -213,22 +214,10 @@ impl Answer {
 /// A balancer's report, with nothing applied.
 pub(crate) fn balancer(advertise: &str) -> Report {
     Report {
-        instance: InstanceId::random(),
-        role: Role::Balancer,
-        advertise: advertise.into(),
-        host: String::new(),
         region: "eu".into(),
         zone: "a".into(),
-        applied: None,
-        began: None,
         origin: Origin::Registry,
-        leaving: BTreeMap::new(),
-        loads: BTreeMap::new(),
-        nacks: Vec::new(),
-        holds: Vec::new(),
-        ejected: Vec::new(),
-        troubles: Vec::new(),
-        beside: [].into(),
+        ..Report::new(InstanceId::random(), Role::Balancer, advertise)
     }
 }
 

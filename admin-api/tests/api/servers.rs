@@ -243,6 +243,8 @@ async fn what_was_found_of_a_server_is_shown_with_its_reason() {
         incarnation: model::Revision(2),
         health: Health::Down,
         reason: "status 503".into(),
+        silent_ms: 0,
+        unknown: model::Unknown::default(),
     };
     let name = "test".into();
     let change = Change::Verdict(key, Some(verdict));
@@ -428,11 +430,4 @@ async fn a_change_is_kept_in_the_history_with_its_author_and_request() {
     );
     assert!(removal["time"].as_str().unwrap().starts_with("20"));
     assert_eq!(fixture.registry.history(10).await.unwrap().len(), 3);
-    for limit in ["0", "1001", "many"] {
-        let answer = fixture.get(&format!("/v1/revisions?limit={limit}")).await;
-        assert_eq!(
-            answer.expect(StatusCode::UNPROCESSABLE_ENTITY).fields(),
-            ["limit"]
-        );
-    }
 }

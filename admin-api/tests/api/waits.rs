@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use model::{Collection, Report};
+use model::{Collection, Fault, Report};
 use registry::Memory;
 use serde_json::json;
 
@@ -119,6 +119,40 @@ async fn where_the_wait_runs_out_the_laggards_are_named() {
 }
 
 #[tokio::test]
+async fn a_balancer_that_cannot_apply_the_change_is_named_without_waiting_for_it() {
+    let fixture = Fixture::start().await;
+    fixture.add("a", "10.0.0.1:80").await;
+    let mut report = up_to_date(&fixture, "b1").await;
+    let path = format!("{SERVER}?wait=applied&timeout=1h");
+    let reports = async {
+        revision(&fixture, 3).await;
+        report.applied = Some(fixture.position().await);
+        report.nacks.push(Fault {
+            collection: Collection::Servers,
+            key: "default/a".into(),
+            reason: "weight: must be from 0 to 1000".into(),
+        });
+        fixture.report(&report).await;
+    };
+    let (answer, ()) = tokio::join!(fixture.patch(&path, json!({"weight": 7})), reports);
+    let answer = answer.expect(StatusCode::ACCEPTED);
+    assert_eq!(answer.body["wait"]["done"], false);
+    let reason = r#"cannot apply servers "default/a": weight: must be from 0 to 1000"#;
+    assert_eq!(laggards(&answer), [("b1", reason)]);
+    // What it cannot apply of one server concerns no other.
+    report.applied = None;
+    let other = format!("{SERVERS}?wait=applied&timeout=1h");
+    let reports = async {
+        revision(&fixture, 4).await;
+        report.applied = Some(fixture.position().await);
+        fixture.report(&report).await;
+    };
+    let body = json!({"address": "10.0.0.2:80"});
+    let (answer, ()) = tokio::join!(fixture.post(&other, body), reports);
+    answer.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn nobody_waits_for_who_was_forgotten_or_left_in_order() {
     let fixture = Fixture::start().await;
     let lost = up_to_date(&fixture, "lost").await;
@@ -191,7 +225,7 @@ async fn a_drain_waits_for_the_incarnation_that_the_commit_gave() {
     let answer = answer.expect(StatusCode::OK).body;
     assert_eq!(answer["incarnation"], answer["revision"]);
     let stored = fixture.registry.snapshot().await.unwrap().unwrap().snapshot;
-    let stored = &stored.servers[&"default/a".parse().unwrap()];
+    let stored = &stored.servers[&"default/a".parse::<model::ServerKey>().unwrap()];
     assert_eq!(answer["incarnation"], json!(stored.incarnation));
 }
 

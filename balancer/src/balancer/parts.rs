@@ -13,19 +13,19 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::StartError;
 use super::sockets::Sockets;
 use super::thread::{Serving, WorkerStart, work};
-use super::{StartError, ready};
 use crate::Args;
 use crate::adoption::{Adopted, Adoption};
 use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
 use crate::listen::{Door, Turn, advance, deal};
 use crate::metrics::{Counters, Scrape};
-use crate::settings::{Settings, clients_max};
+use crate::settings::{Settings, clients_max, warn_of_few_clients};
 use crate::suspecting::{Suspecting, suspecting};
-use crate::sync::{Findings, Identity, Membership, Standing};
-use crate::upstream::Common;
+use crate::sync::{Findings, Identity, Membership, Propagation, Standing, ready};
+use crate::upstream::SharedIdle;
 
 /// How long clients wait at sockets that were passed to this process until it is ready; then they are told why it is not.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(super) struct Parts<'a> {
     threads: Vec<Arc<Counters>>,
     pub(super) turn: watch::Sender<Turn>,
     /// Whether another process serves at the same sockets.
-    succeeds: bool,
+    has_predecessor: bool,
     /// Ends the ops endpoints.
     ops_end: CancellationToken,
     supervisor: &'a Supervisor,
@@ -59,9 +59,11 @@ impl<'a> Parts<'a> {
             identity: Arc::new(identity),
             tables: watch::Sender::default(),
             adopted: Arc::new(Adopted::new(workers)),
-            // The first report says it already: then both are there.
             ejected: Arc::default(),
+            propagation: Arc::new(Propagation::new()),
+            stale_limit: args.stale_limit,
             standing: watch::Sender::new(Standing {
+                // The first report says it already: then both are there.
                 beside: predecessor.into_iter().flat_map(Predecessor::all).collect(),
                 ..Standing::default()
             }),
@@ -76,7 +78,7 @@ impl<'a> Parts<'a> {
                 true => Turn::Before,
                 false => Turn::Ours,
             }),
-            succeeds: predecessor.is_some(),
+            has_predecessor: predecessor.is_some(),
             ops_end: membership.served.child_token(),
             membership,
             supervisor,
@@ -91,14 +93,15 @@ impl<'a> Parts<'a> {
             .map_err(StartError::Sockets)?;
         let router = runtime::ops_router(self.metrics(), self.readiness());
         let mut turn = self.turn.subscribe();
-        let succeeds = self.succeeds;
+        let has_predecessor = self.has_predecessor;
         let stop = self.supervisor.stop_token();
         // Whoever watches it sees that it is stopping, until it has stopped.
         let end = self.ops_end.clone();
         self.supervisor.spawn("balancer ops", async move {
             // Until then the one before answers there.
-            let ours =
-                async { !succeeds || turn.wait_for(|turn| *turn != Turn::Before).await.is_ok() };
+            let ours = async {
+                !has_predecessor || turn.wait_for(|turn| *turn != Turn::Before).await.is_ok()
+            };
             if stop.run_until_cancelled(ours).await == Some(true) {
                 runtime::serve_ops(listener, router, end).await;
             }
@@ -114,9 +117,13 @@ impl<'a> Parts<'a> {
             tables: self.membership.tables.subscribe(),
             adopted: Arc::clone(&self.membership.adopted),
             ejected: Arc::clone(&self.membership.ejected),
+            propagation: Arc::clone(&self.membership.propagation),
         };
+        let seconds = self.membership.propagation.seconds();
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("balancer");
+            let help = "Time from a revision's commit until every worker thread has applied it, in the registry's own time";
+            registry.register("propagation_seconds", help, seconds);
             registry.register_collector(Box::new(scrape));
         });
         metrics
@@ -185,7 +192,7 @@ impl<'a> Parts<'a> {
     /// Begins to accept from sockets that were passed to this process, and that no other serves: clients wait there as they did
     /// before it was started, and none is told that there is no table yet, unless that takes long.
     pub(super) fn open_when_ready(&self) {
-        if self.succeeds || *self.turn.borrow() != Turn::Before {
+        if self.has_predecessor || *self.turn.borrow() != Turn::Before {
             return;
         }
         let (standing, turn) = (self.membership.standing.subscribe(), self.turn.clone());
@@ -208,11 +215,12 @@ impl<'a> Parts<'a> {
         let workers = self.threads.len();
         let files_max = runtime::open_files_max();
         let settings = Settings::new(self.membership.started, self.args, files_max);
-        let crowd = Arc::new(Crowd::new(
-            clients_max(self.args.max_connections, files_max),
-            NonZero::new(self.args.max_connections_per_client),
-        ));
-        let common = Arc::new(Common::default());
+        let asked = self.args.max_connections;
+        let clients_max = clients_max(asked, files_max);
+        warn_of_few_clients(asked, clients_max, files_max);
+        let per_client_max = NonZero::new(self.args.max_connections_per_client);
+        let crowd = Arc::new(Crowd::new(clients_max, per_client_max));
+        let shared_idle = Arc::new(SharedIdle::default());
         let left = Arc::new(AtomicUsize::new(workers));
         let dealt = deal(clients, workers).map_err(StartError::Sockets)?;
         for (index, listeners) in dealt.into_iter().enumerate() {
@@ -227,7 +235,7 @@ impl<'a> Parts<'a> {
                 },
                 counters: Arc::clone(&self.threads[index]),
                 suspecting: suspecting.clone(),
-                common: Arc::clone(&common),
+                shared_idle: Arc::clone(&shared_idle),
                 adoption: Adoption::new(
                     self.membership.tables.subscribe(),
                     Arc::clone(&self.membership.adopted),

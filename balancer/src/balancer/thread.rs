@@ -14,7 +14,7 @@ use crate::listen::{Door, accept};
 use crate::metrics::Counters;
 use crate::settings::Settings;
 use crate::suspecting::Suspecting;
-use crate::upstream::Common;
+use crate::upstream::SharedIdle;
 use crate::worker::Worker;
 
 /// What a worker thread is started with.
@@ -25,7 +25,7 @@ pub(super) struct WorkerStart {
     pub(super) counters: Arc<Counters>,
     pub(super) suspecting: Suspecting,
     /// Of all workers.
-    pub(super) common: Arc<Common>,
+    pub(super) shared_idle: Arc<SharedIdle>,
     pub(super) adoption: Adoption,
     pub(super) drain_timeout: Duration,
     pub(super) serving: Serving,
@@ -52,7 +52,7 @@ async fn serve(start: WorkerStart) {
         start.counters,
         start.suspecting,
         start.crowd,
-        start.common,
+        start.shared_idle,
     ));
     let ticking = tokio::task::spawn_local({
         let worker = Rc::clone(&worker);

@@ -21,14 +21,14 @@ use super::lines::{Answer, Greeting, Offer, VERSION, Word, ended, hear, hear_whe
 use super::taking::Predecessor;
 use super::{descriptors, remove};
 use crate::listen::{Turn, advance};
-use crate::sync::Standing;
+use crate::sync::{Standing, ready};
 
 /// How long the registry's own table is waited for while the predecessor serves. Its last good state on disk does as well
 /// after that, although it says of no server that it is down.
 const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The pause after a connection that could not be accepted.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Hands over, once.
 #[derive(Debug)]
@@ -119,9 +119,9 @@ impl Keeper {
     async fn take_over(&self, predecessor: &UnixStream) {
         let standing = self.standing.subscribe();
         tokio::select! {
-            () = is_sure(standing.clone()) => {}
+            () = ready_by_registry(standing.clone()) => {}
             // Then nobody serves, and any table is better than none.
-            () = async { ended(predecessor).await; is_ready(standing).await } => {}
+            () = async { ended(predecessor).await; ready(standing).await } => {}
         }
         advance(&self.turn, Turn::Before, Turn::Ours);
         tracing::info!("this process accepts clients from now on");
@@ -141,7 +141,7 @@ impl Keeper {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot be asked to hand over");
-                        sleep(PAUSE).await;
+                        sleep(ACCEPT_AGAIN_AFTER).await;
                     }
                 },
                 Some(_) = company.join_next() => {}
@@ -232,21 +232,11 @@ impl Keeper {
 }
 
 /// Returns when clients may come, by the registry's table, or by that on disk where the registry is away.
-async fn is_sure(mut standing: watch::Receiver<Standing>) {
-    let sure = standing.wait_for(|standing| {
-        standing.readiness.check().is_ok() && standing.origin == Origin::Registry
-    });
-    let sure = timeout(REGISTRY_WITHIN, sure).await.is_ok();
-    if !sure {
-        is_ready(standing).await;
-    }
-}
-
-/// Returns when clients may come.
-async fn is_ready(mut standing: watch::Receiver<Standing>) {
-    let ready = standing.wait_for(|standing| standing.readiness.check().is_ok());
-    if ready.await.is_err() {
-        // Its writers end with the process.
-        std::future::pending::<()>().await;
+async fn ready_by_registry(mut standing: watch::Receiver<Standing>) {
+    let by_registry = standing
+        .wait_for(|standing| standing.readiness.is_ready() && standing.origin == Origin::Registry);
+    let in_time = timeout(REGISTRY_WITHIN, by_registry).await.is_ok();
+    if !in_time {
+        ready(standing).await;
     }
 }

@@ -3,16 +3,44 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::codec::{Answer, Method, Version, write_answer, write_options_answer};
-use super::order::Exchange;
+use policy::Action;
+
+use super::codec::{
+    Answer, FieldChanges, Method, RouteAnswer, Version, write_answer, write_options_answer,
+    write_route_answer,
+};
+use super::edits::AnswerEdits;
+use super::exchange::Exchange;
 use super::problem::Problem;
+use super::routing::RouteReply;
 use super::space::Space;
 use super::talk::{After, Talk};
 use crate::settings::ANSWER_WITHIN;
 
-/// Says why there is no server's answer to the request in `space.request`.
+/// Says why the request in `space.request` is turned away before it has an exchange, so that nothing of its body was read.
 pub(super) async fn answer(talk: &Talk, space: &mut Space, problem: Problem) -> After {
-    let keep_alive = keeps_alive(talk, space, problem);
+    let at_rest = !space.request.has_body();
+    say(talk, space, problem, at_rest).await
+}
+
+/// Says why an exchange that was prepared has no server's answer.
+pub(super) async fn refuse(exchange: Exchange<'_>, problem: Problem) -> After {
+    if exchange.space.download.is_halfway() {
+        // In the middle of an interim answer there is nothing more to say.
+        return After::Close;
+    }
+    let counters = &exchange.talk.worker.counters;
+    let taken = exchange.started.elapsed();
+    counters.answered(exchange.plan.pool, problem.status(), taken);
+    let at_rest = exchange.space.upload.is_read();
+    say(exchange.talk, exchange.space, problem, at_rest).await
+}
+
+/// Says what the problem is. What follows on the connection is read as a request only if it is `at_rest`, with nothing to come of this
+/// request's body: whoever calls says so, since before the exchange is prepared `space.upload` is about the request before.
+async fn say(talk: &Talk, space: &mut Space, problem: Problem, at_rest: bool) -> After {
+    let keep_alive =
+        at_rest && problem.may_keep_alive() && space.request.keep_alive && talk.may_go_on();
     talk.worker.counters.refused(problem.token());
     let text = problem.text();
     let date = talk.worker.clock.date();
@@ -23,25 +51,14 @@ pub(super) async fn answer(talk: &Talk, space: &mut Space, problem: Problem) -> 
         text: &text,
         version: version(space, problem),
         keep_alive,
-        head_only: !is_about_head(problem) && space.request.method == Method::Head,
+        head_only: asks_for_a_head(space, problem),
         date: &date,
         request_id: request_id.bytes(),
+        retry_after: problem.retry_after(),
     };
     space.download.begin();
     write_answer(&answer, space.download.out());
     send(talk, space, keep_alive).await
-}
-
-/// Says why an exchange has no server's answer.
-pub(super) async fn refuse(exchange: Exchange<'_>, problem: Problem) -> After {
-    if exchange.space.download.is_halfway() {
-        // In the middle of an interim answer there is nothing more to say.
-        return After::Close;
-    }
-    let counters = &exchange.talk.worker.counters;
-    let taken = exchange.started.elapsed();
-    counters.answered(exchange.plan.pool, problem.status(), taken);
-    answer(exchange.talk, exchange.space, problem).await
 }
 
 /// Answers OPTIONS that may go no further.
@@ -59,9 +76,50 @@ pub(super) async fn answer_options(talk: &Talk, space: &mut Space) -> After {
     send(talk, space, keep_alive).await
 }
 
+/// Says what the request's route says in a server's place. Nothing of the request's body was read.
+pub(super) async fn answer_as_routed(talk: &Talk, space: &mut Space, reply: &RouteReply) -> After {
+    let keep_alive = space.request.keep_alive && !space.request.has_body() && talk.may_go_on();
+    let route = &*reply.route;
+    let (content_type, body) = match route.action() {
+        Action::Answer(answer) => (&*answer.content_type, &*answer.body),
+        Action::Redirect(_) | Action::Pool(_) | Action::Split(_) => (&[][..], &[][..]),
+    };
+    let edits = AnswerEdits::of(Some(route), reply.secure);
+    let date = talk.worker.clock.date();
+    let request_id = space.request_id;
+    let answer = RouteAnswer {
+        status: reply.status,
+        token: match reply.location {
+            Some(_) => "route-redirect",
+            None => "route-answer",
+        },
+        location: reply.location.as_deref(),
+        content_type,
+        body,
+        version: space.request.version,
+        keep_alive,
+        head_only: space.request.method == Method::Head,
+        date: &date,
+        request_id: request_id.bytes(),
+        changes: edits.as_ref().map(|edits| edits as &dyn FieldChanges),
+    };
+    space.download.begin();
+    write_route_answer(&answer, space.download.out());
+    send(talk, space, keep_alive).await
+}
+
 /// Whether it is the head that is at fault, so that nothing is known of the request.
 fn is_about_head(problem: Problem) -> bool {
     matches!(problem, Problem::Refused(_) | Problem::SlowHead)
+}
+
+/// Whether the answer may have no body (RFC 9110, 9.3.2), which a method tells also where the rest of the head is refused.
+fn asks_for_a_head(space: &Space, problem: Problem) -> bool {
+    if is_about_head(problem) {
+        space.client.filled().starts_with(b"HEAD ")
+    } else {
+        space.request.method == Method::Head
+    }
 }
 
 fn version(space: &Space, problem: Problem) -> Version {
@@ -70,15 +128,6 @@ fn version(space: &Space, problem: Problem) -> Version {
     } else {
         space.request.version
     }
-}
-
-fn keeps_alive(talk: &Talk, space: &Space, problem: Problem) -> bool {
-    let at_rest = match problem {
-        Problem::Refused(_) | Problem::SlowHead | Problem::SlowBody | Problem::BadBody(_) => false,
-        Problem::NoPool | Problem::Misdirected => !space.request.has_body(),
-        _ => space.upload.is_read(),
-    };
-    at_rest && space.request.keep_alive && talk.may_go_on()
 }
 
 async fn send(talk: &Talk, space: &mut Space, keep_alive: bool) -> After {

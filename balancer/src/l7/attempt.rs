@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use policy::{Cause, Failure, InFlight, Place};
+use policy::{Cause, InFlight, Outcome, Place};
 
+use super::exchange::Exchange;
 use super::miss::Miss;
-use super::order::Exchange;
 use super::waiting::send_and_await;
 use crate::upstream::{ConnectError, Connection, connect};
 
@@ -16,27 +16,21 @@ pub(super) async fn attempt(
     flight: &mut InFlight,
 ) -> Result<Connection, Miss> {
     // Where the client is still sending, it is the client whose speed would be measured.
-    let began = (flight.wants_latency() && exchange.has_arrived()).then(Instant::now);
+    let began = (flight.is_timed() && exchange.has_arrived()).then(Instant::now);
     let result = try_once(exchange, flight).await;
     if let Some(began) = began {
-        tell_latency(exchange, flight, began, &result);
+        let now = exchange.talk.worker.clock.now().since_start();
+        flight.took(began.elapsed(), now, outcome(exchange, &result));
     }
     result
 }
 
-fn tell_latency(
-    exchange: &Exchange<'_>,
-    flight: &InFlight,
-    began: Instant,
-    result: &Result<Connection, Miss>,
-) {
-    let now = exchange.talk.worker.clock.now().since_start();
+/// What the try's result says of its server.
+fn outcome(exchange: &Exchange<'_>, result: &Result<Connection, Miss>) -> Outcome {
     match result {
-        Ok(_) if exchange.space.response.status < 500 => {
-            flight.answered_after(began.elapsed(), now);
-        }
-        Err(miss) if miss.failure().is_none() => {}
-        _ => flight.failed_after(began.elapsed(), now),
+        Ok(_) => exchange.outcome(),
+        Err(miss) if miss.failure().is_some() => Outcome::Failed,
+        Err(_) => Outcome::Abandoned,
     }
 }
 
@@ -59,8 +53,12 @@ async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<
             0 => (Cause::Connect, Miss::Unsent),
             _ => (Cause::Left, Miss::Drained),
         };
-        if !live.keeps_connections() && exchange.goes_elsewhere(cause) {
+        if !live.keeps_connections() && exchange.claim_retry(cause) {
             return Err(miss);
+        }
+        // It goes to the same server once more.
+        if cause == Cause::Left {
+            exchange.talk.worker.counters.tried();
         }
     }
     let connection = open(exchange, flight, reserved).await?;
@@ -77,7 +75,7 @@ async fn open(
     let talk = exchange.talk;
     let place = talk.worker.idle.make_room(flight.server().live(), reserved);
     talk.timer
-        .set(talk.after(exchange.plan.connect).min(exchange.deadline));
+        .set(talk.after(exchange.plan.connect).min(exchange.due()));
     connect(flight.server().address(), &talk.timer, place)
         .await
         .map_err(|error| match error {
@@ -87,6 +85,6 @@ async fn open(
             }
             // Closing others would free none for a while.
             ConnectError::NoPort => Miss::Unsent,
-            ConnectError::Refused | ConnectError::TimedOut => Miss::Server(Failure::Connect),
+            ConnectError::Refused | ConnectError::TimedOut => Miss::NoConnection,
         })
 }

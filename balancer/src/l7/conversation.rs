@@ -1,4 +1,4 @@
-//! A client's connection from its first byte to its last: heads read one after another, each followed by its exchange.
+//! A client's connection from its first byte to its last: heads read one after another, each dispatched before the next is read.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::answer::answer;
 use super::codec::{Parse, Refusal, parse_request};
-use super::exchange::exchange;
+use super::dispatch::dispatch;
 use super::problem::Problem;
 use super::space::{Space, Spaces};
 use super::talk::{After, Talk, end_writing};
@@ -150,7 +150,7 @@ async fn serve_what_comes(talk: &Talk, space: &mut Space) -> After {
             identify(talk, space, &head);
         }
         let after = match head {
-            HeadRead::Complete(length) => exchange(talk, space, length).await,
+            HeadRead::Complete(length) => dispatch(talk, space, length).await,
             HeadRead::Refused(refusal) => answer(talk, space, Problem::Refused(refusal)).await,
             HeadRead::TimedOut => answer(talk, space, Problem::SlowHead).await,
             HeadRead::Nothing => return After::KeepAlive,

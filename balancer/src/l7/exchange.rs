@@ -1,160 +1,253 @@
-//! An exchange, straight down: route, pick, check out, forward, stream back. Retry is the only loop, and this is the only place.
+//! An exchange: what a request on its way carries from stage to stage. Its plan, its deadline, how far it was sent, the tries it has left,
+//! and an answer that is kept back while a better one is looked for.
 
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use policy::{Cause, InFlight, Outcome};
+use model::{PoolId, Retry};
+use policy::{Cause, Outcome, Pool, Route, Tried, Tries};
+use tokio::net::TcpStream;
 
-use super::again::Again;
-use super::answer::{answer, answer_options, refuse};
-use super::attempt::attempt;
+use super::codec::{BadBody, BodyDecoder, Carry, FieldChanges, Forwarding, rewrite_request};
+use super::edits::RequestEdits;
+use super::hashing::hash;
 use super::held::Held;
-use super::miss::{Miss, Verdict};
-use super::order::Exchange;
-use super::problem::Problem;
-use super::queueing::Unserved;
-use super::relay::relay;
+use super::pump::{Broken, Source};
 use super::space::Space;
-use super::talk::{After, Talk};
-use crate::upstream::Connection;
+use super::talk::Talk;
+use crate::clock::Millis;
 
-/// How trying ended.
-enum Ending {
-    /// The head of an answer has come, on this connection.
-    Answered(Connection, InFlight),
-    Unanswered(Problem),
-    ClientGone,
+/// One request on its way.
+pub(super) struct Exchange<'a> {
+    pub(super) talk: &'a Talk,
+    pub(super) space: &'a mut Space,
+    /// The pool that it goes to, whose state is looked up anew in the table of each moment.
+    pub(super) pool: PoolId,
+    /// The route that claimed it, to which it keeps: what it says goes before what the pool says.
+    pub(super) route: Option<Arc<Route>>,
+    /// Whether the client came over TLS, where that was asked for the route's sake.
+    pub(super) secure: bool,
+    pub(super) plan: Plan,
+    pub(super) started: Instant,
+    /// When the first byte of an answer must have come; never, while the request is still arriving.
+    pub(super) deadline: Millis,
+    /// When the client must have leave to send its body, if it waits for that, all tries together; never, before it does.
+    pub(super) permission_by: Millis,
+    pub(super) upload: Upload,
+    /// The length of the answer's head in the server's buffer.
+    pub(super) head_length: usize,
+    pub(super) tries: Tries,
+    pub(super) tried: Tried,
+    /// The next try was taken from the pool's budget.
+    pub(super) budget_paid: bool,
+    /// The budget has refused a try.
+    pub(super) budget_refused: bool,
+    /// Of what the pool's algorithm looks at.
+    pub(super) hash: u64,
+    /// An answer that another was hoped for instead of.
+    pub(super) held: Option<Box<Held>>,
 }
 
-/// What the client gets where there is no further try: an answer that another was hoped for instead of, or why there is none.
-struct Last {
-    held: Option<Box<Held>>,
-    problem: Problem,
+/// What the request's route and pool say of how to go about it, as they stood when the request came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// The pool's number.
+    pub(super) pool: u64,
+    pub(super) connect: Duration,
+    pub(super) per_try: Duration,
+    pub(super) response: Duration,
+    pub(super) idle: Duration,
+    /// A server that takes longer for the first byte of an answer would fail a health check.
+    pub(super) suspicious: Duration,
+    /// How much of a body is kept for sending it again.
+    pub(super) replay_bytes: usize,
+    /// The longest body, in bytes; 0 takes any.
+    pub(super) max_body_bytes: u64,
+    /// Whether what was sent may be sent again at all.
+    pub(super) repeats: bool,
+    /// Whether an upgrade that is asked for is sent on; the answer is read accordingly.
+    pub(super) upgrade: bool,
 }
 
-/// Sends the request whose head is the first `head_length` bytes of the client's buffer to a server of its pool, and the answer back.
-pub(super) async fn exchange(talk: &Talk, space: &mut Space, head_length: usize) -> After {
-    if space.request.ends_here() {
-        space.client.consume(head_length);
-        return answer_options(talk, space).await;
-    }
-    // RFC 9110, 7.4. A proxy that is believed may have taken TLS off.
-    if space.request.target.secure && !talk.is_trusted {
-        space.client.consume(head_length);
-        return answer(talk, space, Problem::Misdirected).await;
-    }
-    let Some(pool) = talk.worker.route() else {
-        space.client.consume(head_length);
-        return answer(talk, space, Problem::NoPool).await;
-    };
-    pool.budget().deposit(talk.worker.clock.now().since_start());
-    let mut exchange = Exchange::new(talk, space, &pool);
-    let prepared = exchange.prepare(head_length, &pool);
-    // Until this request is over.
-    let admitted = pool.admit();
-    drop(pool);
-    let ending = match (prepared, &admitted) {
-        (Ok(()), Ok(_)) => try_servers(&mut exchange).await,
-        (Err(bad), _) => Ending::Unanswered(Problem::BadBody(bad)),
-        (Ok(()), Err(_)) => Ending::Unanswered(Problem::CircuitOpen),
-    };
-    match ending {
-        Ending::Answered(connection, flight) => relay(exchange, connection, flight).await,
-        Ending::Unanswered(problem) => refuse(exchange, problem).await,
-        Ending::ClientGone => After::Close,
-    }
+/// How far the request has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    Going,
+    /// There is no more of it to send.
+    Done,
+    /// The server takes no more of it.
+    Refused,
 }
 
-/// Tries servers until one answers.
-async fn try_servers(exchange: &mut Exchange<'_>) -> Ending {
-    let mut last = Last {
-        held: None,
-        problem: Problem::NoServer,
-    };
-    loop {
-        // One who holds an answer takes no place from others while he waits for a better one.
-        let flight = match exchange.pick(last.held.is_none()).await {
-            Ok(flight) => flight,
-            Err(Unserved::NoServer) => break,
-            Err(Unserved::Refused(problem)) => {
-                last.problem = problem;
-                break;
-            }
-            Err(Unserved::ClientGone) => return Ending::ClientGone,
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        talk: &'a Talk,
+        space: &'a mut Space,
+        pool: &Pool,
+        route: Option<Arc<Route>>,
+        secure: bool,
+    ) -> Self {
+        let settings = &pool.settings().value;
+        let head = space.client.filled();
+        let hash = hash(settings, &space.request, head, || {
+            talk.source(&space.request, head)
+        });
+        Self {
+            talk,
+            space,
+            pool: pool.id().clone(),
+            plan: Plan::new(pool, route.as_deref()),
+            started: Instant::now(),
+            deadline: Millis::NEVER,
+            permission_by: Millis::NEVER,
+            upload: Upload::Going,
+            head_length: 0,
+            tries: Tries::new(retry(route.as_deref(), pool)),
+            tried: Tried::default(),
+            budget_paid: false,
+            budget_refused: false,
+            hash,
+            held: None,
+            route,
+            secure,
+        }
+    }
+
+    /// Writes the head as the server gets it, and checks what is there of the body, before anything is sent.
+    pub(super) fn prepare(&mut self, head_length: usize, pool: &Pool) -> Result<(), BadBody> {
+        let settings = &self.talk.worker.settings;
+        let Space {
+            client,
+            request,
+            upload,
+            request_id,
+            path,
+            ..
+        } = &mut *self.space;
+        let limits = settings.request_limits.with_body(self.plan.max_body_bytes);
+        if limits.forbids(request.framing) {
+            client.consume(head_length);
+            return Err(BadBody::TooLong);
+        }
+        let edits = RequestEdits::of(self.route.as_deref());
+        if edits.is_some() && request.carry == Carry::Wire {
+            // What a route takes away does not come in by the back door.
+            request.carry = Carry::WireWithoutTrailers;
+        }
+        let forwarding = Forwarding {
+            client: &self.talk.client,
+            scheme: self.talk.scheme(),
+            trusted: self.talk.is_trusted,
+            request_id: request_id.bytes(),
+            fallback_host: pool.id().as_str(),
+            upgrade: self.plan.upgrade,
+            path: Some(path.as_slice()).filter(|path| !path.is_empty()),
+            host: self.route.as_ref().and_then(|route| route.host()),
+            changes: edits.as_ref().map(|edits| edits as &dyn FieldChanges),
         };
-        exchange.talk.worker.counters.tried();
-        let (cause, at_least) = match try_one(exchange, flight, &mut last).await {
-            Ok(again) => again,
-            Err(ending) => return ending,
+        upload.begin();
+        rewrite_request(client.filled(), request, &forwarding, upload.out());
+        client.consume(head_length);
+        let decoder = BodyDecoder::new(request.framing, request.carry, &limits);
+        let repeatable = request.is_idempotent();
+        upload.record_body(decoder, self.plan.replay_bytes, repeatable, client)?;
+        client.rest(&self.talk.spaces.buffers);
+        if upload.is_read() {
+            self.deadline = self.talk.after(self.plan.response);
+        }
+        Ok(())
+    }
+
+    /// Whether all of it had come when it was sent on.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.deadline != Millis::NEVER
+    }
+
+    /// When a server must have said something, all tries together: the first byte of an answer, or leave to send the body.
+    pub(super) fn due(&self) -> Millis {
+        if self.space.upload.has_body() {
+            self.deadline
+        } else {
+            self.deadline.min(self.permission_by)
+        }
+    }
+
+    /// Sends more of the request. Ready when there is no more to send, or it broke off; `upload` says so too.
+    pub(super) fn poll_upload(
+        &mut self,
+        context: &mut Context<'_>,
+        server: &TcpStream,
+    ) -> Poll<Result<(), Broken>> {
+        let talk = self.talk;
+        let space = &mut *self.space;
+        let mut source = Source {
+            stream: &talk.stream,
+            buffer: &mut space.client,
+            buffers: &talk.spaces.buffers,
         };
-        match exchange
-            .another_try(cause, at_least, last.held.as_deref())
-            .await
-        {
-            Again::Now => {}
-            Again::Never => break,
-            Again::ClientGone => return Ending::ClientGone,
+        let result = ready!(space.upload.poll(context, &mut source, server));
+        space.client.rest(&talk.spaces.buffers);
+        self.upload = match result {
+            Err(Broken::Sink) => Upload::Refused,
+            Ok(()) | Err(Broken::Source | Broken::Body(_)) => Upload::Done,
+        };
+        Poll::Ready(result)
+    }
+
+    /// What the answer says of its server.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.space.response.status {
+            502..=504 => Outcome::GatewayError,
+            500.. => Outcome::ServerError,
+            _ => Outcome::Answered {
+                at: self.talk.worker.clock.now().since_start(),
+            },
         }
     }
-    last.end(exchange)
-}
 
-/// Tries one server. Where another try is wanted: why, and how long to wait for it at least.
-async fn try_one(
-    exchange: &mut Exchange<'_>,
-    mut flight: InFlight,
-    last: &mut Last,
-) -> Result<(Cause, Duration), Ending> {
-    let talk = exchange.talk;
-    let began = exchange.plan.compares_latency.then(Instant::now);
-    let miss = match attempt(exchange, &mut flight).await {
-        Ok(connection) => {
-            if let Some(began) = began {
-                flight.took(began.elapsed());
-            }
-            let Some(at_least) = exchange.asks_again() else {
-                last.discard(talk);
-                return Err(Ending::Answered(connection, flight));
-            };
-            flight.note(Outcome::GatewayError);
-            last.discard(talk);
-            last.held = Some(exchange.hold(connection, flight));
-            return Ok((Cause::Status, at_least));
-        }
-        Err(miss) => miss,
-    };
-    note(talk, &mut flight, miss);
-    last.problem = miss.problem();
-    match miss.verdict() {
-        Verdict::Again(cause) => Ok((cause, Duration::ZERO)),
-        Verdict::Answer(problem) if problem.is_the_clients() => Err(Ending::Unanswered(problem)),
-        Verdict::Answer(_) => Err(last.end(exchange)),
-        Verdict::Silence => Err(Ending::ClientGone),
+    /// Whether the request can be sent once more without harm.
+    pub(super) fn may_repeat(&self) -> bool {
+        let again = self.repeatability(Cause::Reset);
+        self.plan.repeats && again.idempotent && again.replayable
     }
 }
 
-impl Last {
-    fn discard(&mut self, talk: &Talk) {
-        if let Some(held) = self.held.take() {
-            held.discard(talk);
-        }
-    }
-
-    fn end(&mut self, exchange: &mut Exchange<'_>) -> Ending {
-        // In the middle of an interim answer nothing else can be said.
-        match self.held.take() {
-            Some(held) if !exchange.space.download.is_halfway() => {
-                let (connection, flight) = exchange.bring_back(*held);
-                Ending::Answered(connection, flight)
-            }
-            _ => Ending::Unanswered(self.problem),
-        }
-    }
+/// When a failed try is made again: as the route says, or else the pool.
+pub(super) fn retry<'a>(route: Option<&'a Route>, pool: &'a Pool) -> &'a Retry {
+    let own = route.and_then(|route| route.settings().retry.as_ref());
+    own.unwrap_or(&pool.settings().value.retry)
 }
 
-/// Counts a miss that was the server's failure, and says so at once.
-fn note(talk: &Talk, flight: &mut InFlight, miss: Miss) {
-    if let Some(failure) = miss.failure() {
-        flight.note(Outcome::Failed);
-        talk.worker.suspecting.suspect(flight.server(), failure);
+impl Plan {
+    fn new(pool: &Pool, route: Option<&Route>) -> Self {
+        let settings = &pool.settings().value;
+        let timeouts = &settings.timeouts;
+        let plan = Self {
+            pool: pool.number(),
+            connect: timeouts.connect,
+            per_try: timeouts.per_try,
+            response: timeouts.response,
+            idle: timeouts.idle,
+            suspicious: settings.health.timeout,
+            replay_bytes: retry(route, pool).replay_bytes,
+            repeats: retry(route, pool).retries > 0,
+            max_body_bytes: settings.max_body_bytes,
+            upgrade: true,
+        };
+        route.map_or(plan, |route| plan.under(route.settings()))
+    }
+
+    /// With what the route says in place of the pool.
+    fn under(self, route: &model::Route) -> Self {
+        let timeouts = &route.timeouts;
+        Self {
+            connect: timeouts.connect.unwrap_or(self.connect),
+            per_try: timeouts.per_try.unwrap_or(self.per_try),
+            response: timeouts.response.unwrap_or(self.response),
+            idle: timeouts.idle.unwrap_or(self.idle),
+            max_body_bytes: route.max_body_bytes.unwrap_or(self.max_body_bytes),
+            ..self
+        }
     }
 }

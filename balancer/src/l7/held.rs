@@ -1,12 +1,13 @@
-//! An answer that is kept back while another server is tried. It goes to the client where that brings nothing better.
+//! An answer that is kept back while another server is tried. It goes to the client where that brings nothing better, or where its
+//! server leaves and has no more time.
 
 use std::mem::{replace, take};
 use std::time::Duration;
 
 use policy::InFlight;
 
-use super::codec::{BodyDecoder, Carry, Framing, Limits, ResponseHead};
-use super::order::{Exchange, Upload};
+use super::codec::{BodyDecoder, Carry, Limits, ResponseHead};
+use super::exchange::{Exchange, Upload};
 use super::talk::Talk;
 use crate::buffers::{Buffer, Buffers};
 use crate::upstream::Connection;
@@ -23,29 +24,43 @@ pub(super) struct Held {
 
 impl Exchange<'_> {
     /// Puts the answer aside that is in `space.response`.
-    pub(super) fn hold(&mut self, connection: Connection, flight: InFlight) -> Box<Held> {
+    pub(super) fn hold(&mut self, connection: Connection, flight: InFlight) {
         let upload = match self.upload {
             Upload::Done => Upload::Done,
             // The rest of the request goes to another server now.
             Upload::Going | Upload::Refused => Upload::Refused,
         };
-        Box::new(Held {
+        self.held = Some(Box::new(Held {
             connection,
             flight,
             buffer: take(&mut self.space.server),
             response: replace(&mut self.space.response, ResponseHead::new()),
             head_length: self.head_length,
             upload,
-        })
+        }));
     }
 
-    /// The answer is in its place again, as if it had just come.
-    pub(super) fn bring_back(&mut self, held: Held) -> (Connection, InFlight) {
+    /// The answer that is held, if one is, is in its place again, as if it had just come.
+    pub(super) fn bring_back(&mut self) -> Option<(Connection, InFlight)> {
+        let held = *self.held.take()?;
         self.space.server = held.buffer;
         self.space.response = held.response;
         self.head_length = held.head_length;
         self.upload = held.upload;
-        (held.connection, held.flight)
+        Some((held.connection, held.flight))
+    }
+
+    /// The answer that is held, if one is, is not needed.
+    pub(super) fn discard_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.discard(self.talk);
+        }
+    }
+
+    /// Whether the server of an answer that is held leaves, and the time for what that has in flight is over.
+    pub(super) fn is_held_too_long(&self, now: Duration) -> bool {
+        let held = self.held.as_deref();
+        held.is_some_and(|held| held.is_overdue(now))
     }
 }
 
@@ -55,12 +70,10 @@ impl Held {
         self.flight.server().live().is_overdue(now)
     }
 
-    /// The answer is not needed. Its connection serves on where all of it is there, and is closed where it is not.
-    pub(super) fn discard(mut self, talk: &Talk) {
+    /// Its connection serves on where all of the answer is there, and is closed where it is not.
+    fn discard(mut self, talk: &Talk) {
         let worker = &talk.worker;
-        let reusable = self.upload == Upload::Done
-            && self.response.keep_alive
-            && self.response.framing != Framing::UntilClose;
+        let reusable = self.upload == Upload::Done && self.response.keep_alive;
         if reusable && self.is_read_up(&worker.settings.response_limits, &talk.spaces.buffers) {
             let live = self.flight.server().live();
             worker.idle.keep(live, self.connection, worker.clock.now());

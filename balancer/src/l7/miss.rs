@@ -8,16 +8,26 @@ use super::problem::Problem;
 /// Why a try brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Miss {
-    Server(Failure),
+    /// No connection to the server came about.
+    NoConnection,
+    /// The connection broke before any of an answer came.
+    ConnectionLost,
+    /// Nothing came in the time of one try.
+    Timeout,
     /// A connection that had been idle broke, as may happen when both sides close at once, and sending again does no harm.
     Stale,
     BadResponse(BadResponse),
     HeadCutShort,
     /// The server leaves, and the time for what it has in flight is over.
     Drained,
+    /// The same of the server whose answer is held, which goes out now.
+    HeldTooLong,
     /// The time for all tries is over.
     OutOfTime,
-    /// The client has waited in vain for leave to send its body. It might have sent it all the same, so that this says little of the server.
+    /// The client has waited in vain for leave to send its body for as long as one try may take. It might have sent it all the same, so
+    /// that this says little of the server.
+    NotYetPermitted,
+    /// The same for as long as all tries may take.
     NoPermission,
     /// Nothing was sent, for no fault of the server's.
     Unsent,
@@ -42,11 +52,13 @@ impl Miss {
     /// How the server failed; nothing where it did not.
     pub(super) fn failure(self) -> Option<Failure> {
         match self {
-            Self::Server(failure) => Some(failure),
-            Self::Stale | Self::HeadCutShort => Some(Failure::Reset),
+            Self::NoConnection => Some(Failure::Connect),
+            Self::ConnectionLost | Self::Stale | Self::HeadCutShort => Some(Failure::Reset),
             Self::BadResponse(_) => Some(Failure::BadResponse),
-            Self::OutOfTime => Some(Failure::Timeout),
+            Self::Timeout | Self::OutOfTime => Some(Failure::Timeout),
             Self::Drained
+            | Self::HeldTooLong
+            | Self::NotYetPermitted
             | Self::NoPermission
             | Self::Unsent
             | Self::SlowBody
@@ -57,13 +69,13 @@ impl Miss {
 
     pub(super) fn verdict(self) -> Verdict {
         match self {
-            Self::Server(Failure::Connect) | Self::Unsent => Verdict::Again(Cause::Connect),
-            Self::Server(Failure::Timeout) => Verdict::Again(Cause::Timeout),
-            Self::Server(Failure::Reset) | Self::Stale => Verdict::Again(Cause::Reset),
+            Self::NoConnection | Self::Unsent => Verdict::Again(Cause::Connect),
+            Self::Timeout | Self::NotYetPermitted => Verdict::Again(Cause::Timeout),
+            Self::ConnectionLost | Self::Stale => Verdict::Again(Cause::Reset),
             Self::Drained => Verdict::Again(Cause::Left),
             // Some of an answer came, or no time is left, or the request itself is at fault.
-            Self::Server(Failure::BadResponse)
-            | Self::BadResponse(_)
+            Self::BadResponse(_)
+            | Self::HeldTooLong
             | Self::HeadCutShort
             | Self::OutOfTime
             | Self::NoPermission
@@ -76,13 +88,14 @@ impl Miss {
     /// What the client is told where this was the last try.
     pub(super) fn problem(self) -> Problem {
         match self {
-            Self::Server(failure) => Problem::Failed(failure),
-            Self::Stale | Self::ClientGone => Problem::Failed(Failure::Reset),
+            Self::NoConnection | Self::Unsent => Problem::NoConnection,
+            Self::ConnectionLost | Self::Stale | Self::ClientGone => Problem::ConnectionLost,
             Self::BadResponse(bad) => Problem::BadResponse(bad),
             Self::HeadCutShort => Problem::HeadCutShort,
-            Self::Drained => Problem::Drained,
-            Self::Unsent => Problem::Failed(Failure::Connect),
-            Self::OutOfTime | Self::NoPermission => Problem::Failed(Failure::Timeout),
+            Self::Drained | Self::HeldTooLong => Problem::Drained,
+            Self::Timeout | Self::OutOfTime | Self::NotYetPermitted | Self::NoPermission => {
+                Problem::Timeout
+            }
             Self::SlowBody => Problem::SlowBody,
             Self::BadBody(bad) => Problem::BadBody(bad),
         }

@@ -1,8 +1,11 @@
 //! What the balancer answers by itself where no server's answer can be had: one place from failures to HTTP.
 
-use policy::Failure;
+use model::BadPath;
 
 use super::codec::{BadBody, BadResponse, Refusal};
+
+/// Nobody knows when the registry is back; so many seconds later it may well be, and the way to another balancer is no longer.
+const CUT_OFF_RETRY_AFTER: u32 = 5;
 
 /// Why the client gets no server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +20,20 @@ pub(super) enum Problem {
     SlowBody,
     /// What is asked for is to be had over TLS alone, and was not asked for so.
     Misdirected,
+    /// The balancer has been cut off from the registry for longer than it may be.
+    CutOff,
+    /// The listener's firewall does not let the client in.
+    Denied,
+    /// The route's firewall does not let the client use it.
+    RouteDenied,
+    /// What the path means is in doubt.
+    BadPath(BadPath),
+    /// The path is not in its normal form, and the pool takes no other.
+    PathNotNormal,
     /// There is no pool yet.
     NoPool,
+    /// The route's pool does not exist.
+    UnknownPool,
     /// The pool has nothing that may be picked.
     NoServer,
     /// The pool has as many requests as its circuit lets it have.
@@ -27,8 +42,12 @@ pub(super) enum Problem {
     QueueFull,
     /// The same, and waiting was for nothing.
     QueueTimeout,
-    /// The last try failed this way.
-    Failed(Failure),
+    /// The last try had no connection.
+    NoConnection,
+    /// The last try's connection was closed without an answer.
+    ConnectionLost,
+    /// The last try's answer did not come in time.
+    Timeout,
     /// The last try's answer is not HTTP.
     BadResponse(BadResponse),
     /// The server left the fleet, and did not answer within the time it was given.
@@ -48,23 +67,88 @@ impl Problem {
         )
     }
 
+    /// Whether the connection may serve another request, if nothing is to come of this one's body.
+    pub(super) fn may_keep_alive(self) -> bool {
+        match self {
+            // Where the request ends is not known, or it has not ended in time; or it was written to be read in two ways. And one who is
+            // turned away by a stale balancer may reach another one by a new connection.
+            Self::Refused(_)
+            | Self::BadPath(_)
+            | Self::SlowHead
+            | Self::SlowBody
+            | Self::BadBody(_)
+            | Self::CutOff => false,
+            Self::Misdirected
+            | Self::Denied
+            | Self::RouteDenied
+            | Self::PathNotNormal
+            | Self::NoPool
+            | Self::UnknownPool
+            | Self::NoServer
+            | Self::CircuitOpen
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::NoConnection
+            | Self::ConnectionLost
+            | Self::Timeout
+            | Self::BadResponse(_)
+            | Self::Drained
+            | Self::BadResponseBody(_)
+            | Self::HeadCutShort => true,
+        }
+    }
+
     pub(super) fn status(self) -> u16 {
         match self {
             Self::Refused(refusal) => refusal.status(),
             Self::BadBody(body) => body.status(),
             Self::SlowHead | Self::SlowBody => 408,
             Self::Misdirected => 421,
-            Self::NoPool
+            Self::Denied | Self::RouteDenied => 403,
+            Self::BadPath(_) | Self::PathNotNormal => 400,
+            Self::CutOff
+            | Self::NoPool
+            | Self::UnknownPool
             | Self::NoServer
             | Self::CircuitOpen
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::Drained => 503,
-            Self::Failed(Failure::Timeout) => 504,
-            Self::Failed(_)
+            Self::Timeout => 504,
+            Self::NoConnection
+            | Self::ConnectionLost
             | Self::BadResponse(_)
             | Self::BadResponseBody(_)
             | Self::HeadCutShort => 502,
+        }
+    }
+
+    /// After how many seconds the client may ask again, where it is told.
+    pub(super) fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::CutOff => Some(CUT_OFF_RETRY_AFTER),
+            Self::Refused(_)
+            | Self::BadBody(_)
+            | Self::SlowHead
+            | Self::SlowBody
+            | Self::Misdirected
+            | Self::Denied
+            | Self::RouteDenied
+            | Self::BadPath(_)
+            | Self::PathNotNormal
+            | Self::NoPool
+            | Self::UnknownPool
+            | Self::NoServer
+            | Self::CircuitOpen
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::NoConnection
+            | Self::ConnectionLost
+            | Self::Timeout
+            | Self::BadResponse(_)
+            | Self::Drained
+            | Self::BadResponseBody(_)
+            | Self::HeadCutShort => None,
         }
     }
 
@@ -76,15 +160,20 @@ impl Problem {
             Self::SlowHead => "request-head-timeout",
             Self::SlowBody => "request-body-timeout",
             Self::Misdirected => "misdirected",
+            Self::CutOff => "registry-cut-off",
+            Self::Denied => "denied",
+            Self::RouteDenied => "denied-by-route",
+            Self::BadPath(_) => "bad-path",
+            Self::PathNotNormal => "path-not-normal",
             Self::NoPool => "no-pool",
+            Self::UnknownPool => "unknown-pool",
             Self::NoServer => "no-server-available",
             Self::CircuitOpen => "circuit-open",
             Self::QueueFull => "queue-full",
             Self::QueueTimeout => "queue-timeout",
-            Self::Failed(Failure::Connect) => "server-connect-failed",
-            Self::Failed(Failure::Reset) => "server-connection-lost",
-            Self::Failed(Failure::Timeout) => "server-timeout",
-            Self::Failed(Failure::BadResponse) => "bad-response",
+            Self::NoConnection => "server-connect-failed",
+            Self::ConnectionLost => "server-connection-lost",
+            Self::Timeout => "server-timeout",
             Self::BadResponse(response) => response.token(),
             Self::Drained => "server-drained",
             Self::BadResponseBody(_) => "bad-response-body",
@@ -97,20 +186,25 @@ impl Problem {
         let text = match self {
             Self::Refused(refusal) => return refusal.to_string(),
             Self::BadBody(body) => return body.to_string(),
+            Self::BadPath(path) => return path.to_string(),
             Self::BadResponse(response) => return response.to_string(),
             Self::BadResponseBody(body) => return format!("the server's answer: {body}"),
             Self::SlowHead => "the request's head did not come in time",
             Self::SlowBody => "the request's body stopped coming",
             Self::Misdirected => "an https target was asked for without TLS",
+            Self::CutOff => "this balancer has been cut off from the registry for too long",
+            Self::Denied => "this client is not let in",
+            Self::RouteDenied => "this client may not use the route",
+            Self::PathNotNormal => "the path is not in its normal form (RFC 3986, 6.2.2)",
+            Self::UnknownPool => "the pool that the route names does not exist",
             Self::NoPool => "this balancer has no pool to send requests to yet",
             Self::NoServer => "no server of the pool is available",
             Self::CircuitOpen => "the pool has as many requests in flight as it takes",
             Self::QueueFull => "every server is busy, and as many requests wait as may",
             Self::QueueTimeout => "every server was busy for as long as a request may wait",
-            Self::Failed(Failure::Connect) => "no connection to the server",
-            Self::Failed(Failure::Reset) => "the server closed the connection without an answer",
-            Self::Failed(Failure::Timeout) => "the server did not answer in time",
-            Self::Failed(Failure::BadResponse) => "the server's answer is not HTTP",
+            Self::NoConnection => "no connection to the server",
+            Self::ConnectionLost => "the server closed the connection without an answer",
+            Self::Timeout => "the server did not answer in time",
             Self::Drained => "the server has left, and the time to finish is over",
             Self::HeadCutShort => {
                 "the server closed the connection in the middle of its answer's head"
@@ -119,3 +213,6 @@ impl Problem {
         text.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

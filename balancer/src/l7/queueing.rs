@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::space::Space;
 use super::talk::{Gone, Talk, Watch};
 use crate::clock::Millis;
+use crate::worker::Want;
 
 /// Why a request gets no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,40 +22,38 @@ pub(super) enum Unserved {
     ClientGone,
 }
 
-/// Picks a server that was not tried, and takes it; where those that there are have no room, as soon as one has, before the deadline. A deadline of zero waits for nothing.
+/// Picks a server that was not tried, and takes it. Where none of them has room, the request waits in the queue for one until the deadline.
+/// Without a deadline it does not wait.
 pub(super) async fn take_server(
     talk: &Talk,
     space: &mut Space,
-    tried: &Tried,
-    hash: u64,
-    deadline: Millis,
+    want: Want<'_>,
+    deadline: Option<Millis>,
 ) -> Result<InFlight, Unserved> {
-    match talk.worker.pick_in_turn(tried, hash) {
+    match talk.worker.pick_in_turn(want) {
         Ok(flight) => Ok(flight),
         Err(Unpicked::Nothing) => Err(Unserved::NoServer),
         Err(Unpicked::CircuitOpen) => Err(Unserved::Refused(Problem::CircuitOpen)),
-        Err(Unpicked::Full) if deadline == Millis::ZERO => {
-            Err(Unserved::Refused(Problem::QueueTimeout))
-        }
-        Err(Unpicked::Full) => wait_in_line(talk, space, tried, hash, deadline).await,
+        Err(Unpicked::Full) => match deadline {
+            Some(deadline) => wait_in_queue(talk, space, want, deadline).await,
+            None => Err(Unserved::Refused(Problem::QueueTimeout)),
+        },
     }
 }
 
-async fn wait_in_line(
+async fn wait_in_queue(
     talk: &Talk,
     space: &mut Space,
-    tried: &Tried,
-    hash: u64,
+    want: Want<'_>,
     deadline: Millis,
 ) -> Result<InFlight, Unserved> {
-    let pool = talk.worker.route().ok_or(Unserved::NoServer)?;
+    let pool = talk.worker.pool(want.pool).ok_or(Unserved::NoServer)?;
     let timeout = pool.settings().value.queue.timeout;
-    let mut waiting = InLine {
+    let mut waiting = InQueue {
         talk,
         space,
-        tried,
-        hash,
-        queued: Some(join(&pool, tried)?),
+        want,
+        queued: Some(join(&pool, want.tried)?),
         until: talk.after(timeout).min(deadline),
         watch: Watch::new(),
     };
@@ -64,22 +63,21 @@ async fn wait_in_line(
 }
 
 fn join(pool: &Pool, tried: &Tried) -> Result<Queued, Unserved> {
-    let joined = pool.queue(tried);
+    let joined = pool.enqueue(tried);
     joined.map_err(|_| Unserved::Refused(Problem::QueueFull))
 }
 
-struct InLine<'a> {
+struct InQueue<'a> {
     talk: &'a Talk,
     space: &'a mut Space,
-    tried: &'a Tried,
-    hash: u64,
+    want: Want<'a>,
     /// Until it has a server.
     queued: Option<Queued>,
     until: Millis,
     watch: Watch,
 }
 
-impl InLine<'_> {
+impl InQueue<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<InFlight, Unserved>> {
         while let Some(queued) = &self.queued
             && queued.poll_turn(context).is_ready()
@@ -94,14 +92,21 @@ impl InLine<'_> {
 
     /// Looks for a server by the current table.
     fn look(&mut self) -> Result<Option<InFlight>, Unserved> {
-        let pool = self.talk.worker.route().ok_or(Unserved::NoServer)?;
-        if let Some(queued) = self.queued.take_if(|queued| !queued.is_at(pool.gate())) {
+        let pool = self
+            .talk
+            .worker
+            .pool(self.want.pool)
+            .ok_or(Unserved::NoServer)?;
+        if let Some(queued) = self
+            .queued
+            .take_if(|queued| !queued.is_of(pool.admission()))
+        {
             // Its pool was replaced by another one.
             drop(queued);
-            self.queued = Some(join(&pool, self.tried)?);
+            self.queued = Some(join(&pool, self.want.tried)?);
             return Ok(None);
         }
-        match self.talk.worker.pick(self.tried, self.hash) {
+        match self.talk.worker.pick(self.want) {
             Ok(flight) => {
                 self.queued.take().into_iter().for_each(Queued::placed);
                 Ok(Some(flight))

@@ -9,9 +9,12 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::answer::refuse;
-use super::codec::{BadBody, Carry, Framing, Relay, Returned, Returning, rewrite_response};
+use super::codec::{
+    BadBody, Carry, FieldChanges, Framing, Relay, Returned, Returning, rewrite_response,
+};
 use super::deadline::Deadline;
-use super::order::{Exchange, Upload};
+use super::edits::AnswerEdits;
+use super::exchange::{Exchange, Upload};
 use super::problem::Problem;
 use super::pump::{Broken, Source};
 use super::talk::{After, Gone, end_writing};
@@ -35,65 +38,38 @@ pub(super) async fn relay(
     connection: Connection,
     mut flight: InFlight,
 ) -> After {
-    flight.note(outcome(&exchange));
-    let status = exchange.space.response.status;
-    let returned = match begin(&mut exchange) {
+    flight.note(exchange.outcome());
+    let returned = match start(&mut exchange) {
         Ok(returned) => returned,
         Err(bad) => {
             flight.note(Outcome::Failed);
+            // However long the client takes for the answer that it gets instead, the server has no part in that.
+            drop(connection);
+            drop(flight);
             return refuse(exchange, Problem::BadResponseBody(bad)).await;
         }
     };
-    let tunnel = returned.relay == Relay::Tunnel;
-    if tunnel {
+    if returned.relay == Relay::Tunnel {
         // How long it is open says nothing of how fast the server is.
-        count(&exchange, status);
+        count(&exchange);
     }
-    let ends_itself = ends_itself(&exchange, returned);
-    if !ends_itself {
-        close_by_reset(&exchange.talk.stream, true);
-    }
-    let mut streaming = Streaming {
-        exchange: &mut exchange,
-        server: &connection.stream,
-        live: flight.server().live(),
-        tunnel,
-        downloading: true,
-        half_closed: false,
-        deadline: Deadline::new(),
-    };
-    streaming.start_waiting();
-    let end = poll_fn(|context| streaming.poll(context)).await;
-    let talk = exchange.talk;
-    if !tunnel {
-        count(&exchange, status);
-    }
-    if end == End::CutShort {
-        talk.worker.counters.cut_short();
-        flight.note(Outcome::Failed);
-    }
-    if end == End::Complete && !ends_itself {
-        close_by_reset(&talk.stream, false);
-    }
-    if end == End::Complete && is_reusable(&exchange) && !tunnel {
-        let live = flight.server().live();
-        let now = talk.worker.clock.now();
-        talk.worker.idle.keep(live, connection, now);
-    }
-    drop(flight);
-    after(&exchange, returned, end)
+    let live = flight.server().live();
+    let end = stream(&mut exchange, &connection.stream, live, returned).await;
+    finish(&exchange, connection, flight, returned, end)
 }
 
 /// Writes the head as the client gets it, and what is there of the body behind it.
-fn begin(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
+fn start(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
     let talk = exchange.talk;
     let settings = &talk.worker.settings;
+    let edits = AnswerEdits::of(exchange.route.as_deref(), exchange.secure);
     let space = &mut *exchange.space;
     let returning = Returning {
         version: space.request.version,
         keep_alive: space.request.keep_alive && space.upload.is_read() && talk.may_go_on(),
         date: &talk.worker.clock.date(),
         request_id: space.request_id.bytes(),
+        changes: edits.as_ref().map(|edits| edits as &dyn FieldChanges),
     };
     space.upload.stop_recording();
     space.download.begin();
@@ -111,28 +87,70 @@ fn begin(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
     Ok(returned)
 }
 
-fn count(exchange: &Exchange<'_>, status: u16) {
-    let counters = &exchange.talk.worker.counters;
-    counters.answered(exchange.plan.pool, status, exchange.started.elapsed());
+/// Streams both directions until either side is at its end.
+async fn stream(
+    exchange: &mut Exchange<'_>,
+    server: &TcpStream,
+    live: &Live,
+    returned: Returned,
+) -> End {
+    let client = &exchange.talk.stream;
+    let ends_itself = ends_itself(exchange, returned);
+    if !ends_itself {
+        set_reset_on_close(client, true);
+    }
+    let mut streaming = Streaming {
+        exchange,
+        server,
+        live,
+        tunnel: returned.relay == Relay::Tunnel,
+        downloading: true,
+        half_closed: false,
+        deadline: Deadline::new(),
+    };
+    streaming.start_waiting();
+    let end = poll_fn(|context| streaming.poll(context)).await;
+    if end == End::Complete && !ends_itself {
+        set_reset_on_close(client, false);
+    }
+    end
 }
 
-fn outcome(exchange: &Exchange<'_>) -> Outcome {
-    match exchange.space.response.status {
-        502..=504 => Outcome::GatewayError,
-        500.. => Outcome::ServerError,
-        _ => Outcome::Answered {
-            at: exchange.talk.worker.clock.now().since_start(),
-        },
+/// Counts what there was, and keeps the server's connection where another request can follow on it.
+fn finish(
+    exchange: &Exchange<'_>,
+    connection: Connection,
+    mut flight: InFlight,
+    returned: Returned,
+    end: End,
+) -> After {
+    let worker = &exchange.talk.worker;
+    let tunnel = returned.relay == Relay::Tunnel;
+    if !tunnel {
+        count(exchange);
     }
+    if end == End::CutShort {
+        worker.counters.cut_short();
+        flight.note(Outcome::Failed);
+    }
+    if end == End::Complete && is_reusable(exchange) && !tunnel {
+        let live = flight.server().live();
+        worker.idle.keep(live, connection, worker.clock.now());
+    }
+    drop(flight);
+    after(exchange, returned, end)
+}
+
+fn count(exchange: &Exchange<'_>) {
+    let counters = &exchange.talk.worker.counters;
+    let status = exchange.space.response.status;
+    counters.answered(exchange.plan.pool, status, exchange.started.elapsed());
 }
 
 /// Whether the server's connection has nothing under way.
 fn is_reusable(exchange: &Exchange<'_>) -> bool {
     let space = &*exchange.space;
-    exchange.upload == Upload::Done
-        && space.response.keep_alive
-        && space.response.framing != Framing::UntilClose
-        && space.server.is_empty()
+    exchange.upload == Upload::Done && space.response.keep_alive && space.server.is_empty()
 }
 
 fn after(exchange: &Exchange<'_>, returned: Returned, end: End) -> After {
@@ -157,7 +175,7 @@ fn ends_itself(exchange: &Exchange<'_>, returned: Returned) -> bool {
 
 /// Without an end of its own, half a body would look like a whole one. So until all of it was written the connection closes by a
 /// reset, whoever closes it: this thread, too, when it ends in the middle.
-fn close_by_reset(client: &TcpStream, resets: bool) {
+fn set_reset_on_close(client: &TcpStream, resets: bool) {
     // Where it fails, the client sees an ordinary close.
     let _ = SockRef::from(client).set_linger(resets.then_some(Duration::ZERO));
 }

@@ -18,6 +18,8 @@ pub(crate) struct Space {
     pub(super) server: Buffer,
     pub(super) request: RequestHead,
     pub(super) request_id: RequestId,
+    /// The path that the server gets in place of the client's; empty where it gets that.
+    pub(super) path: Vec<u8>,
     pub(super) response: ResponseHead,
     pub(super) upload: Pump,
     pub(super) download: Pump,
@@ -40,6 +42,7 @@ impl Space {
             server: Buffer::default(),
             request: RequestHead::new(),
             request_id: RequestId::new(),
+            path: Vec::new(),
             response: ResponseHead::new(),
             upload: Pump::new(),
             download: Pump::new(),

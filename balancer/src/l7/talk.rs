@@ -66,7 +66,12 @@ impl Talk {
         request.source(head, self.address, |address| trusted.contains(address))
     }
 
-    /// The moment so long from now; never early for the clock's coarseness.
+    /// How the client came: no listener takes TLS.
+    pub(super) fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    /// The moment so long from now, by a clock that may be a tick behind: early by that much.
     pub(super) fn after(&self, duration: Duration) -> Millis {
         self.worker.clock.now().after(duration)
     }

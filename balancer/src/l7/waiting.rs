@@ -12,8 +12,8 @@ use super::codec::{
     rewrite_response,
 };
 use super::deadline::Deadline;
+use super::exchange::{Exchange, Upload};
 use super::miss::Miss;
-use super::order::{Exchange, Upload};
 use super::pump::Broken;
 use super::space::Space;
 use super::talk::{Gone, Talk, Watch};
@@ -28,7 +28,7 @@ pub(super) async fn send_and_await(
     flight: &InFlight,
     reused: bool,
 ) -> Result<(), Miss> {
-    let asked = Asked::by(&exchange.space.request, true);
+    let asked = Asked::by(&exchange.space.request, exchange.plan.upgrade);
     exchange.upload = Upload::Going;
     exchange.space.upload.rewind();
     exchange.space.download.begin();
@@ -98,7 +98,9 @@ impl Waiting<'_, '_> {
 
     fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Miss>> {
         let Poll::Ready(result) = self.exchange.poll_upload(context, self.server) else {
-            let moved = self.exchange.space.upload.written();
+            let upload = &self.exchange.space.upload;
+            // A body that begins to come after all counts as movement, although none of it may be written yet.
+            let moved = upload.written() + u64::from(upload.has_body());
             if self.deadline.has_moved(moved) {
                 self.start_waiting();
             }
@@ -159,6 +161,7 @@ impl Waiting<'_, '_> {
                 keep_alive: true,
                 date: &talk.worker.clock.date(),
                 request_id: space.request_id.bytes(),
+                changes: None,
             };
             let out = space.download.out();
             rewrite_response(space.server.filled(), &space.response, &returning, out);
@@ -207,8 +210,8 @@ impl Waiting<'_, '_> {
         match (self.answered, self.reused) {
             (true, _) => Miss::HeadCutShort,
             (false, true) if unsent || self.exchange.may_repeat() => Miss::Stale,
-            (false, _) if unsent => Miss::Server(Failure::Connect),
-            (false, _) => Miss::Server(Failure::Reset),
+            (false, _) if unsent => Miss::NoConnection,
+            (false, _) => Miss::ConnectionLost,
         }
     }
 
@@ -251,38 +254,34 @@ impl Waiting<'_, '_> {
         // No need to wait longer for one that was found to be down meanwhile.
         let server = self.flight.server();
         let went_down = server.live().is_down() && server.health() != Health::Down;
-        if went_down && self.goes_elsewhere() {
-            return Some(Miss::Server(Failure::Timeout));
+        if went_down && let Some(miss) = self.give_up() {
+            return Some(miss);
         }
         if now < self.deadline.until() {
             return None;
         }
-        if self.uploading() {
-            return Some(if self.waits_for_client() {
-                Miss::SlowBody
-            } else if self.awaits_permission() {
-                Miss::NoPermission
-            } else {
-                Miss::OutOfTime
-            });
+        let due = self.due();
+        if now < due && self.waits_for_server() {
+            self.deadline.set(due);
+            return self.give_up();
         }
-        if now >= self.exchange.deadline {
-            return Some(Miss::OutOfTime);
-        }
-        self.deadline.set(self.exchange.deadline);
-        self.goes_elsewhere()
-            .then_some(Miss::Server(Failure::Timeout))
+        Some(match () {
+            () if self.waits_for_client() => Miss::SlowBody,
+            () if self.awaits_permission() => Miss::NoPermission,
+            () => Miss::OutOfTime,
+        })
     }
 
-    /// What it means that the server has left, where the time for what it has in flight is over.
+    /// What it means that the server has left, or that of an answer that is held, where the time for what it has in flight is over.
     fn overdue(&self) -> Option<Miss> {
-        let now = self.talk().worker.clock.now();
-        let overdue = self.flight.server().live().is_overdue(now.since_start());
-        overdue.then_some(if self.answered {
-            Miss::HeadCutShort
-        } else {
-            Miss::Drained
-        })
+        let now = self.talk().worker.clock.now().since_start();
+        let overdue = self.flight.server().live().is_overdue(now);
+        match () {
+            () if overdue && self.answered => Some(Miss::HeadCutShort),
+            () if overdue => Some(Miss::Drained),
+            () if self.exchange.is_held_too_long(now) => Some(Miss::HeldTooLong),
+            () => None,
+        }
     }
 
     /// Whether it is the client that must send more of its body.
@@ -293,12 +292,33 @@ impl Waiting<'_, '_> {
     /// Whether the client sends no body before the server has told it to go on, and the server has said nothing.
     fn awaits_permission(&self) -> bool {
         let space = &*self.exchange.space;
-        space.request.expect_continue && !self.answered && !space.upload.has_body()
+        let holds_back = space.request.expect_continue && !space.upload.has_body();
+        holds_back && self.uploading() && !self.answered
     }
 
-    /// Whether the request is sent to another server from here; the budget has paid for it then.
-    fn goes_elsewhere(&mut self) -> bool {
-        !self.uploading() && !self.answered && self.exchange.goes_elsewhere(Cause::Timeout)
+    /// Whether the server must say something before anything else can happen.
+    fn waits_for_server(&self) -> bool {
+        !self.uploading() || self.awaits_permission()
+    }
+
+    /// Until when the server can be waited for.
+    fn due(&self) -> Millis {
+        if self.awaits_permission() {
+            self.exchange.due()
+        } else {
+            self.exchange.deadline
+        }
+    }
+
+    /// Claims another try where this one can be given up: it is the server's turn, and it has said nothing.
+    fn give_up(&mut self) -> Option<Miss> {
+        let miss = if self.uploading() {
+            Miss::NotYetPermitted
+        } else {
+            Miss::Timeout
+        };
+        let may_give_up = self.waits_for_server() && !self.answered;
+        (may_give_up && self.exchange.claim_retry(Cause::Timeout)).then_some(miss)
     }
 
     /// Begins to wait for what is due now.
@@ -306,15 +326,18 @@ impl Waiting<'_, '_> {
         if !self.uploading() && self.exchange.deadline == Millis::NEVER {
             self.exchange.deadline = self.talk().after(self.exchange.plan.response);
         }
+        if self.awaits_permission() && self.exchange.permission_by == Millis::NEVER {
+            self.exchange.permission_by = self.talk().after(self.exchange.plan.response);
+        }
         let plan = &self.exchange.plan;
-        let wait = if !self.uploading() {
+        let wait = if self.waits_for_server() {
             plan.per_try
         } else if self.waits_for_client() {
             plan.idle.min(self.talk().worker.settings.body_within)
         } else {
             plan.idle
         };
-        let until = self.talk().after(wait).min(self.exchange.deadline);
+        let until = self.talk().after(wait).min(self.due());
         self.deadline.set(until);
         if !self.uploading() && !self.answered {
             self.suspects_at = self.talk().after(self.exchange.plan.suspicious);

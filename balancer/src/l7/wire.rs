@@ -1,6 +1,6 @@
 //! Reading and writing sockets without waiting: what both directions of an exchange are made of.
 //!
-//! The kernel is called by `rustix`, not through libc: there each call of a process with several threads is a point at which a
+//! A single piece is read and written by `rustix`, not through libc: there each call of a process with several threads is a point at which a
 //! thread may be cancelled, which costs a few hundredths of all that a request takes.
 
 use std::io::{self, IoSlice};

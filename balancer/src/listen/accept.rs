@@ -19,7 +19,7 @@ use crate::l7::{Spaces, serve};
 use crate::worker::Worker;
 
 /// How long accepting rests when the system gives no more sockets.
-const REST: Duration = Duration::from_millis(100);
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How much of what a client that is turned away has sent already is read.
 const TURNED_AWAY_READS: usize = 4 << 10;
@@ -65,9 +65,9 @@ pub(crate) async fn accept(worker: Rc<Worker>, door: Door) {
     }
     // From here on nobody is lent what is being closed.
     advance(&turn, Turn::Ours, Turn::Closing);
-    let succeeded = *turn.borrow() != Turn::Closing;
-    worker.stop(succeeded);
-    if !succeeded {
+    let has_successor = *turn.borrow() != Turn::Closing;
+    worker.stop(has_successor);
+    if !has_successor {
         close(&worker, &spaces, &listeners, kept_elsewhere).await;
     }
 }
@@ -136,7 +136,7 @@ async fn accept_from(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &TcpLis
                     exhausted = true;
                 }
                 worker.idle.give_way();
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
             // Of a single connection that is gone already.
             Err(_) => {}
@@ -178,6 +178,10 @@ fn queued(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 }
 
 fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, peer: SocketAddr) {
+    if !worker.opens_to(peer.ip()) {
+        // Closed without a word: whoever is kept out is told nothing.
+        return worker.counters.ended("denied");
+    }
     match worker.admit(peer.ip()) {
         Ok(presence) => {
             tokio::task::spawn_local(serve(
@@ -217,6 +221,7 @@ fn turn_away(worker: &Worker, stream: &TcpStream, full: Full) {
         head_only: false,
         date: &worker.clock.date(),
         request_id: b"",
+        retry_after: None,
     };
     write_answer(&answer, &mut out);
     // A new socket takes a few hundred bytes; where it does not, closing says enough.

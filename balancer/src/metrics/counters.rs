@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::PoolId;
+use model::{PoolId, RouteId};
 use parking_lot::Mutex;
 use policy::{Cause, Rule, Table};
 
@@ -30,6 +30,8 @@ pub(crate) struct Counters {
     pub(super) endings: Mutex<BTreeMap<&'static str, u64>>,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
+    /// By id, those of the table alone.
+    pub(super) routes: Mutex<Vec<RouteCounters>>,
 }
 
 /// Ejections of servers, by rule, in the order of `Rule::ALL`: the whole balancer's.
@@ -55,6 +57,14 @@ pub(super) struct PoolCounters {
     /// By bucket, not summed up; the last one takes what is longer than every bound.
     pub(super) latency: [u64; BUCKETS.len() + 1],
     pub(super) latency_sum: Duration,
+}
+
+/// What is counted of a route.
+#[derive(Debug, Clone)]
+pub(super) struct RouteCounters {
+    pub(super) id: RouteId,
+    pub(super) requests: u64,
+    pub(super) denied: u64,
 }
 
 impl Counters {
@@ -106,8 +116,32 @@ impl Counters {
         pool.latency_sum += latency;
     }
 
-    /// The pools that requests are counted for from now on.
+    /// A route has claimed a request, and lets its client use it or not.
+    pub(crate) fn claimed(&self, route: &RouteId, admits: bool) {
+        let mut routes = self.routes.lock();
+        if let Ok(index) = routes.binary_search_by(|known| known.id.cmp(route)) {
+            routes[index].requests += 1;
+            routes[index].denied += u64::from(!admits);
+        }
+    }
+
+    /// The pools and routes that requests are counted for from now on.
     pub(crate) fn know(&self, table: &Table) {
+        self.know_pools(table);
+        self.know_routes(table);
+    }
+
+    fn know_routes(&self, table: &Table) {
+        let mut routes = self.routes.lock();
+        routes.retain(|known| table.routes().get(&known.id).is_some());
+        for route in table.routes().iter() {
+            if let Err(index) = routes.binary_search_by(|known| known.id.cmp(route.id())) {
+                routes.insert(index, RouteCounters::new(route.id().clone()));
+            }
+        }
+    }
+
+    fn know_pools(&self, table: &Table) {
         let mut pools = self.pools.lock();
         pools.retain(|known| {
             table
@@ -136,6 +170,16 @@ impl NoRetry {
         match self {
             Self::Budget => "budget",
             Self::Time => "time",
+        }
+    }
+}
+
+impl RouteCounters {
+    pub(super) fn new(id: RouteId) -> Self {
+        Self {
+            id,
+            requests: 0,
+            denied: 0,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::PoolId;
+use model::{PoolId, RouteId};
 use parking_lot::Mutex;
 use policy::{Cause, Rule};
 use prometheus_client::collector::Collector;
@@ -13,8 +13,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use tokio::sync::watch;
 
-use super::counters::{BUCKETS, Counters, Ejected, NoRetry, PoolCounters};
+use super::counters::{BUCKETS, Counters, Ejected, NoRetry, PoolCounters, RouteCounters};
 use crate::adoption::{Adopted, Published};
+use crate::sync::Propagation;
 
 /// What is read at each scrape.
 #[derive(Debug)]
@@ -23,17 +24,20 @@ pub(crate) struct Scrape {
     pub(crate) tables: watch::Receiver<Published>,
     pub(crate) adopted: Arc<Adopted>,
     pub(crate) ejected: Arc<Ejected>,
+    pub(crate) propagation: Arc<Propagation>,
 }
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         self.encode_pools(encoder)?;
+        self.encode_routes(encoder)?;
         self.encode_connections(encoder)?;
         self.encode_failures(encoder)?;
         self.encode_waiting(encoder)?;
         self.encode_servers(encoder)?;
-        self.encode_table(encoder)
+        self.encode_table(encoder)?;
+        self.encode_touch(encoder)
     }
 }
 
@@ -83,6 +87,27 @@ impl Scrape {
                 .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
+    }
+
+    fn encode_routes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut routes: BTreeMap<RouteId, RouteCounters> = BTreeMap::new();
+        for thread in &self.threads {
+            for one in thread.routes.lock().iter() {
+                let sum = routes
+                    .entry(one.id.clone())
+                    .or_insert_with(|| RouteCounters::new(one.id.clone()));
+                sum.requests += one.requests;
+                sum.denied += one.denied;
+            }
+        }
+        let values = |value: fn(&RouteCounters) -> u64| {
+            let labelled = move |(id, one): (_, _)| ([("route", RouteId::as_str(id))], value(one));
+            routes.iter().map(labelled)
+        };
+        let help = "Requests that a route claimed";
+        counters(encoder, "route_requests", help, values(|one| one.requests))?;
+        let help = "Those of them that the route's firewall refused";
+        counters(encoder, "route_denied", help, values(|one| one.denied))
     }
 
     fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -199,7 +224,7 @@ impl Scrape {
     fn encode_waiting(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let table = Arc::clone(&self.tables.borrow().table);
         let waiting = table.pools().map(|pool| {
-            let waiting = pool.gate().waiting() as u64;
+            let waiting = pool.admission().waiting() as u64;
             ([("pool", pool.id().as_str())], waiting)
         });
         let help =
@@ -227,6 +252,19 @@ impl Scrape {
             "The revision of the latest table",
             revision,
         )
+    }
+
+    fn encode_touch(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let stale = u64::from(self.tables.borrow().stale);
+        let help = "1 while clients are turned away, since the registry has been out of reach for longer than --stale-limit";
+        gauge(encoder, "stale", help, stale)?;
+        let Some(error) = self.propagation.error() else {
+            return Ok(());
+        };
+        let help = "By how much propagation_seconds may be wrong at present: half of a round trip to the registry";
+        encoder
+            .encode_descriptor("propagation_error_seconds", help, None, MetricType::Gauge)?
+            .encode_gauge(&error.as_secs_f64())
     }
 }
 

@@ -11,12 +11,12 @@ use super::Membership;
 use crate::suspecting::Suspecting;
 
 /// How often it is looked what is to be decided.
-const LOOK: Duration = Duration::from_millis(50);
+const SETTLE_EACH: Duration = Duration::from_millis(50);
 
 impl Membership {
     /// Sees to ejections until no worker serves any more.
     pub(crate) async fn eject_always(self, suspecting: Suspecting) {
-        let mut looks = tokio::time::interval(LOOK);
+        let mut looks = tokio::time::interval(SETTLE_EACH);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -27,7 +27,7 @@ impl Membership {
             let now = self.started.elapsed();
             let chance = || rand::rng().random_range(0.0..1.0);
             for pool in table.pools() {
-                for ejection in pool.gate().ejections().settle(now, chance) {
+                for ejection in pool.admission().ejections().settle(now, chance) {
                     self.say(pool, &ejection, &suspecting);
                 }
             }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::Membership;
 
 /// What one reading may take.
-const LIMIT: Duration = Duration::from_secs(2);
+const READING_WITHIN: Duration = Duration::from_secs(2);
 
 /// A report counts in full until the next one should have come.
 const FADING: Fading = Fading {
@@ -54,7 +54,7 @@ impl Membership {
         };
         let mut told_at = Instant::now();
         loop {
-            if let Ok(Ok(instances)) = timeout(LIMIT, self.registry.instances()).await {
+            if let Ok(Ok(instances)) = timeout(READING_WITHIN, self.registry.instances()).await {
                 read = Read {
                     others: self.other_balancers(instances),
                     at: Instant::now(),

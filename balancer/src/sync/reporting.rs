@@ -13,13 +13,13 @@ use tokio::time::timeout;
 use super::Membership;
 
 /// What one call of the registry may take.
-const LIMIT: Duration = Duration::from_secs(2);
+const CALL_WITHIN: Duration = Duration::from_secs(2);
 
 /// The pause after a report that was not taken. It grows up to the period between reports.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the requests in flight to servers that leave are looked at, while there are any.
-const LOOK: Duration = Duration::from_millis(10);
+const LEAVING_LOOK_EACH: Duration = Duration::from_millis(10);
 
 /// Ejected servers that a report names, at most.
 const EJECTED_MAX: usize = 100;
@@ -66,7 +66,11 @@ impl Membership {
             () = self.report_each_change() => {}
             () = self.served.cancelled() => {}
         }
-        let deregistered = timeout(LIMIT, self.registry.deregister(self.identity.instance)).await;
+        let deregistered = timeout(
+            CALL_WITHIN,
+            self.registry.deregister(self.identity.instance),
+        )
+        .await;
         if !matches!(deregistered, Ok(Ok(()))) {
             tracing::warn!("could not deregister; this balancer is forgotten by itself");
         }
@@ -102,7 +106,7 @@ impl Membership {
     /// Returns when another server that leaves has nothing in flight.
     async fn leaving_changed(&self, told: &Awaited) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(LEAVING_LOOK_EACH).await;
             let leaving = self.tables.borrow().table.leaving();
             if idle(&leaving) != told.idle {
                 return;
@@ -116,10 +120,15 @@ impl Membership {
     }
 
     async fn send(&self, report: &Report, announce: bool) -> bool {
-        let sent = timeout(LIMIT, self.registry.report(report, announce)).await;
+        let sent_at = self.started.elapsed();
+        let sent = timeout(CALL_WITHIN, self.registry.report(report, announce)).await;
         let sent = sent.unwrap_or(Err(RegistryError::Unanswered {
             operation: "reporting",
         }));
+        if let Ok(shown) = sent {
+            self.propagation
+                .hear(sent_at, shown, self.started.elapsed());
+        }
         self.standing.send_if_modified(|standing| {
             let unreported = sent.as_ref().err().map(ToString::to_string);
             let changed = standing.unreported != unreported;
@@ -133,7 +142,6 @@ impl Membership {
         // First what is applied, then what is in flight: a zero must be at least as late as the position that it stands beside.
         let standing = self.standing.borrow().clone();
         let table = Arc::clone(&self.tables.borrow().table);
-        let ejected = table.servers().filter(|server| server.live().is_ejected());
         let troubles = self.registry.troubles();
         let identity = &self.identity;
         Report {
@@ -150,7 +158,8 @@ impl Membership {
             loads: table.fleet_loads(),
             nacks: standing.nacks,
             holds: standing.holds,
-            ejected: ejected
+            ejected: table
+                .ejected()
                 .take(EJECTED_MAX)
                 .map(|server| server.key().clone())
                 .collect(),
@@ -160,6 +169,7 @@ impl Membership {
                 .map(ToString::to_string)
                 .collect(),
             beside: standing.beside,
+            probes: None,
         }
     }
 }

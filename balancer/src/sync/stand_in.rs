@@ -28,10 +28,15 @@ const SILENT_INTERVALS: u32 = 5;
 const SLOWNESS: u32 = 5;
 
 /// How often it is looked whether anything is to be done.
-const LOOK: Duration = Duration::from_millis(500);
+const INSPECT_EACH: Duration = Duration::from_millis(500);
 
-/// Probes at the same time, at most.
+/// Probes at the same time, at most. With many servers it takes long until each has had its turn, since this is a bound on what
+/// all balancers together ask of one server, too.
 const CONCURRENCY: usize = 16;
+
+/// Of these, for servers of which it is in doubt what is known: who was found otherwise once is not to wait for all others
+/// before it is asked again. The rest is for the others, or a rack that flaps would keep them from their turns.
+const FOR_DOUBTFUL: usize = CONCURRENCY / 2;
 
 /// What this balancer has found itself, for one incarnation of each server. Empty while there is a leader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +59,8 @@ impl Findings {
                 incarnation: *incarnation,
                 health: *health,
                 reason: "found by this balancer".into(),
+                silent_ms: 0,
+                unknown: model::Unknown::default(),
             };
             let verdict = Stamped::new(revision, verdict);
             // A verdict on another incarnation, or on a server that is gone, says nothing.
@@ -70,6 +77,16 @@ struct Candidate {
     prober: Prober,
     state: RiseFall,
     due: Instant,
+    /// Whether the last probe contradicts what is known.
+    doubtful: bool,
+}
+
+/// One that is to be probed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    since: Instant,
+    number: u64,
+    doubtful: bool,
 }
 
 /// Everything that is looked at, by the incarnation's number.
@@ -78,7 +95,8 @@ struct Inspector {
     views: watch::Receiver<Arc<View>>,
     findings: watch::Sender<Findings>,
     candidates: HashMap<u64, Candidate>,
-    started: Instant,
+    /// When a leader was last heard; this one's start, before any was.
+    heard: Instant,
 }
 
 impl Membership {
@@ -94,11 +112,11 @@ impl Membership {
             views,
             findings,
             candidates: HashMap::new(),
-            started: Instant::now(),
+            heard: Instant::now(),
         };
         let inspect = async {
             loop {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(INSPECT_EACH).await;
                 inspector.look().await;
             }
         };
@@ -116,11 +134,12 @@ impl Inspector {
         self.publish();
     }
 
-    /// How long no leader has been heard.
-    fn silence(&self) -> Duration {
-        let view = self.views.borrow();
-        let heard = view.leader.map_or(self.started, |leader| leader.heard);
-        heard.max(self.started).elapsed()
+    /// How long no leader has been heard. One that gave the lease back was heard until then.
+    fn silence(&mut self) -> Duration {
+        if let Some(leader) = self.views.borrow().leader {
+            self.heard = self.heard.max(leader.heard);
+        }
+        self.heard.elapsed()
     }
 
     /// Takes up the servers of pools whose leader is absent; lets go of all others.
@@ -161,15 +180,14 @@ impl Inspector {
 
     async fn probe_due(&mut self) {
         let now = Instant::now();
-        let candidates = self.candidates.iter();
-        let mut due: Vec<(Instant, u64)> = candidates
-            .map(|(number, candidate)| (candidate.due, *number))
-            .filter(|(due, _)| *due <= now)
-            .collect();
-        // Who has waited longest comes first, where there are more than can be looked at.
-        due.sort_unstable();
+        let due = self.candidates.iter().map(|(number, candidate)| Due {
+            since: candidate.due,
+            number: *number,
+            doubtful: candidate.doubtful,
+        });
+        let due = due.filter(|due| due.since <= now).collect();
         let mut probes = JoinSet::new();
-        for (_, number) in due.into_iter().take(CONCURRENCY) {
+        for number in whose_turn(due) {
             if let Some(candidate) = self.candidates.remove(&number) {
                 probes.spawn(candidate.probe());
             }
@@ -215,6 +233,16 @@ impl Inspector {
     }
 }
 
+/// Who has waited longest comes first, where there are more than can be looked at: of those in doubt, and of the others.
+fn whose_turn(mut due: Vec<Due>) -> Vec<u64> {
+    due.sort_unstable();
+    let (doubtful, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.doubtful);
+    let left = CONCURRENCY.saturating_sub(others.len());
+    let doubtful = doubtful.into_iter().take(left.max(FOR_DOUBTFUL));
+    let chosen = doubtful.chain(others).take(CONCURRENCY);
+    chosen.map(|due| due.number).collect()
+}
+
 impl Candidate {
     /// Its first probe comes at some moment of the first interval, so that a fleet's balancers do not come together.
     fn new(server: &Arc<Server>, check: &HealthCheck, verdict: Health) -> Self {
@@ -225,6 +253,7 @@ impl Candidate {
             prober: Prober::new(server.address()),
             state: RiseFall::inherited(verdict),
             due: Instant::now() + wait,
+            doubtful: false,
         }
     }
 
@@ -236,10 +265,68 @@ impl Candidate {
             tracing::info!(%server, %health, "found by this balancer, since no leader is heard");
         }
         // Where what is seen contradicts what is known, it is soon known which of them holds.
-        let doubtful = succeeded != (self.state.health() == Health::Up);
-        let slowness = if doubtful { 1 } else { SLOWNESS };
+        self.doubtful = succeeded != (self.state.health() == Health::Up);
+        let slowness = if self.doubtful { 1 } else { SLOWNESS };
         let pause = (self.check.interval * slowness).mul_f64(rand::rng().random_range(0.8..1.2));
         self.due = Instant::now() + pause;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// How many there are in the fleet, and how many of these are in doubt.
+    const MANY: u64 = 2000;
+    const DOUBTFUL: u64 = 100;
+
+    #[test]
+    fn who_is_in_doubt_is_asked_again_soon_and_all_others_get_their_turns() {
+        let start = Instant::now();
+        let due = |number| Due {
+            since: start,
+            number,
+            doubtful: number < DOUBTFUL,
+        };
+        let mut due: BTreeMap<u64, Due> = (0..MANY).map(|number| (number, due(number))).collect();
+        let mut turns: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut now = start;
+        for _ in 0..MANY / FOR_DOUBTFUL as u64 {
+            now += INSPECT_EACH;
+            for number in whose_turn(due.values().copied().collect()) {
+                *turns.entry(number).or_default() += 1;
+                due.get_mut(&number).expect("one of them").since = now;
+            }
+        }
+        assert!((0..DOUBTFUL).all(|number| turns[&number] >= 19));
+        assert!((DOUBTFUL..MANY).all(|number| (1..=2).contains(&turns[&number])));
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_is_used_where_there_is_somebody_for_it(
+            dues in vec((0_u64..100, any::<bool>()), 0..60),
+        ) {
+            let start = Instant::now();
+            let due: Vec<_> = dues.iter().enumerate().map(|(number, (since, doubtful))| Due {
+                since: start + Duration::from_secs(*since),
+                number: number as u64,
+                doubtful: *doubtful,
+            }).collect();
+            let chosen = whose_turn(due.clone());
+            prop_assert_eq!(chosen.len(), due.len().min(CONCURRENCY));
+            for kind in [false, true] {
+                let of_kind = due.iter().copied().filter(|one| one.doubtful == kind);
+                let (taken, left): (Vec<_>, Vec<_>) =
+                    of_kind.partition(|one| chosen.contains(&one.number));
+                let last = taken.iter().max();
+                prop_assert!(left.iter().all(|one| last.is_none_or(|last| last < one)));
+                prop_assert!(left.is_empty() || taken.len() >= FOR_DOUBTFUL);
+            }
+        }
     }
 }

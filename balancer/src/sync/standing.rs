@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::{Fault, Hold, InstanceId, Origin, Position};
 use policy::Table;
 use registry::View;
+use tokio::sync::watch;
 
 /// How long first verdicts are waited for. Without a leader none come, and servers of which nothing is known serve better than none.
 const VERDICTS_WITHIN: Duration = Duration::from_secs(10);
@@ -19,12 +20,15 @@ const FAULTS_MAX: usize = 100;
 pub(crate) struct Standing {
     /// Where every worker's table stands.
     pub(crate) applied: Option<Position>,
-    /// Where the first table of all stood, if it was the registry's.
+    /// Where the first table of all stood, if that was the registry's and nothing was held back in it: a server that had been taken away
+    /// before was never used.
     pub(crate) began: Option<Position>,
     pub(crate) origin: Origin,
     pub(crate) nacks: Vec<Fault>,
     pub(crate) holds: Vec<Hold>,
     pub(crate) readiness: Readiness,
+    /// Whether it turns clients away, since it has been cut off from the registry for too long.
+    pub(crate) stale: bool,
     /// Why the last report was not taken. Before the first one is, nothing is read.
     pub(crate) unreported: Option<String>,
     /// Why the registry cannot be followed.
@@ -42,20 +46,35 @@ pub(crate) enum Readiness {
     Ready,
 }
 
+/// Returns once clients may come.
+pub(crate) async fn ready(mut standing: watch::Receiver<Standing>) {
+    // Where the tasks end before, the process ends.
+    let _ = standing
+        .wait_for(|standing| standing.readiness.is_ready())
+        .await;
+}
+
 impl Standing {
-    /// Takes in what the follower shows beside the state itself.
-    pub(crate) fn note(&mut self, view: &View) {
+    /// Takes in what the follower shows beside the state itself, and what the latest table makes nothing of.
+    pub(crate) fn note(&mut self, view: &View, table: &Table) {
         let faults = view.snapshot.iter().flat_map(|snapshot| &snapshot.faults);
+        let faults = faults.chain(table.faults());
         self.nacks = faults.take(FAULTS_MAX).cloned().collect();
         self.unread = view.trouble.as_ref().map(ToString::to_string);
     }
 
-    /// Why clients may not come yet: without a table, because of what hinders it.
+    /// Why clients may not come: without a table, or with one that is too old, because of what hinders it.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let reason = self.readiness.check();
+        let reason = self.readiness.check().err();
+        let stale = "it has been cut off from the registry for longer than --stale-limit";
+        let Some(reason) = reason.or(self.stale.then_some(stale)) else {
+            return Ok(());
+        };
         let hindrance = self.unread.as_ref().or(self.unreported.as_ref());
-        reason.map_err(|reason| match (self.readiness, hindrance) {
-            (Readiness::NoTable, Some(hindrance)) => format!("{reason}: {hindrance}"),
+        Err(match hindrance {
+            Some(hindrance) if self.readiness != Readiness::NoVerdicts => {
+                format!("{reason}: {hindrance}")
+            }
             _ => reason.into(),
         })
     }
@@ -73,6 +92,10 @@ impl Readiness {
             _ if verdicts || since_first >= VERDICTS_WITHIN => Self::Ready,
             _ => Self::NoVerdicts,
         }
+    }
+
+    pub(crate) fn is_ready(self) -> bool {
+        self == Self::Ready
     }
 
     /// Why not, in a few words.

@@ -14,7 +14,7 @@ use crate::suspecting::Seen;
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What one call of the registry may take.
-const LIMIT: Duration = Duration::from_secs(1);
+const CALL_WITHIN: Duration = Duration::from_secs(1);
 
 impl Membership {
     /// Publishes suspicions until no worker serves any more.
@@ -42,7 +42,7 @@ impl Membership {
                 kind: seen.kind,
             };
             // Where the registry is away, nobody could probe because of it either.
-            let _ = timeout(LIMIT, self.registry.suspect(&suspicion)).await;
+            let _ = timeout(CALL_WITHIN, self.registry.suspect(&suspicion)).await;
         }
     }
 }

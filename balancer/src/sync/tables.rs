@@ -10,14 +10,17 @@ use rand::RngExt;
 use registry::{FollowOptions, StateFile, View, follow};
 use runtime::Backoff;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::propagation::UnderWay;
+use super::staleness::Staleness;
 use super::stand_in::Findings;
 use super::witness::Successes;
 use super::{Membership, Standing};
 use crate::adoption::Published;
 
 /// How often readiness is looked at while there is none.
-const LOOK: Duration = Duration::from_millis(200);
+const READINESS_LOOK_EACH: Duration = Duration::from_millis(200);
 
 /// One that is published and not yet known to be everywhere.
 struct Pending {
@@ -33,16 +36,18 @@ struct Tables {
     views: watch::Receiver<Arc<View>>,
     findings: watch::Receiver<Findings>,
     /// Where this balancer's rotations begin.
-    start: u64,
+    rotation_start: u64,
     compiled: Option<Arc<Snapshot>>,
     latest: Published,
     pending: VecDeque<Pending>,
     /// What every worker has.
     applied: Option<Pending>,
-    /// Where the first table of all stood, unless it had servers that the registry did not have any more.
+    /// As in [`Standing::began`].
     began: Option<Position>,
     /// When the first table was everywhere.
-    first: Option<tokio::time::Instant>,
+    first_applied_at: Option<Instant>,
+    under_way: UnderWay,
+    staleness: Staleness,
 }
 
 impl Membership {
@@ -104,17 +109,20 @@ impl Membership {
         findings: watch::Receiver<Findings>,
     ) {
         let served = self.served.clone();
+        let staleness = Staleness::new(self.stale_limit, self.started.into());
         let tables = Tables {
             membership: self,
             views,
             findings,
-            start: rand::rng().random(),
+            rotation_start: rand::rng().random(),
             compiled: None,
             latest: Published::default(),
             pending: VecDeque::new(),
             applied: None,
             began: None,
-            first: None,
+            first_applied_at: None,
+            under_way: UnderWay::default(),
+            staleness,
         };
         tokio::select! {
             () = tables.run() => {}
@@ -124,9 +132,9 @@ impl Membership {
 }
 
 /// Returns at that moment; never where there is none.
-async fn at(moment: Option<std::time::Instant>) {
+async fn sleep_until(moment: Option<Instant>) {
     match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }
@@ -136,7 +144,9 @@ impl Tables {
         let adopted = Arc::clone(&self.membership.adopted);
         loop {
             let grows_at = self.latest.table.grows_at();
-            let grows_at = grows_at.map(|at| self.membership.started + at);
+            let grows_at = grows_at.map(|at| (self.membership.started + at).into());
+            let has_fresh = self.compiled.is_some() && !self.latest.stale;
+            let stale_at = self.staleness.due().filter(|_| has_fresh);
             tokio::select! {
                 changed = self.views.changed() => match changed {
                     Ok(()) => self.take_in(),
@@ -147,24 +157,23 @@ impl Tables {
                 Ok(()) = self.findings.changed() => self.recompile(),
                 () = adopted.changed() => {}
                 // Servers in slow start have a weight that grows.
-                () = at(grows_at) => self.recompile(),
-                () = tokio::time::sleep(LOOK), if !self.is_ready() => {}
+                () = sleep_until(grows_at) => self.recompile(),
+                () = sleep_until(stale_at) => self.turn_stale(),
+                () = tokio::time::sleep(READINESS_LOOK_EACH), if !self.is_ready() => {}
             }
             self.settle();
         }
     }
 
     fn is_ready(&self) -> bool {
-        self.membership.standing.borrow().readiness.check().is_ok()
+        self.membership.standing.borrow().readiness.is_ready()
     }
 
     fn take_in(&mut self) {
         let view = Arc::clone(&self.views.borrow_and_update());
-        self.membership.standing.send_if_modified(|standing| {
-            let before = standing.clone();
-            standing.note(&view);
-            *standing != before
-        });
+        self.note(&view);
+        self.under_way.take(&view);
+        self.staleness.note(&view);
         let Some(snapshot) = &view.snapshot else {
             return;
         };
@@ -182,6 +191,24 @@ impl Tables {
         } else if let Some(last) = self.pending.back_mut().or(self.applied.as_mut()) {
             last.holds.clone_from(&view.holds);
         }
+        self.turn_stale();
+    }
+
+    fn note(&self, view: &View) {
+        self.membership.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            standing.note(view, &self.latest.table);
+            *standing != before
+        });
+    }
+
+    /// Publishes the same table again where clients are to be turned away from now on, or not any more. Without a table they are
+    /// turned away anyway.
+    fn turn_stale(&mut self) {
+        let view = Arc::clone(&self.views.borrow());
+        if self.compiled.is_some() && self.staleness.is_stale(Instant::now()) != self.latest.stale {
+            self.publish(Arc::clone(&self.latest.table), &view);
+        }
     }
 
     fn recompile(&mut self) {
@@ -197,16 +224,26 @@ impl Tables {
             .findings
             .borrow_and_update()
             .over(snapshot, view.origin);
-        let table = Table::compile(&found, &self.latest.table, self.start, now);
-        self.latest = Published {
-            generation: self.latest.generation + 1,
-            table: Arc::new(table),
-        };
+        let table = Table::compile(&found, &self.latest.table, self.rotation_start, now);
         let is_whole = view.origin == Origin::Registry && view.holds.is_empty();
         if self.compiled.is_none() && is_whole {
             self.began = Some(snapshot.position);
         }
         self.compiled = Some(Arc::clone(snapshot));
+        self.publish(Arc::new(table), view);
+    }
+
+    fn publish(&mut self, table: Arc<Table>, view: &View) {
+        let stale = self.staleness.is_stale(Instant::now());
+        if stale != self.latest.stale {
+            log_staleness(stale, view);
+        }
+        self.latest = Published {
+            generation: self.latest.generation + 1,
+            table,
+            stale,
+        };
+        self.note(view);
         self.pending.push_back(Pending {
             published: self.latest.clone(),
             origin: view.origin,
@@ -225,10 +262,11 @@ impl Tables {
         {
             self.applied = self.pending.pop_front();
         }
+        self.measure();
         let Some(applied) = &self.applied else {
             return;
         };
-        let first = *self.first.get_or_insert_with(tokio::time::Instant::now);
+        let first_applied_at = *self.first_applied_at.get_or_insert_with(Instant::now);
         let table = &applied.published.table;
         self.membership.standing.send_if_modified(|standing| {
             let settled = Standing {
@@ -237,14 +275,44 @@ impl Tables {
                 origin: applied.origin,
                 // Not before: whoever sees that a withdrawal is no longer held back relies on it being in force.
                 holds: applied.holds.clone(),
-                readiness: standing
-                    .readiness
-                    .judge(table, applied.origin, first.elapsed()),
+                stale: applied.published.stale,
+                readiness: standing.readiness.judge(
+                    table,
+                    applied.origin,
+                    first_applied_at.elapsed(),
+                ),
                 ..standing.clone()
             };
             let changed = *standing != settled;
             *standing = settled;
             changed
         });
+    }
+
+    /// Measures how long it took what is applied by now.
+    fn measure(&mut self) {
+        let applied = self.applied.as_ref();
+        if let Some(position) = applied.and_then(|applied| applied.published.table.position()) {
+            let Membership {
+                propagation,
+                started,
+                ..
+            } = &self.membership;
+            self.under_way
+                .settle(position, propagation, started.elapsed());
+        }
+    }
+}
+
+fn log_staleness(stale: bool, view: &View) {
+    if stale {
+        let trouble = view.trouble.as_ref().map(ToString::to_string);
+        let because = trouble.unwrap_or_else(|| "it does not answer".into());
+        tracing::warn!(
+            because,
+            "cut off from the registry for longer than --stale-limit: taking no requests"
+        );
+    } else {
+        tracing::info!("following the registry again: taking requests");
     }
 }

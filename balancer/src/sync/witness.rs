@@ -1,16 +1,16 @@
 //! What the balancer itself has seen of the servers: set against a storm of `down` verdicts.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Revision, ServerKey};
+use policy::Live;
 use registry::Witness;
 use tokio::sync::watch;
 
 use super::Membership;
 use crate::adoption::Published;
-
-/// How recent a success must be.
-const RECENT: Duration = Duration::from_secs(10);
 
 /// The servers that answered of late.
 #[derive(Debug)]
@@ -29,18 +29,18 @@ impl Successes {
 }
 
 impl Witness for Successes {
-    fn has_answered(&self, server: &ServerKey, incarnation: Revision) -> bool {
+    fn good_answers(
+        &self,
+        servers: &BTreeMap<ServerKey, Revision>,
+    ) -> BTreeMap<ServerKey, Duration> {
         let published = self.tables.borrow();
-        let pool = published.table.pool(&server.pool);
-        let mut lives = pool
-            .into_iter()
-            .flat_map(|pool| pool.servers())
-            .map(|server| server.live());
         let now = self.started.elapsed();
-        lives.any(|live| {
-            live.key() == server
-                && live.incarnation() == incarnation
-                && live.has_answered_within(RECENT, now)
-        })
+        let answer = |live: &Arc<Live>| {
+            let ago = live.since_good_answer(now)?;
+            let asked = servers.get(live.key()) == Some(&live.incarnation());
+            asked.then(|| (live.key().clone(), ago))
+        };
+        let lives = published.table.servers().map(|server| server.live());
+        lives.filter_map(answer).collect()
     }
 }

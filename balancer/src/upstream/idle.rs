@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use policy::{Live, Place, Shelf};
 
-use super::common::{Common, Resting};
+use super::shared_idle::{Resting, SharedIdle};
 use super::{Connection, NumberHasher, has_news, is_quiet};
 use crate::clock::Millis;
 use crate::crowd::Crowd;
@@ -17,16 +17,16 @@ use crate::crowd::Crowd;
 /// How long a connection may wait for its next request.
 const IDLE_FOR: Duration = Duration::from_secs(30);
 
-/// Among so many of the latest common connections one is looked for that this thread used before: taking over another's costs two
+/// Among so many of the latest shared connections one is looked for that this thread used before: taking over another's costs two
 /// system calls.
 const OWN_WITHIN: usize = 8;
 
-/// The idle connections of one thread, and its way to those that are common to all.
+/// The idle connections of one thread, and its way to those that all threads share.
 pub(crate) struct Idle {
     by_server: RefCell<HashMap<u64, Kept, BuildHasherDefault<NumberHasher>>>,
     count: Cell<usize>,
     room: IdleRoom,
-    common: Arc<Common>,
+    shared: Arc<SharedIdle>,
     thread: ThreadId,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct IdleRoom {
 struct Kept {
     live: Arc<Live>,
     waiting: VecDeque<Waiting>,
-    common: Option<Arc<Shelf<Resting>>>,
+    shared: Option<Arc<Shelf<Resting>>>,
 }
 
 /// A connection that waits for a request.
@@ -53,18 +53,18 @@ pub(crate) struct Waiting {
 
 impl Idle {
     /// Of the thread that this is called on.
-    pub(crate) fn new(common: Arc<Common>, room: IdleRoom) -> Self {
+    pub(crate) fn new(shared: Arc<SharedIdle>, room: IdleRoom) -> Self {
         Self {
             by_server: RefCell::default(),
             count: Cell::new(0),
             room,
-            common,
+            shared,
             thread: std::thread::current().id(),
         }
     }
 
     /// The latest connection that is still alive, as far as can be told without asking the server. `careful` asks the kernel once
-    /// more, for a request that must not be sent into a connection that is just being closed. A common connection gets the reserved
+    /// more, for a request that must not be sent into a connection that is just being closed. A shared connection gets the reserved
     /// place.
     pub(crate) fn take(
         &self,
@@ -91,7 +91,7 @@ impl Idle {
         if !is_bounded {
             return None;
         }
-        let shelf = kept.shelf(&self.common);
+        let shelf = kept.shelf(&self.shared);
         loop {
             let resting = shelf.take(OWN_WITHIN, |resting| resting.keeper == self.thread)?;
             let since = resting.since;
@@ -110,7 +110,7 @@ impl Idle {
             let mut by_server = self.by_server.borrow_mut();
             let kept = by_server.entry(live.number());
             let kept = kept.or_insert_with(|| Kept::of(live));
-            kept.shelf(&self.common).make_room();
+            kept.shelf(&self.shared).make_room();
         }
         place
     }
@@ -124,7 +124,7 @@ impl Idle {
         let kept = by_server.entry(live.number());
         let kept = kept.or_insert_with(|| Kept::of(live));
         if live.is_bounded() {
-            return kept.share(&self.common, connection, self.thread, now);
+            return kept.share(&self.shared, connection, self.thread, now);
         }
         if !self.room.holds(self.count.get() + 1) {
             // The one of this server that waited longest makes room; where there is none, this one is closed.
@@ -147,7 +147,7 @@ impl Idle {
         let older = kept.waiting.partition_point(|one| one.since <= since);
         kept.waiting.drain(..older);
         self.count.set(self.count.get() - older);
-        if let Some(shelf) = &kept.common {
+        if let Some(shelf) = &kept.shared {
             shelf.retain(|resting| resting.since > since);
         }
     }
@@ -156,7 +156,7 @@ impl Idle {
     pub(crate) fn give_way(&self) {
         for kept in self.by_server.borrow_mut().values_mut() {
             kept.waiting.clear();
-            if let Some(shelf) = &kept.common {
+            if let Some(shelf) = &kept.shared {
                 shelf.retain(|_| false);
             }
         }
@@ -170,7 +170,7 @@ impl Idle {
             kept.sweep(now);
             if kept.live.is_bounded() {
                 for waiting in std::mem::take(&mut kept.waiting) {
-                    kept.share(&self.common, waiting.connection, self.thread, waiting.since);
+                    kept.share(&self.shared, waiting.connection, self.thread, waiting.since);
                 }
             }
             !kept.is_empty()
@@ -178,7 +178,7 @@ impl Idle {
         let count = by_server.values().map(|kept| kept.waiting.len()).sum();
         self.count.set(count);
         drop(by_server);
-        self.common.tidy();
+        self.shared.tidy();
     }
 }
 
@@ -195,23 +195,29 @@ impl Kept {
         Self {
             live: Arc::clone(live),
             waiting: VecDeque::new(),
-            common: None,
+            shared: None,
         }
     }
 
-    fn shelf(&mut self, common: &Common) -> &Shelf<Resting> {
-        self.common.get_or_insert_with(|| common.shelf(&self.live))
+    fn shelf(&mut self, shared: &SharedIdle) -> &Shelf<Resting> {
+        self.shared.get_or_insert_with(|| shared.shelf(&self.live))
     }
 
     /// Puts a connection where every thread may take it, or close it for another's sake.
-    fn share(&mut self, common: &Common, connection: Connection, keeper: ThreadId, since: Millis) {
+    fn share(
+        &mut self,
+        shared: &SharedIdle,
+        connection: Connection,
+        keeper: ThreadId,
+        since: Millis,
+    ) {
         let Connection { stream, place } = connection;
         let resting = Resting {
             stream,
             keeper,
             since,
         };
-        self.shelf(common).put(resting, place);
+        self.shelf(shared).put(resting, place);
     }
 
     fn sweep(&mut self, now: Millis) {
@@ -220,13 +226,13 @@ impl Kept {
         while self.waiting.front().is_some_and(|one| !stays(one.since)) {
             self.waiting.pop_front();
         }
-        if let Some(shelf) = &self.common {
+        if let Some(shelf) = &self.shared {
             let is_bounded = self.live.is_bounded();
             shelf.retain(|resting| is_bounded && stays(resting.since));
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.common.as_ref().is_none_or(|shelf| shelf.is_empty())
+        self.waiting.is_empty() && self.shared.as_ref().is_none_or(|shelf| shelf.is_empty())
     }
 }

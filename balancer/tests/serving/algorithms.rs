@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::client;
 use crate::fleet::{Fleet, commit, pool, registry, server};
 use crate::membership::{held, judge};
-use crate::upstream::{Link, Upstream};
+use crate::upstream::Upstream;
 use crate::wire::{LIMIT, eventually};
 
 fn of(algorithm: Algorithm) -> Pool {
@@ -96,13 +96,7 @@ async fn least_connections_is_exact_over_both_threads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_the_faster_one_gets_more() {
-    let slow = Upstream::start(async |mut link: Link| {
-        while let Some(request) = link.request().await {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            link.answer(&request, "slow").await;
-        }
-    })
-    .await;
+    let slow = Upstream::late("slow", Duration::from_millis(300)).await;
     let fast = Upstream::named("fast").await;
     let fleet = Fleet::with(of(Algorithm::P2c), &[&slow, &fast]).await;
     let counts = counts(&fleet, 40).await;
@@ -111,20 +105,8 @@ async fn of_two_the_faster_one_gets_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_answers_with_errors_at_once_is_not_taken_for_fast() {
-    let failing = Upstream::start(async |mut link: Link| {
-        while link.request().await.is_some() {
-            let answer = "HTTP/1.1 503 Away\r\nContent-Length: 4\r\n\r\naway";
-            link.wire.send(answer).await;
-        }
-    })
-    .await;
-    let sound = Upstream::start(async |mut link: Link| {
-        while let Some(request) = link.request().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            link.answer(&request, "sound").await;
-        }
-    })
-    .await;
+    let failing = Upstream::answering("HTTP/1.1 503 Away\r\nContent-Length: 4\r\n\r\naway").await;
+    let sound = Upstream::late("sound", Duration::from_millis(20)).await;
     let fleet = Fleet::with(of(Algorithm::P2c), &[&failing, &sound]).await;
     let counts = counts(&fleet, 100).await;
     assert!(counts["sound"] > 50, "{counts:?}");

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use model::Pool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -212,10 +213,7 @@ async fn a_malformed_chunk_reaches_no_server() {
     let request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
     let mut client = fleet.client().await;
     let answer = client.ask(request).await.expect("an answer");
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (400, Some("bad-chunk-size".into()))
-    );
+    assert_eq!(answer.verdict(), (400, "bad-chunk-size".into()));
     assert!(client.is_ended().await);
     assert_eq!(server.requests(), 0);
 }
@@ -314,18 +312,41 @@ async fn a_client_that_asks_first_is_told_to_go_on_by_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_first_is_not_blamed_for_a_server_that_says_nothing() {
     let hung = Upstream::silent().await;
-    let mut impatient = pool();
-    impatient.timeouts.idle = Duration::from_millis(300);
-    let fleet = Fleet::with(impatient, &[&hung]).await;
+    let fleet = Fleet::with(impatient(), &[&hung]).await;
+    for method in ["POST", "PUT"] {
+        let began = Instant::now();
+        let answer = fleet.client().await.ask(asking_first(method)).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.verdict(), (504, "server-timeout".into()));
+        assert!(began.elapsed() >= impatient().timeouts.response, "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_first_and_then_sends_unasked_has_all_the_time_of_one_that_does_not_ask()
+{
+    let server = Upstream::named("taken").await;
+    let fleet = Fleet::with(impatient(), &[&server]).await;
     let mut client = fleet.client().await;
-    client
-        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-        .await;
-    let answer = client.message(false).await.expect("an answer");
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (504, Some("server-timeout".into()))
-    );
+    client.send(asking_first("POST")).await;
+    eventually("the head is on its way", || server.open() == 1).await;
+    client.send("he").await;
+    tokio::time::sleep(2 * impatient().timeouts.response).await;
+    let answer = client.ask("llo").await.expect("an answer");
+    assert_eq!((answer.status(), answer.text()), (200, "taken".into()));
+}
+
+/// A request for which the client sends a body of five bytes when it is told to.
+fn asking_first(method: &str) -> String {
+    format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+}
+
+/// A pool in which an answer is awaited for a moment only.
+fn impatient() -> Pool {
+    let mut pool = pool();
+    pool.timeouts.per_try = Duration::from_millis(100);
+    pool.timeouts.response = Duration::from_millis(300);
+    pool
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -420,6 +441,7 @@ async fn half_a_body_never_ends_like_a_whole_one_for_an_http10_client_that_reads
     client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
     eventually("the request is in flight", || large.open() == 1).await;
     eventually("the balancer gave up", || large.open() == 0).await;
+    fleet.has_ended("answer-not-taken", 1).await;
     let (all, reset) = ended_by_reset(&mut client).await;
     assert!(reset, "after {} of {SIZE}", all.len());
 }

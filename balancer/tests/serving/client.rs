@@ -22,6 +22,20 @@ impl Wire {
         self.message(request.starts_with(b"HEAD ")).await
     }
 
+    /// A request with a body that reads as a request is answered for this reason, once, and the connection ends: what was not read of
+    /// a body is never taken for the next request.
+    pub(crate) async fn is_turned_away_with_a_body(&mut self, target: &str, reason: &str) {
+        let body = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+        let length = body.len();
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let answer = self.ask(request).await.expect("an answer");
+        assert_eq!(answer.verdict().1, reason);
+        assert_eq!(answer.field("connection").as_deref(), Some("close"));
+        assert!(self.is_ended().await, "another answer after {reason}");
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Message {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
         self.ask(request).await.expect("an answer")

@@ -1,4 +1,4 @@
-//! Connections: reused, pipelined, turned into tunnels, slow, broken off, too many.
+//! Connections: reused, pipelined, turned into tunnels, slow, broken off.
 
 use std::time::Duration;
 
@@ -109,48 +109,6 @@ async fn a_long_head_passes_and_a_longer_one_is_refused() {
     assert_eq!(answer.status(), 431);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_does_not_end_in_time_is_a_408() {
-    let server = Upstream::named("1").await;
-    let fleet = one_worker(&server, &["--head-timeout", "200ms"]).await;
-    let mut client = fleet.client().await;
-    client.send("GET / HTTP/1.1\r\nHost").await;
-    let answer = client.message(false).await.expect("an answer");
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (408, Some("request-head-timeout".into()))
-    );
-    assert!(client.is_ended().await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_idle_client_is_closed_in_silence() {
-    let server = Upstream::named("1").await;
-    let fleet = one_worker(&server, &["--keep-alive-timeout", "200ms"]).await;
-    let mut client = fleet.client().await;
-    client.get("/").await;
-    assert!(client.is_ended().await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_too_many_is_turned_away() {
-    let server = Upstream::named("1").await;
-    let fleet = one_worker(&server, &["--max-connections", "1"]).await;
-    let mut first = fleet.client().await;
-    first.get("/").await;
-    let mut second = fleet.client().await;
-    let answer = second.message(false).await.expect("an answer");
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (503, Some("too-many-connections".into()))
-    );
-    assert_eq!(first.get("/").await.status(), 200);
-    assert_eq!(
-        fleet.metric("roundhouse_balancer_connections_open").await,
-        1.0
-    );
-}
-
 const UPGRADE: &str =
     "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
@@ -201,6 +159,21 @@ async fn an_upgrade_that_the_server_declines_is_an_ordinary_answer() {
         "plain"
     );
     assert_eq!(client.get("/").await.text(), "plain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_changes_to_another_protocol_than_was_asked_for_gets_no_tunnel() {
+    let server = Upstream::start(async |mut link: Link| {
+        link.head().await;
+        let other =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+        link.wire.send(other).await;
+        link.wire.rest().await;
+    })
+    .await;
+    let fleet = one_worker(&server, &[]).await;
+    let answer = fleet.client().await.ask(UPGRADE).await.expect("an answer");
+    assert_eq!(answer.verdict(), (502, "unasked-upgrade".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,8 +246,7 @@ async fn a_client_that_has_closed_its_side_is_waited_for_only_so_long() {
         let mut client = half_closed(&fleet).await;
         let got = client.rest().await;
         assert!(got.ends_with(said.as_bytes()), "{got:?}");
-        let given_up = "roundhouse_balancer_connections_ended_total{reason=\"half-closed\"}";
-        fleet.counts(given_up, 1).await;
+        fleet.has_ended("half-closed", 1).await;
         eventually("the request is cancelled", || server.open() == 0).await;
     }
 }
@@ -321,4 +293,18 @@ async fn what_a_server_says_unasked_reaches_nobody() {
         // Said later, while the next request is on its way, it could not be told from an answer.
         heard.recv().await.expect("the server goes on");
     }
+}
+
+/// RFC 9110, 9.3.2: also where the rest of the head is not as it should be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_request_for_a_head_is_answered_with_a_head_alone() {
+    let server = Upstream::named("1").await;
+    let fleet = one_worker(&server, &[]).await;
+    let mut client = fleet.client().await;
+    client
+        .send("HEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        .await;
+    let head = client.head().await.expect("a head");
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    assert_eq!(client.rest().await, b"");
 }

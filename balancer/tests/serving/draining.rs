@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use model::{Change, Revision, ServerState};
+use model::{Change, Server, ServerState, StatusRange};
 use registry::Goal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::client;
-use crate::fleet::{Fleet, commit, key, pool};
+use crate::fleet::{Fleet, commit, key, pool, server};
 use crate::upstream::{Link, Upstream, established};
 use crate::wire::eventually;
 
@@ -28,13 +28,8 @@ async fn hasty(server: &Upstream) -> Fleet {
     Fleet::with(hasty, &[server]).await
 }
 
-async fn incarnation(fleet: &Fleet) -> Revision {
-    let known = fleet.registry.snapshot().await.expect("a registry");
-    known.expect("a snapshot").snapshot.servers[&key("s1")].incarnation
-}
-
 async fn remove_and_await_drained(fleet: &Fleet) {
-    let incarnation = incarnation(fleet).await;
+    let incarnation = fleet.incarnation("s1").await;
     let position = commit(&*fleet.registry, vec![Change::Server(key("s1"), None)]).await;
     fleet
         .reaches(&Goal::Drained(position, key("s1"), incarnation))
@@ -94,6 +89,31 @@ async fn an_upload_that_keeps_moving_is_cut_short_at_the_drain_time_too() {
     let sending = tokio::spawn(async move { drip(&mut client.stream).await });
     remove_and_await_drained(&fleet).await;
     sending.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_held_while_another_server_hangs_goes_out_at_the_drain_time() {
+    let busy = Upstream::answering("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await;
+    let hung = Upstream::silent().await;
+    let mut hasty = pool();
+    hasty.timeouts.drain = Duration::from_millis(500);
+    hasty.retry.statuses = vec![StatusRange {
+        first: 503,
+        last: 503,
+    }];
+    let fleet = Fleet::with(hasty, &[&busy]).await;
+    // As a backup it is asked second.
+    let second = Server {
+        backup: true,
+        ..server("s2", hung.address)
+    };
+    fleet.change(Change::put_server(second)).await;
+    let asked = client::begin(fleet.address(), "/");
+    eventually("the second one is asked", || hung.open() == 1).await;
+    remove_and_await_drained(&fleet).await;
+    let answer = asked.await.expect("an answer");
+    assert_eq!((answer.status(), answer.text()), (503, "busy".into()));
+    eventually("the second one is let go of", || hung.open() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,50 +1,22 @@
 //! Servers that fail, and what clients see of it.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use model::{Pool, SuspicionKind};
-use tokio::net::TcpListener;
+use model::{Change, Pool, Server, SuspicionKind};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::client;
-use crate::fleet::{Fleet, key, pool};
-use crate::upstream::{Link, Upstream};
+use crate::fleet::{Fleet, key, pool, server};
+use crate::upstream::{Link, Upstream, nobody};
 use crate::wire::{LIMIT, eventually};
-
-/// An address where nobody listens.
-async fn nowhere() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address")
-}
-
-/// Reads each request, and resets the connection instead of answering.
-async fn resetting() -> Upstream {
-    Upstream::start(async |mut link: Link| {
-        link.request().await;
-        link.reset();
-    })
-    .await
-}
-
-fn reason(message: &crate::wire::Message) -> (u16, String) {
-    let reason = message.field("roundhouse-reason").expect("a reason");
-    assert!(!message.body.is_empty(), "a short text says why");
-    (message.status(), reason)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_be_reached_costs_no_request_of_any_method() {
     let good = Upstream::named("good").await;
-    let fleet = Fleet::at(
-        pool(),
-        &[nowhere().await, good.address],
-        &["--threads", "2"],
-    )
-    .await;
+    let fleet = Fleet::at(pool(), &[nobody(), good.address], &["--threads", "2"]).await;
     for _ in 0..4 {
         assert_eq!(client::get(fleet.address(), "/").await.text(), "good");
         assert_eq!(
@@ -62,7 +34,7 @@ async fn a_server_that_cannot_be_reached_costs_no_request_of_any_method() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_before_the_first_byte_is_tried_again_for_get_and_not_for_post() {
-    let (bad, good) = (resetting().await, Upstream::named("good").await);
+    let (bad, good) = (Upstream::resetting().await, Upstream::named("good").await);
     let fleet = Fleet::of(&[&bad, &good]).await;
     for _ in 0..6 {
         assert_eq!(client::get(fleet.address(), "/").await.text(), "good");
@@ -71,7 +43,7 @@ async fn a_reset_before_the_first_byte_is_tried_again_for_get_and_not_for_post()
     for _ in 0..4 {
         let answer = client::post(fleet.address(), "/", "body").await;
         if answer.status() == 502 {
-            assert_eq!(reason(&answer), (502, "server-connection-lost".into()));
+            assert_eq!(answer.verdict(), (502, "server-connection-lost".into()));
         }
         statuses.push(answer.status());
     }
@@ -82,7 +54,7 @@ async fn a_reset_before_the_first_byte_is_tried_again_for_get_and_not_for_post()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_with_its_body_is_sent_again_whole() {
-    let bad = resetting().await;
+    let bad = Upstream::resetting().await;
     let good = Upstream::start(async |mut link: Link| {
         while let Some(request) = link.request().await {
             let length = request.body.len().to_string();
@@ -105,7 +77,7 @@ async fn a_put_with_its_body_is_sent_again_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_too_long_to_keep_is_not_sent_again() {
-    let bad = resetting().await;
+    let bad = Upstream::resetting().await;
     let mut few = pool();
     few.retry.replay_bytes = 1000;
     let good = Upstream::named("good").await;
@@ -175,14 +147,8 @@ async fn hanging_at_first(asked: &Arc<Mutex<HashSet<String>>>) -> Upstream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_server_is_waited_for_as_long_as_an_answer_may_take() {
-    let slow = Upstream::start(async |mut link: Link| {
-        while let Some(request) = link.request().await {
-            // Longer than one try may take while there is another server.
-            tokio::time::sleep(Duration::from_millis(400)).await;
-            link.answer(&request, "late").await;
-        }
-    })
-    .await;
+    // Longer than one try may take while there is another server.
+    let slow = Upstream::late("late", Duration::from_millis(400)).await;
     let fleet = Fleet::with(impatient(), &[&slow]).await;
     assert_eq!(client::get(fleet.address(), "/").await.text(), "late");
 }
@@ -195,7 +161,7 @@ async fn no_answer_in_time_is_a_504() {
     let fleet = Fleet::with(pool, &[&hung]).await;
     let started = Instant::now();
     let answer = client::get(fleet.address(), "/").await;
-    assert_eq!(reason(&answer), (504, "server-timeout".into()));
+    assert_eq!(answer.verdict(), (504, "server-timeout".into()));
     let taken = started.elapsed();
     assert!(taken >= Duration::from_millis(290), "{taken:?}");
     let answer = client::post(fleet.address(), "/", "body").await;
@@ -208,7 +174,7 @@ async fn without_a_server_it_is_a_503_and_the_connection_goes_on() {
     let mut client = fleet.client().await;
     for _ in 0..2 {
         assert_eq!(
-            reason(&client.get("/").await),
+            client.get("/").await.verdict(),
             (503, "no-server-available".into())
         );
     }
@@ -218,9 +184,9 @@ async fn without_a_server_it_is_a_503_and_the_connection_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_be_reached_and_no_other_is_a_502() {
-    let fleet = Fleet::at(pool(), &[nowhere().await], &["--threads", "1"]).await;
+    let fleet = Fleet::at(pool(), &[nobody()], &["--threads", "1"]).await;
     let answer = client::get(fleet.address(), "/").await;
-    assert_eq!(reason(&answer), (502, "server-connect-failed".into()));
+    assert_eq!(answer.verdict(), (502, "server-connect-failed".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +199,7 @@ async fn what_is_not_http_is_a_502() {
         .await;
         let fleet = Fleet::of(&[&strange]).await;
         let answer = client::get(fleet.address(), "/").await;
-        assert_eq!(reason(&answer), (502, "bad-status-line".into()));
+        assert_eq!(answer.verdict(), (502, "bad-status-line".into()));
         fleet
     };
     drop(fleet);
@@ -241,7 +207,11 @@ async fn what_is_not_http_is_a_502() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_end_where_the_pool_says() {
-    let bad = [resetting().await, resetting().await, resetting().await];
+    let bad = [
+        Upstream::resetting().await,
+        Upstream::resetting().await,
+        Upstream::resetting().await,
+    ];
     let once = Pool {
         retry: model::Retry {
             retries: 1,
@@ -275,6 +245,49 @@ async fn an_idle_connection_that_breaks_costs_no_request() {
             .await,
         0.0
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_was_sent_into_an_idle_connection_which_broke_is_not_sent_again() {
+    // Answers one request, and resets at the second one, which it may have executed.
+    let once = Upstream::start(async |mut link: Link| {
+        let request = link.request().await.expect("a request");
+        link.answer(&request, "fresh").await;
+        link.request().await;
+        link.reset();
+    })
+    .await;
+    let other = Upstream::named("other").await;
+    let fleet = Fleet::at(pool(), &[once.address], &["--threads", "1"]).await;
+    let backup = Server {
+        backup: true,
+        ..server("s2", other.address)
+    };
+    fleet.change(Change::put_server(backup)).await;
+    assert_eq!(client::get(fleet.address(), "/").await.text(), "fresh");
+    let answer = client::post(fleet.address(), "/", "body").await;
+    assert_eq!(answer.verdict(), (502, "server-connection-lost".into()));
+    assert_eq!((once.connections(), once.requests()), (1, 2));
+    assert_eq!(other.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_retries_are_off_nothing_that_was_sent_is_sent_again() {
+    // Answers one request, and resets at the second one, which it may have executed.
+    let once = Upstream::start(async |mut link: Link| {
+        let request = link.request().await.expect("a request");
+        link.answer(&request, "fresh").await;
+        link.request().await;
+        link.reset();
+    })
+    .await;
+    let mut pool = pool();
+    pool.retry.retries = 0;
+    let fleet = Fleet::at(pool, &[once.address], &["--threads", "1"]).await;
+    assert_eq!(client::get(fleet.address(), "/").await.text(), "fresh");
+    let answer = client::get(fleet.address(), "/").await;
+    assert_eq!(answer.verdict(), (502, "server-connection-lost".into()));
+    assert_eq!((once.connections(), once.requests()), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -323,7 +336,7 @@ async fn an_idle_connection_that_the_server_closed_is_not_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_said_at_once() {
-    let fleet = Fleet::at(pool(), &[nowhere().await], &["--threads", "1"]).await;
+    let fleet = Fleet::at(pool(), &[nobody()], &["--threads", "1"]).await;
     let mut suspicions = fleet.registry.suspicions().await.expect("a subscription");
     client::get(fleet.address(), "/").await;
     let suspicion = timeout(LIMIT, suspicions.next())

@@ -165,6 +165,12 @@ impl Fleet {
         self.change(Change::put_server(server)).await
     }
 
+    /// The revision that set the server's address.
+    pub(crate) async fn incarnation(&self, id: &str) -> Revision {
+        let known = self.registry.snapshot().await.expect("a registry");
+        known.expect("a snapshot").snapshot.servers[&key(id)].incarnation
+    }
+
     /// Waits for it as an operator would.
     pub(crate) async fn reaches(&self, goal: &Goal) {
         let outcome = wait_for(&*self.registry, goal, Instant::now() + LIMIT).await;
@@ -183,7 +189,7 @@ impl Fleet {
 
     /// What `/readyz`, `/livez` or `/metrics` says.
     pub(crate) async fn ops(&self, path: &str) -> crate::wire::Message {
-        let address = self.balancer.ops_address().expect("ops");
+        let address = self.balancer.ops_address();
         let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
         client::connect(address)
             .await
@@ -200,6 +206,12 @@ impl Fleet {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok())
             .unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Returns once so many clients' connections are counted that the balancer ended for this reason.
+    pub(crate) async fn has_ended(&self, reason: &str, count: u32) {
+        let name = format!("roundhouse_balancer_connections_ended_total{{reason=\"{reason}\"}}");
+        self.counts(&name, count).await;
     }
 
     /// Waits until a metric has this value.

@@ -65,22 +65,8 @@ async fn another_balancer(registry: Arc<dyn Registry>, in_flight: u64) -> AbortH
         in_flight,
     };
     let report = Report {
-        instance: InstanceId::random(),
-        role: Role::Balancer,
-        advertise: "192.0.2.1:80".into(),
-        host: String::new(),
-        region: String::new(),
-        zone: String::new(),
-        applied: None,
-        began: None,
-        origin: model::Origin::Nothing,
-        leaving: BTreeMap::new(),
         loads: [(key("s1"), load)].into(),
-        nacks: Vec::new(),
-        holds: Vec::new(),
-        ejected: Vec::new(),
-        beside: [].into(),
-        troubles: Vec::new(),
+        ..Report::new(InstanceId::random(), Role::Balancer, "192.0.2.1:80")
     };
     let reporting = async move {
         loop {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::client;
 use crate::fleet::{Fleet, pool};
 use crate::upstream::{Link, Upstream};
-use crate::wire::{LIMIT, Message, Wire, field};
+use crate::wire::{LIMIT, Wire, eventually, field};
 
 async fn fleet(server: &Upstream, flags: &[&str]) -> Fleet {
     let flags = [&["--threads", "1"], flags].concat();
@@ -22,16 +22,11 @@ async fn narrow(server: &Upstream) -> Fleet {
     Fleet::at(narrow, &[server.address], &["--threads", "1"]).await
 }
 
-fn reason(answer: &Message) -> (u16, String) {
-    let reason = answer.field("roundhouse-reason");
-    (answer.status(), reason.unwrap_or_default())
-}
-
 /// Asks for it on a new connection, which must end with the answer. It is counted once.
 async fn is_refused(fleet: &Fleet, request: &str, status: u16, token: &str) {
     let mut client = fleet.client().await;
     let answer = client.ask(request).await.expect("an answer");
-    assert_eq!(reason(&answer), (status, token.to_owned()));
+    assert_eq!(answer.verdict(), (status, token.to_owned()));
     assert!(client.is_ended().await);
     is_counted(fleet, token).await;
 }
@@ -39,12 +34,6 @@ async fn is_refused(fleet: &Fleet, request: &str, status: u16, token: &str) {
 /// Returns once one refusal of this kind is counted.
 async fn is_counted(fleet: &Fleet, token: &str) {
     let name = format!("roundhouse_balancer_refusals_total{{reason=\"{token}\"}}");
-    fleet.counts(&name, 1).await;
-}
-
-/// The same for a connection that ended.
-async fn has_ended(fleet: &Fleet, reason: &str) {
-    let name = format!("roundhouse_balancer_connections_ended_total{{reason=\"{reason}\"}}");
     fleet.counts(&name, 1).await;
 }
 
@@ -110,7 +99,8 @@ async fn a_head_that_drips_in_is_refused_when_its_time_is_over() {
         }
     }
     let answer = client.message(false).await.expect("an answer");
-    assert_eq!(reason(&answer), (408, "request-head-timeout".into()));
+    assert_eq!(answer.verdict(), (408, "request-head-timeout".into()));
+    assert!(client.is_ended().await);
     is_counted(&fleet, "request-head-timeout").await;
 }
 
@@ -120,6 +110,28 @@ async fn a_body_that_stops_coming_is_a_408() {
     let fleet = fleet(&server, &["--body-timeout", "300ms"]).await;
     let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
     is_refused(&fleet, half, 408, "request-body-timeout").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stops_coming_behind_an_answer_that_has_begun_ends_the_connection() {
+    let hasty = Upstream::start(async |mut link: Link| {
+        link.head().await;
+        let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+        link.wire.send(begun).await;
+        link.wire.rest().await;
+    })
+    .await;
+    let fleet = fleet(&hasty, &["--body-timeout", "2s"]).await;
+    let mut client = fleet.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+        .await;
+    let head = client.head().await.expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let rest = client.rest().await;
+    assert_eq!(rest, b"1\r\nx\r\n", "it does not look complete");
+    fleet.has_ended("body-not-sent", 1).await;
+    eventually("the server's connection has ended", || hasty.open() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,11 +212,11 @@ async fn a_body_that_turns_out_too_long_is_broken_off_on_both_sides() {
     client
         .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n")
         .await;
-    crate::wire::eventually("some of it is on its way", || server.open() == 1).await;
+    eventually("some of it is on its way", || server.open() == 1).await;
     client.send("6\r\n56789a\r\n").await;
     let answer = client.message(false).await.expect("an answer");
-    assert_eq!(reason(&answer), (413, "body-too-long".into()));
-    crate::wire::eventually("the server's connection has ended", || server.open() == 0).await;
+    assert_eq!(answer.verdict(), (413, "body-too-long".into()));
+    eventually("the server's connection has ended", || server.open() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +231,7 @@ async fn a_connection_makes_so_many_requests_and_the_last_answer_says_so() {
     assert_eq!(last.status(), 200);
     assert_eq!(last.field("connection").as_deref(), Some("close"));
     assert!(client.is_ended().await);
-    has_ended(&fleet, "keep-alive-requests").await;
+    fleet.has_ended("keep-alive-requests", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +257,7 @@ async fn one_client_has_so_many_connections_over_all_threads() {
     let mut excess = fleet.client().await;
     let answer = excess.message(false).await.expect("an answer");
     let token = "too-many-connections-of-client";
-    assert_eq!(reason(&answer), (429, token.into()));
+    assert_eq!(answer.verdict(), (429, token.into()));
     assert!(excess.is_ended().await);
     is_counted(&fleet, token).await;
     drop(held);
@@ -273,13 +285,16 @@ async fn connections_are_as_many_as_may_be_whichever_threads_serve_them() {
     let server = Upstream::named("1").await;
     let flags = ["--threads", "2", "--max-connections", "3"];
     let fleet = Fleet::at(pool(), &[server.address], &flags).await;
-    let _held = hold(&fleet, 3).await;
+    let mut held = hold(&fleet, 3).await;
     let mut excess = fleet.client().await;
     let answer = excess.message(false).await.expect("an answer");
     let token = "too-many-connections";
-    assert_eq!(reason(&answer), (503, token.into()));
+    assert_eq!(answer.verdict(), (503, token.into()));
     assert!(excess.is_ended().await);
     is_counted(&fleet, token).await;
+    for client in &mut held {
+        assert_eq!(client.get("/").await.status(), 200, "those are served on");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,9 +303,9 @@ async fn connections_that_end_in_silence_are_counted_by_reason() {
     let fleet = fleet(&server, &["--keep-alive-timeout", "200ms"]).await;
     let mut mute = fleet.client().await;
     assert!(mute.is_ended().await);
-    has_ended(&fleet, "nothing-sent").await;
+    fleet.has_ended("nothing-sent", 1).await;
     let mut idle = fleet.client().await;
     idle.get("/").await;
     assert!(idle.is_ended().await);
-    has_ended(&fleet, "keep-alive-idle").await;
+    fleet.has_ended("keep-alive-idle", 1).await;
 }

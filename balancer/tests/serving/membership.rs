@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::{
-    Author, Change, Epoch, Health, InstanceId, Pool, PoolId, Position, Revision, ServerState,
-    Verdict,
+    Author, Change, Epoch, Health, InstanceId, Pool, PoolId, Position, ServerState, Verdict,
 };
 use registry::{Commit, Goal, Head};
 use tokio::time::timeout;
@@ -31,17 +30,6 @@ pub(crate) async fn held(release: &Arc<tokio::sync::Semaphore>) -> Upstream {
     .await
 }
 
-/// The revision that set the server's address.
-async fn incarnation(fleet: &Fleet, id: &str) -> Revision {
-    let snapshotted = fleet
-        .registry
-        .snapshot()
-        .await
-        .expect("a snapshot")
-        .expect("a head");
-    snapshotted.snapshot.servers[&key(id)].incarnation
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_server_gets_no_new_request_and_is_drained_when_the_last_one_ends() {
     let release = Arc::new(tokio::sync::Semaphore::new(0));
@@ -54,7 +42,7 @@ async fn a_drained_server_gets_no_new_request_and_is_drained_when_the_last_one_e
     fleet
         .change(Change::put_server(server("s2", other.address)))
         .await;
-    let incarnation = incarnation(&fleet, "s1").await;
+    let incarnation = fleet.incarnation("s1").await;
     let position = fleet
         .set_state("s1", busy.address, ServerState::Draining)
         .await;
@@ -77,7 +65,7 @@ async fn a_removed_server_finishes_what_it_has() {
     let address = fleet.address();
     let in_flight = tokio::spawn(async move { client::post(address, "/", "once").await.text() });
     eventually("the request is in flight", || busy.requests() == 1).await;
-    let incarnation = incarnation(&fleet, "s1").await;
+    let incarnation = fleet.incarnation("s1").await;
     fleet
         .change(Change::put_server(server("s2", other.address)))
         .await;
@@ -109,7 +97,7 @@ async fn what_does_not_end_within_the_pools_drain_time_is_cut_short() {
     let address = fleet.address();
     let waiting = tokio::spawn(async move { client::post(address, "/", "once").await });
     eventually("the request is in flight", || hung.open() == 1).await;
-    let of_hung = incarnation(&fleet, "s1").await;
+    let of_hung = fleet.incarnation("s1").await;
     let position = fleet
         .set_state("s1", hung.address, ServerState::Draining)
         .await;
@@ -117,15 +105,12 @@ async fn what_does_not_end_within_the_pools_drain_time_is_cut_short() {
         .reaches(&Goal::Drained(position, key("s1"), of_hung))
         .await;
     let answer = waiting.await.expect("an answer");
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (503, Some("server-drained".into()))
-    );
+    assert_eq!(answer.verdict(), (503, "server-drained".into()));
 
     fleet
         .change(Change::put_server(server("s2", streaming.address)))
         .await;
-    let of_streaming = incarnation(&fleet, "s2").await;
+    let of_streaming = fleet.incarnation("s2").await;
     let mut client = fleet.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await.expect("a head");
@@ -233,11 +218,11 @@ async fn without_a_table_it_lives_but_is_not_ready() {
         (answer.status(), answer.text()),
         (503, "not ready: there is no table yet\n".into())
     );
-    let answer = client::get(fleet.address(), "/").await;
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (503, Some("no-pool".into()))
-    );
+    let mut client = fleet.client().await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.verdict(), (503, "no-pool".into()));
+    }
+    client.is_turned_away_with_a_body("/", "no-pool").await;
 }
 
 /// The leader's finding about a server.
@@ -249,9 +234,11 @@ pub(crate) async fn judge(
     health: Health,
 ) -> Position {
     let verdict = Verdict {
-        incarnation: incarnation(fleet, id).await,
+        incarnation: fleet.incarnation(id).await,
         health,
         reason: String::new(),
+        silent_ms: 0,
+        unknown: model::Unknown::default(),
     };
     let author = Author::Leader {
         instance: leader,

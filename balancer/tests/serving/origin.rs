@@ -3,19 +3,8 @@
 use std::collections::HashSet;
 
 use crate::fleet::{Fleet, pool};
-use crate::upstream::{Link, Upstream};
+use crate::upstream::Upstream;
 use crate::wire::{Message, field};
-
-/// Answers with the head that it got.
-async fn echo() -> Upstream {
-    Upstream::start(async |mut link: Link| {
-        while let Some(request) = link.request().await {
-            let head = request.head.clone();
-            link.answer(&request, &head).await;
-        }
-    })
-    .await
-}
 
 async fn fleet(server: &Upstream, flags: &[&str]) -> Fleet {
     let flags = [&["--threads", "1"], flags].concat();
@@ -47,7 +36,7 @@ const FURTHER: [(&str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stranger_claims_is_dropped() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     for flags in [&[][..], &["--trusted-proxies", "10.0.0.0/8"]] {
         let fleet = fleet(&server, flags).await;
         let (answer, head) = ask(&fleet, CLAIMS).await;
@@ -68,7 +57,7 @@ async fn what_a_stranger_claims_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_trusted_proxy_says_is_kept_and_continued() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     let fleet = fleet(&server, &["--trusted-proxies", "10.0.0.0/8,127.0.0.1"]).await;
     let (answer, head) = ask(&fleet, CLAIMS).await;
     let chain = "6.6.6.6, 127.0.0.1";
@@ -86,7 +75,7 @@ async fn what_a_trusted_proxy_says_is_kept_and_continued() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ipv4_proxy_is_known_on_an_ipv6_socket_too() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     let flags = [
         "--listen",
         "[::ffff:127.0.0.1]:0",
@@ -101,7 +90,7 @@ async fn an_ipv4_proxy_is_known_on_an_ipv6_socket_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_has_an_id_of_its_own_that_server_and_client_both_see() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     let fleet = fleet(&server, &[]).await;
     let mut client = fleet.client().await;
     let mut ids = HashSet::new();
@@ -117,7 +106,7 @@ async fn every_request_has_an_id_of_its_own_that_server_and_client_both_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_is_none_is_replaced_whoever_sent_it() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     let fleet = fleet(&server, &["--trusted-proxies", "127.0.0.0/8"]).await;
     for claim in ["a b", "\"x\"", &"x".repeat(129)] {
         let (_, head) = ask(&fleet, &format!("X-Request-Id: {claim}\r\n")).await;
@@ -130,7 +119,7 @@ async fn an_id_that_is_none_is_replaced_whoever_sent_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_balancers_own_answers_name_the_request_too() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     let fleet = fleet(&server, &["--trusted-proxies", "127.0.0.0/8"]).await;
     let mut client = fleet.client().await;
     let request = "POST / HTTP/1.1\r\nHost: a\r\nX-Request-Id: theirs\r\n\
@@ -144,19 +133,20 @@ async fn the_balancers_own_answers_name_the_request_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_to_be_had_over_tls_alone_is_not_to_be_had_without() {
-    let server = echo().await;
+    let server = Upstream::echoing().await;
     let secure = "GET https://shop/ HTTP/1.1\r\nHost: shop\r\n\r\n";
     let stranger = fleet(&server, &[]).await;
     let mut client = stranger.client().await;
     let answer = client.ask(secure).await.expect("an answer");
-    assert_eq!(
-        (answer.status(), answer.field("roundhouse-reason")),
-        (421, Some("misdirected".into()))
-    );
+    assert_eq!(answer.verdict(), (421, "misdirected".into()));
     assert_eq!(
         (client.get("/").await.status(), server.requests()),
         (200, 1)
     );
+    client
+        .is_turned_away_with_a_body("https://shop/", "misdirected")
+        .await;
+    assert_eq!(server.requests(), 1);
     let proxy = fleet(&server, &["--trusted-proxies", "127.0.0.1"]).await;
     let answer = proxy.client().await.ask(secure).await;
     assert_eq!(answer.expect("an answer").status(), 200);

@@ -1,11 +1,12 @@
 //! Servers that stand out: ejected at once by the balancer that sees it, for a while, and never too many.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use model::{Pool, ServerState, SuspicionKind};
+use model::{Algorithm, Pool, ServerState, SuspicionKind};
 use tokio::time::{Instant, timeout};
 
 use crate::client;
@@ -41,30 +42,11 @@ async fn is_ejected_by(fleet: &Fleet, ask: impl AsyncFn()) {
     }
 }
 
-/// Reads each request, and resets the connection instead of answering.
-async fn resetting() -> Upstream {
-    Upstream::start(async |mut link: Link| {
-        link.request().await;
-        link.reset();
-    })
-    .await
-}
-
-/// Answers each request with this, for as long as the connection lasts.
-async fn answering(answer: &'static str) -> Upstream {
-    Upstream::start(move |mut link: Link| async move {
-        while link.request().await.is_some() {
-            link.wire.send(answer).await;
-        }
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_fails_in_whatever_way_is_passed_over() {
     let bad = [
-        answering("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await,
-        resetting().await,
+        Upstream::answering("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await,
+        Upstream::resetting().await,
         Upstream::silent().await,
         Upstream::start(async |mut link: Link| {
             link.request().await;
@@ -101,7 +83,7 @@ async fn a_server_that_fails_in_whatever_way_is_passed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ejection_is_counted_reported_and_said_to_the_leader() {
-    let (bad, good) = (resetting().await, Upstream::named("good").await);
+    let (bad, good) = (Upstream::resetting().await, Upstream::named("good").await);
     let fleet = Fleet::with(strict(), &[&bad, &good]).await;
     let mut suspicions = fleet.registry.suspicions().await.expect("a subscription");
     is_ejected(&fleet).await;
@@ -163,7 +145,10 @@ async fn an_ejected_server_comes_back_when_its_time_is_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_the_share_are_ejected_and_they_serve_where_nothing_else_is_left() {
     let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
-    let (one, two) = (answering(busy).await, answering(busy).await);
+    let (one, two) = (
+        Upstream::answering(busy).await,
+        Upstream::answering(busy).await,
+    );
     let fleet = Fleet::with(strict(), &[&one, &two]).await;
     let ejected = async || {
         let other = EJECTED.replace("s1", "s2");
@@ -191,7 +176,7 @@ async fn no_more_than_the_share_are_ejected_and_they_serve_where_nothing_else_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ejection_survives_a_change_of_the_table() {
-    let (bad, good) = (resetting().await, Upstream::named("good").await);
+    let (bad, good) = (Upstream::resetting().await, Upstream::named("good").await);
     let third = Upstream::named("third").await;
     let fleet = Fleet::with(strict(), &[&bad, &good, &third]).await;
     is_ejected(&fleet).await;
@@ -239,7 +224,7 @@ async fn what_one_balancer_ejects_another_goes_on_using() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_server_is_not_left_for_one_that_is_ejected() {
-    let bad = resetting().await;
+    let bad = Upstream::resetting().await;
     let slow = Upstream::start(async |mut link: Link| {
         while let Some(request) = link.request().await {
             if request.head.starts_with("GET /slowly") {
@@ -305,16 +290,64 @@ async fn a_server_that_succeeds_far_less_often_than_the_others_is_ejected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_takes_far_longer_than_the_others_is_ejected() {
-    let odd = Upstream::start(async |mut link: Link| {
-        while let Some(request) = link.request().await {
-            tokio::time::sleep(Duration::from_millis(40)).await;
-            link.answer(&request, "late").await;
-        }
-    })
-    .await;
+    let odd = Upstream::late("late", Duration::from_millis(40)).await;
     let mut pool = comparing();
     pool.outlier.latency_factor = 3.0;
     compared(pool, odd).await;
+}
+
+/// A path for each of these, which the one of this name answers.
+async fn paths_to(fleet: &Fleet, names: &[&str]) -> Vec<String> {
+    let mut paths = BTreeMap::new();
+    for number in 0..1000 {
+        let path = format!("/{number}");
+        let name = client::get(fleet.address(), &path).await.text();
+        paths.entry(name).or_insert(path);
+        if names.iter().all(|name| paths.contains_key(*name)) {
+            return names.iter().map(|name| paths[*name].clone()).collect();
+        }
+    }
+    panic!("not every server is led to: {paths:?}");
+}
+
+/// A request of which the second half comes late.
+async fn send_slowly(fleet: &Fleet, path: &str) {
+    let mut client = fleet.client().await;
+    let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
+    client.send(head + "half").await;
+    tokio::time::sleep(Duration::from_millis(80)).await;
+    let answer = client.ask("half").await.expect("an answer");
+    assert_eq!(answer.text(), "asked slowly");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_slowly_makes_no_server_an_outlier() {
+    let late = Upstream::late("late", Duration::from_millis(40)).await;
+    let mut servers = vec![Upstream::named("asked slowly").await, late];
+    for name in ["3", "4", "5", "6"] {
+        servers.push(Upstream::named(name).await);
+    }
+    let all: Vec<&Upstream> = servers.iter().collect();
+    let mut pool = comparing();
+    pool.algorithm = Algorithm::Hash;
+    // Asked for by another balancer, so that the one that compares has seen nothing of them.
+    let scout = Fleet::with(pool.clone(), &all).await;
+    let quick = paths_to(&scout, &["late", "3", "4", "5", "6"]).await;
+    let slow = paths_to(&scout, &["asked slowly"]).await.remove(0);
+    pool.outlier.latency_factor = 10.0;
+    pool.outlier.interval = Duration::from_millis(600);
+    pool.outlier.ejection = Duration::from_secs(300);
+    let fleet = Fleet::with(pool, &all).await;
+    // That the one that is late is ejected shows that they are compared.
+    let ejected_late = EJECTED.replace("s1", "s2");
+    let deadline = Instant::now() + LIMIT;
+    while fleet.metric(&ejected_late).await < 1.0 {
+        assert!(Instant::now() < deadline, "nobody is ejected");
+        let slowly = join_all((0..4).map(|_| send_slowly(&fleet, &slow)));
+        let quickly = quick.iter().map(|path| client::get(fleet.address(), path));
+        tokio::join!(slowly, join_all(quickly));
+    }
+    assert_eq!(fleet.metric(EJECTED).await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -362,6 +395,7 @@ async fn clients_that_stop_in_the_middle_of_a_body_eject_nobody() {
     for (server, request) in [(hasty().await, half), (Upstream::silent().await, head)] {
         let mut pool = strict();
         pool.timeouts.idle = Duration::from_millis(100);
+        pool.timeouts.response = Duration::from_millis(100);
         let fleet = Fleet::with(pool, &[&server]).await;
         let clients = (0..8).map(async |_| {
             let mut client = fleet.client().await;

@@ -1,4 +1,4 @@
-//! A server with a bound of connections never sees more of them, whichever threads they are for, and whoever finds no place waits in line.
+//! A server with a bound of connections never sees more of them, whichever threads they are for, and whoever finds no place waits in the queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::client;
 use crate::fleet::{Fleet, key, pool, server};
 use crate::upstream::{Link, Upstream};
-use crate::wire::{LIMIT, Message, eventually};
+use crate::wire::{LIMIT, eventually};
 
 const WAITING: &str = "roundhouse_balancer_requests_waiting{pool=\"default\"}";
 
@@ -55,10 +55,6 @@ async fn held() -> (Upstream, Arc<Semaphore>, mpsc::UnboundedReceiver<String>) {
 
 async fn are_waiting(fleet: &Fleet, count: u32) {
     fleet.counts(WAITING, count).await;
-}
-
-fn reason(answer: &Message) -> (u16, Option<String>) {
-    (answer.status(), answer.field("roundhouse-reason"))
 }
 
 /// What a server saw at the same time, at most.
@@ -158,13 +154,7 @@ async fn a_connection_that_another_thread_left_idle_is_in_nobodys_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_were_idle_before_there_was_a_bound_make_room() {
-    let server = Upstream::start(async |mut link: Link| {
-        while let Some(request) = link.request().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            link.answer(&request, "1").await;
-        }
-    })
-    .await;
+    let server = Upstream::late("1", Duration::from_millis(20)).await;
     let fleet = fleet(pool(), &server, 0).await;
     client::get_at_once(fleet.address(), 16).await;
     assert!(server.open() > 2, "there are more than there may be soon");
@@ -199,7 +189,7 @@ async fn those_who_wait_are_served_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_line_has_an_end_and_waiting_has_too() {
+async fn the_queue_has_an_end_and_waiting_has_too() {
     let (server, _permits, mut coming) = held().await;
     let mut short = pool();
     short.queue.length = 1;
@@ -212,9 +202,9 @@ async fn the_line_has_an_end_and_waiting_has_too() {
     let waiting = client::begin(address, "/2");
     are_waiting(&fleet, 1).await;
     let full = client::get(address, "/3").await;
-    assert_eq!(reason(&full), (503, Some("queue-full".into())));
+    assert_eq!(full.verdict(), (503, "queue-full".into()));
     let waited = waiting.await.expect("an answer");
-    assert_eq!(reason(&waited), (503, Some("queue-timeout".into())));
+    assert_eq!(waited.verdict(), (503, "queue-timeout".into()));
     are_waiting(&fleet, 0).await;
     for reason in ["queue-full", "queue-timeout"] {
         let name = format!("roundhouse_balancer_refusals_total{{reason=\"{reason}\"}}");
@@ -223,7 +213,7 @@ async fn the_line_has_an_end_and_waiting_has_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_away_leaves_the_line_and_is_never_sent_on() {
+async fn a_client_that_goes_away_leaves_the_queue_and_is_never_sent_on() {
     let (server, permits, mut coming) = held().await;
     let fleet = fleet(pool(), &server, 1).await;
     let address = fleet.address();
@@ -272,7 +262,7 @@ async fn a_change_of_the_membership_calls_those_who_wait() {
     are_waiting(&fleet, 1).await;
     fleet.change(Change::Server(key("s1"), None)).await;
     let answer = waits.await.expect("an answer");
-    assert_eq!(reason(&answer), (503, Some("no-server-available".into())));
+    assert_eq!(answer.verdict(), (503, "no-server-available".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,7 +302,7 @@ async fn what_fails_gives_its_place_back() {
     drop(closed);
     for _ in 0..4 {
         let answer = client::get(fleet.address(), "/").await;
-        assert_eq!(reason(&answer), (502, Some("server-connect-failed".into())));
+        assert_eq!(answer.verdict(), (502, "server-connect-failed".into()));
     }
     let name = "roundhouse_balancer_server_connections{pool=\"default\",server=\"s1\"}";
     assert_eq!(fleet.metric(name).await, 0.0, "{address}");
@@ -330,7 +320,7 @@ async fn a_pools_circuit_refuses_at_once_and_closes_again() {
     let second = client::begin(address, "/2");
     are_waiting(&fleet, 1).await;
     let third = client::get(address, "/3").await;
-    assert_eq!(reason(&third), (503, Some("circuit-open".into())));
+    assert_eq!(third.verdict(), (503, "circuit-open".into()));
     permits.add_permits(3);
     assert_eq!(first.await.expect("an answer").text(), "/1");
     assert_eq!(second.await.expect("an answer").text(), "/2");
@@ -350,7 +340,7 @@ async fn a_server_with_as_many_requests_as_its_circuit_has_is_passed_over() {
     let first = client::begin(address, "/1");
     coming.recv().await.expect("the first");
     let refused = client::get(address, "/2").await;
-    assert_eq!(reason(&refused), (503, Some("circuit-open".into())));
+    assert_eq!(refused.verdict(), (503, "circuit-open".into()));
     let other = Upstream::named("other").await;
     fleet
         .change(Change::put_server(server("s2", other.address)))
@@ -362,7 +352,7 @@ async fn a_server_with_as_many_requests_as_its_circuit_has_is_passed_over() {
         let answer = client::get(address, "/3").await;
         match answer.status() {
             200 => assert_eq!(answer.text(), "other"),
-            _ => assert_eq!(reason(&answer), (503, Some("circuit-open".into()))),
+            _ => assert_eq!(answer.verdict(), (503, "circuit-open".into())),
         }
         others += usize::from(answer.status() == 200);
         assert!(Instant::now() < deadline, "the other one gets nothing");

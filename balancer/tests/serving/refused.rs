@@ -13,10 +13,7 @@ use crate::upstream::Upstream;
 use crate::wire::{LIMIT, eventually};
 
 fn connect(redis: &RedisServer, user: &str, fleet: &str) -> Arc<dyn Registry> {
-    let options = Options {
-        registry: redis.url_of(user).as_str().into(),
-        fleet: fleet.parse().expect("a name"),
-    };
+    let options = Options::new(redis.url_of(user).as_str(), fleet.parse().expect("a name"));
     registry::open(&options).expect("a URL")
 }
 
@@ -57,20 +54,13 @@ async fn readiness_says_why_there_is_no_table() {
     )
     .await;
 
-    let options = Options {
-        registry: format!("redis://balancer:wrong@{}", redis.address())
-            .as_str()
-            .into(),
-        fleet: FleetName::standard(),
-    };
+    let url = format!("redis://balancer:wrong@{}", redis.address());
+    let options = Options::new(url.as_str(), FleetName::standard());
     let stranger = registry::open(&options).expect("a URL");
     let fleet = Fleet::on(stranger, &["--threads", "1"]).await;
     says(&fleet, &["no table yet", "refused the user or password"]).await;
 
-    let nowhere = Options {
-        registry: "redis://127.0.0.1:1".into(),
-        fleet: FleetName::standard(),
-    };
+    let nowhere = Options::new("redis://127.0.0.1:1", FleetName::standard());
     let away = registry::open(&nowhere).expect("a URL");
     let fleet = Fleet::on(away, &["--threads", "1"]).await;
     says(&fleet, &["no table yet", "127.0.0.1:1 cannot be reached"]).await;

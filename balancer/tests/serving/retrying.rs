@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::client;
 use crate::fleet::{Fleet, key, pool};
-use crate::upstream::{Link, Upstream};
+use crate::upstream::{Link, Upstream, nobody};
 use crate::wire::{Message, eventually};
 
 const BY_STATUS: &str = "roundhouse_balancer_retries_total{cause=\"status\"}";
@@ -16,12 +16,6 @@ const BY_CONNECT: &str = "roundhouse_balancer_retries_total{cause=\"connect\"}";
 const BY_TIMEOUT: &str = "roundhouse_balancer_retries_total{cause=\"timeout\"}";
 const REFUSED_BY_BUDGET: &str = "roundhouse_balancer_retries_refused_total{reason=\"budget\"}";
 const REFUSED_BY_TIME: &str = "roundhouse_balancer_retries_refused_total{reason=\"time\"}";
-
-/// An address where nobody listens.
-fn nobody() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
-}
 
 /// A pool that tries again after 503, after a moment.
 fn again_after_503() -> Pool {
@@ -40,26 +34,9 @@ fn without_budget(mut pool: Pool) -> Pool {
     pool
 }
 
-/// Answers each request with this.
-async fn answering(answer: &'static str) -> Upstream {
-    Upstream::start(move |mut link: Link| async move {
-        while link.request().await.is_some() {
-            link.wire.send(answer).await;
-        }
-    })
-    .await
-}
-
 async fn busy() -> Upstream {
-    answering("HTTP/1.1 503 Busy\r\nX-From: server\r\nContent-Length: 4\r\n\r\nbusy").await
-}
-
-async fn resetting() -> Upstream {
-    Upstream::start(async |mut link: Link| {
-        link.request().await;
-        link.reset();
-    })
-    .await
+    Upstream::answering("HTTP/1.1 503 Busy\r\nX-From: server\r\nContent-Length: 4\r\n\r\nbusy")
+        .await
 }
 
 /// That this is the server's own answer, and none of the balancer's.
@@ -123,7 +100,7 @@ async fn where_all_answer_so_the_client_gets_a_servers_own_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_further_tries_fail_the_client_gets_the_answer_that_there_was() {
-    let (bad, cut) = (busy().await, resetting().await);
+    let (bad, cut) = (busy().await, Upstream::resetting().await);
     let servers = [bad.address, cut.address, nobody()];
     let fleet = Fleet::at(again_after_503(), &servers, &["--threads", "1"]).await;
     for _ in 0..6 {
@@ -195,7 +172,7 @@ async fn an_answer_that_is_not_needed_leaves_its_connection_in_order() {
     assert!(whole.requests() >= 4);
     assert_eq!(whole.connections(), 1, "its connection goes on");
 
-    let half = answering("HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\nhalf").await;
+    let half = Upstream::answering("HTTP/1.1 503 Busy\r\nContent-Length: 10\r\n\r\nhalf").await;
     let fleet = Fleet::at(
         again_after_503(),
         &[half.address, good.address],
@@ -272,7 +249,7 @@ async fn nothing_is_tried_again_once_a_byte_of_an_answer_has_come() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_budget_passes_the_failure_on() {
-    let (bad, good) = (resetting().await, Upstream::named("good").await);
+    let (bad, good) = (Upstream::resetting().await, Upstream::named("good").await);
     let fleet = Fleet::with(without_budget(again_after_503()), &[&bad, &good]).await;
     assert_eq!(statuses_of_four(&fleet).await, [200, 200, 502, 502]);
     assert_eq!(fleet.metric(REFUSED_BY_BUDGET).await, 2.0);
@@ -313,16 +290,8 @@ async fn what_was_not_sent_is_tried_again_whatever_the_budget_and_however_many_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_budget_a_slow_server_is_waited_for() {
-    let late = async || {
-        Upstream::start(async |mut link: Link| {
-            while let Some(request) = link.request().await {
-                // Longer than one try may take while there is another server.
-                tokio::time::sleep(Duration::from_millis(400)).await;
-                link.answer(&request, "late").await;
-            }
-        })
-        .await
-    };
+    // Longer than one try may take while there is another server.
+    let late = || Upstream::late("late", Duration::from_millis(400));
     let (one, two) = (late().await, late().await);
     let mut pool = without_budget(again_after_503());
     pool.timeouts.per_try = Duration::from_millis(150);
@@ -378,7 +347,10 @@ async fn a_slow_server_is_waited_for_where_the_request_must_not_be_executed_twic
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_asks_for_time_is_given_it() {
     let asking = "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
-    let (bad, good) = (answering(asking).await, Upstream::named("good").await);
+    let (bad, good) = (
+        Upstream::answering(asking).await,
+        Upstream::named("good").await,
+    );
     let fleet = Fleet::with(again_after_503(), &[&bad, &good]).await;
     let mut longest = Duration::ZERO;
     for _ in 0..2 {
@@ -398,7 +370,10 @@ async fn a_server_that_asks_for_more_time_than_there_is_has_its_answer_passed_on
         "HTTP/1.1 503 Busy\r\nDate: Sun, 06 Nov 1994 08:00:00 GMT\r\n\
         Retry-After: Sun, 06 Nov 1994 09:00:00 GMT\r\nX-From: server\r\nContent-Length: 4\r\n\r\nbusy",
     ] {
-        let (bad, good) = (answering(asking).await, Upstream::named("good").await);
+        let (bad, good) = (
+            Upstream::answering(asking).await,
+            Upstream::named("good").await,
+        );
         let fleet = Fleet::with(again_after_503(), &[&bad, &good]).await;
         let mut busy = Vec::new();
         for _ in 0..2 {
@@ -418,7 +393,10 @@ async fn a_server_that_asks_for_more_time_than_there_is_has_its_answer_passed_on
 async fn a_client_that_goes_while_its_request_waits_for_another_try_is_noticed() {
     // Far more than a test takes.
     let asking = "HTTP/1.1 503 Busy\r\nRetry-After: 50\r\nContent-Length: 0\r\n\r\n";
-    let bad = [answering(asking).await, answering(asking).await];
+    let bad = [
+        Upstream::answering(asking).await,
+        Upstream::answering(asking).await,
+    ];
     let fleet = Fleet::with(again_after_503(), &[&bad[0], &bad[1]]).await;
     for resets in [true, false] {
         let before = bad[0].requests() + bad[1].requests();
@@ -443,7 +421,10 @@ async fn an_answer_that_is_held_goes_out_once_its_server_has_no_time_left() {
     // Far more than a test takes.
     let asking =
         "HTTP/1.1 503 Busy\r\nRetry-After: 50\r\nX-From: server\r\nContent-Length: 4\r\n\r\nbusy";
-    let bad = [answering(asking).await, answering(asking).await];
+    let bad = [
+        Upstream::answering(asking).await,
+        Upstream::answering(asking).await,
+    ];
     let mut pool = again_after_503();
     pool.timeouts.drain = Duration::from_millis(100);
     let fleet = Fleet::with(pool, &[&bad[0], &bad[1]]).await;
@@ -474,4 +455,35 @@ async fn a_long_body_of_which_nothing_was_sent_goes_whole_to_another_server() {
         assert_eq!(answer.text(), "200000");
     }
     assert!(fleet.metric(BY_CONNECT).await >= 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_for_leave_to_send_its_body_gets_it_of_another_server() {
+    let hung = Upstream::silent().await;
+    let willing = Upstream::start(async |mut link: Link| {
+        while link.head().await.is_some() {
+            link.wire.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+            let body = link.wire.bytes(5).await.expect("the body");
+            let text = String::from_utf8(body).expect("text");
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{text}");
+            link.wire.send(answer).await;
+        }
+    })
+    .await;
+    let mut pool = pool();
+    pool.timeouts.per_try = Duration::from_millis(300);
+    let fleet = Fleet::with(pool, &[&hung, &willing]).await;
+    for _ in 0..2 {
+        let mut client = fleet.client().await;
+        let asking =
+            "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        client.send(asking).await;
+        let head = client.head().await.expect("an interim answer");
+        assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
+        let answer = client.ask("hello").await.expect("an answer");
+        assert_eq!((answer.status(), answer.text()), (200, "hello".into()));
+    }
+    assert!(fleet.metric(BY_TIMEOUT).await >= 1.0);
+    let failures = "roundhouse_balancer_server_failures_total{pool=\"default\",server=\"s1\"}";
+    assert_eq!(fleet.metric(failures).await, 0.0);
 }

@@ -13,19 +13,9 @@ use crate::fleet::{Fleet, pool};
 use crate::upstream::{Link, Upstream};
 use crate::wire::{LIMIT, eventually};
 
-async fn slow(millis: u64) -> Upstream {
-    Upstream::start(move |mut link: Link| async move {
-        while let Some(request) = link.request().await {
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            link.answer(&request, "done").await;
-        }
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_loses_no_request() {
-    let server = slow(3).await;
+    let server = Upstream::late("done", Duration::from_millis(3)).await;
     let fleet = Fleet::of(&[&server]).await;
     let address = fleet.address();
     let clients: Vec<_> = (0..20)

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -41,7 +42,14 @@ impl Upstream {
     pub(crate) async fn start<F: Future<Output = ()> + Send + 'static>(
         script: impl Fn(Link) -> F + Send + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at(([127, 0, 0, 1], 0).into(), script).await
+    }
+
+    async fn start_at<F: Future<Output = ()> + Send + 'static>(
+        address: SocketAddr,
+        script: impl Fn(Link) -> F + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
@@ -66,10 +74,56 @@ impl Upstream {
 
     /// Answers each request with this text.
     pub(crate) async fn named(name: &'static str) -> Self {
-        Self::start(async move |mut link: Link| {
+        Self::named_at(([127, 0, 0, 1], 0).into(), name).await
+    }
+
+    /// The same at this address. One of 127.0.0.1 that has just come free may be taken already, by whoever asks for any port.
+    pub(crate) async fn named_at(address: SocketAddr, name: &'static str) -> Self {
+        Self::start_at(address, async move |mut link: Link| {
             while let Some(request) = link.request().await {
                 link.answer(&request, name).await;
             }
+        })
+        .await
+    }
+
+    /// Answers each request with its own head.
+    pub(crate) async fn echoing() -> Self {
+        Self::start(async |mut link: Link| {
+            while let Some(request) = link.request().await {
+                let head = request.head.clone();
+                link.answer(&request, &head).await;
+            }
+        })
+        .await
+    }
+
+    /// Answers each request with this text after a while.
+    pub(crate) async fn late(name: &'static str, after: Duration) -> Self {
+        Self::start(move |mut link: Link| async move {
+            while let Some(request) = link.request().await {
+                tokio::time::sleep(after).await;
+                link.answer(&request, name).await;
+            }
+        })
+        .await
+    }
+
+    /// Answers each request with these bytes, for as long as the connection lasts.
+    pub(crate) async fn answering(answer: &'static str) -> Self {
+        Self::start(move |mut link: Link| async move {
+            while link.request().await.is_some() {
+                link.wire.send(answer).await;
+            }
+        })
+        .await
+    }
+
+    /// Reads each request, and resets the connection instead of answering.
+    pub(crate) async fn resetting() -> Self {
+        Self::start(async |mut link: Link| {
+            link.request().await;
+            link.reset();
         })
         .await
     }
@@ -116,6 +170,12 @@ impl Upstream {
     pub(crate) fn requests(&self) -> usize {
         self.counts.requests.load(Ordering::SeqCst)
     }
+}
+
+/// An address where nobody listens.
+pub(crate) fn nobody() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
 }
 
 /// Connections to a port that the kernel calls established: neither side has closed, whether or not anyone has read that yet.

@@ -149,6 +149,14 @@ impl Message {
         field(&self.head, name)
     }
 
+    /// The status, and why it is the balancer's own; empty where it is a server's.
+    pub(crate) fn verdict(&self) -> (u16, String) {
+        let reason = self.field("roundhouse-reason").unwrap_or_default();
+        let is_explained = reason.is_empty() || !self.body.is_empty();
+        assert!(is_explained, "a short text says why: {}", self.head);
+        (self.status(), reason)
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

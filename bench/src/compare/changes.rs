@@ -3,13 +3,10 @@
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::Error;
-use crate::admin::Admin;
-
-/// Between two membership changes.
-const CHANGE_EACH: Duration = Duration::from_millis(100);
+use crate::admin::{Admin, CHANGE_EACH};
 
 /// Does something while a server comes and goes, and says how many changes a second there were.
 pub(super) fn while_changing<T>(

@@ -1,6 +1,6 @@
 //! All connections of a load, driven by one thread.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use super::schedule::{Pace, Schedule};
 use super::timer::Timer;
 use super::{Meter, Plan};
 use crate::Error;
+use crate::waiting::would_block;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -229,12 +230,4 @@ impl Connection {
             }
         }
     }
-}
-
-/// Whether there is nothing wrong but the time. A stream that is not connected yet is told by an event.
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::NotConnected
-    )
 }

@@ -6,9 +6,7 @@ use mio::net::TcpStream;
 
 use super::Shared;
 use super::answer::Answer;
-
-/// A head's fields, at most; proxies add some.
-const FIELDS_MAX: usize = 64;
+use crate::request::{Body, Head};
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -18,15 +16,6 @@ pub(super) struct Connection {
     /// Bytes of the request's body that are still to come.
     swallow: u64,
     answer: Option<Answer>,
-    close: bool,
-}
-
-/// A request's head, as far as it matters here.
-#[derive(Debug, PartialEq, Eq)]
-struct Request<'a> {
-    target: &'a str,
-    head_bytes: usize,
-    body_bytes: u64,
     close: bool,
 }
 
@@ -97,13 +86,17 @@ impl Connection {
             self.partial.clear();
             return true;
         }
-        match parse(bytes) {
-            Some(Some(request)) => {
-                let came = (bytes.len() - request.head_bytes) as u64;
-                let is_alone = came <= request.body_bytes;
-                self.swallow = request.body_bytes.saturating_sub(came);
-                self.close = request.close;
-                self.answer = Some(shared.answers.to(request.target));
+        match Head::parse(bytes) {
+            Some(Some(head)) => {
+                let Body::Length(body) = head.body else {
+                    // No proxy here turns a length into chunks; one that did would be told by the failures.
+                    return false;
+                };
+                let came = bytes.len() - head.length;
+                let is_alone = came <= body;
+                self.swallow = body.saturating_sub(came) as u64;
+                self.close = head.close;
+                self.answer = Some(shared.answers.to(head.target));
                 self.partial.clear();
                 // Proxies do not pipeline.
                 is_alone
@@ -114,59 +107,5 @@ impl Connection {
             }
             None => false,
         }
-    }
-}
-
-/// The request at the beginning of the bytes: none in it while its head is not whole, none at all where it is not one.
-fn parse(bytes: &[u8]) -> Option<Option<Request<'_>>> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Request::new(&mut fields);
-    let httparse::Status::Complete(head_bytes) = parsed.parse(bytes).ok()? else {
-        return Some(None);
-    };
-    let mut request = Request {
-        target: parsed.path?,
-        head_bytes,
-        body_bytes: 0,
-        close: false,
-    };
-    for field in parsed.headers.iter() {
-        if field.name.eq_ignore_ascii_case("content-length") {
-            request.body_bytes = std::str::from_utf8(field.value).ok()?.parse().ok()?;
-        } else if field.name.eq_ignore_ascii_case("connection") {
-            request.close = field.value.eq_ignore_ascii_case(b"close");
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            // No proxy here turns a length into chunks; one that did would be told by the failures.
-            return None;
-        }
-    }
-    Some(Some(request))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_says_how_much_to_swallow_and_whether_it_is_the_last() {
-        let text =
-            b"POST /x HTTP/1.1\r\nHost: a\r\ncontent-length: 12\r\nConnection: close\r\n\r\nabc";
-        let expected = Request {
-            target: "/x",
-            head_bytes: text.len() - 3,
-            body_bytes: 12,
-            close: true,
-        };
-        assert_eq!(parse(text), Some(Some(expected)));
-    }
-
-    #[test]
-    fn half_a_head_is_waited_for_and_nonsense_is_not() {
-        assert_eq!(parse(b"GET / HTTP/1.1\r\nHost"), Some(None));
-        assert_eq!(parse(b"\x01\x02\r\n\r\n"), None);
-        assert_eq!(
-            parse(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            None
-        );
     }
 }

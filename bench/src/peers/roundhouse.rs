@@ -7,11 +7,12 @@ use std::path::Path;
 use super::{BOTH_CORES, OTHER_CORE, PROXY_CORE, Places, Running, Setting};
 use crate::Error;
 use crate::admin::Admin;
-use crate::process::{Launch, Process, free_address};
+use crate::control::start_redis;
+use crate::process::{Launch, free_address};
 
 /// Starts a fleet of one balancer, whose pool has the servers, all inspected and up.
 pub(super) fn start(setting: &Setting, places: &Places, folder: &Path) -> Result<Running, Error> {
-    let redis = redis(folder)?;
+    let redis = start_redis(folder, BOTH_CORES)?;
     let registry = format!("redis://{}", redis.1);
     let role = |role: &str, flags: &[(&str, &str)]| -> Launch {
         // The others have both cores until all is set up, which takes them a while with ten thousand servers.
@@ -62,22 +63,4 @@ fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], Error> {
         *address = free_address()?;
     }
     Ok(addresses)
-}
-
-fn redis(folder: &Path) -> Result<(Process, SocketAddr), Error> {
-    let address = free_address()?;
-    let port = address.port().to_string();
-    let launch = Launch::new("redis", BOTH_CORES, "redis-server", folder).args([
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        &port,
-        "--save",
-        "",
-        "--maxmemory-policy",
-        "noeviction",
-        "--dir",
-    ]);
-    let process = launch.args([folder]).start()?;
-    Ok((process.listening(address)?, address))
 }

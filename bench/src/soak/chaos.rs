@@ -10,10 +10,7 @@ use rand::rngs::StdRng;
 
 use super::victim::{Mood, Victim};
 use crate::Error;
-use crate::admin::Admin;
-
-/// Between two membership changes.
-const CHANGE_EACH: Duration = Duration::from_millis(100);
+use crate::admin::{Admin, CHANGE_EACH};
 
 /// Between one server's trouble and the next one's.
 const PEACE: std::ops::Range<Duration> = Duration::from_millis(200)..Duration::from_millis(1500);

@@ -101,7 +101,7 @@ fn ending(status: u16, response: &[u8]) -> Ending {
     }
     Ending::Refused {
         status,
-        reason: field(response, "roundhouse-reason").unwrap_or_else(|| "unknown".into()),
+        reason: field(response, "roundhouse-reason"),
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
         let text = b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nRoundhouse-Reason: server-timeout\r\n\r\n{}";
         let expected = Ending::Refused {
             status: 502,
-            reason: "server-timeout".into(),
+            reason: Some("server-timeout".into()),
         };
         assert_eq!(ending(502, text), expected);
     }

@@ -20,14 +20,10 @@ This page is written by the tool; to repeat it:
 
 pub(super) fn render(tally: &Tally, machine: &Machine, minutes: f64, seed: u64) -> String {
     let mut page = String::from(INTRODUCTION);
-    let _ = write!(
-        page,
-        "\n| | |\n|---|---|\n| date | {} |\n| machine | {}, {} cores, {} GiB |\n| kernel | {} |\n| length | {minutes} minutes |\n| seed | {seed} |\n",
-        machine.date, machine.processor, machine.cores, machine.memory_gib, machine.kernel
-    );
-    for (name, version) in &machine.versions {
-        let _ = writeln!(page, "| {name} | {version} |");
-    }
+    page += &machine.table(&[
+        ("length", format!("{minutes} minutes")),
+        ("seed", seed.to_string()),
+    ]);
     for (trouble, times) in &tally.troubles {
         let _ = writeln!(page, "| {trouble} | {times} times |");
     }

@@ -6,9 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::tally::Kind;
-
-/// A head's fields, at most; a balancer adds some.
-const FIELDS_MAX: usize = 64;
+use crate::request::{Body, Head};
 
 /// The bodies that most have.
 const SHORT: Range<usize> = 1..4096;
@@ -80,20 +78,14 @@ fn write_chunks(mut left: usize, bytes: &mut Vec<u8>) {
 
 /// The bytes of the request at the beginning, its body included: none while it is not known, none at all where it is not a request.
 pub(super) fn length(bytes: &[u8]) -> Option<Option<usize>> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Request::new(&mut fields);
-    let httparse::Status::Complete(head) = parsed.parse(bytes).ok()? else {
+    let Some(head) = Head::parse(bytes)? else {
         return Some(None);
     };
-    let mut body = Some(0);
-    for field in parsed.headers.iter() {
-        if field.name.eq_ignore_ascii_case("content-length") {
-            body = Some(std::str::from_utf8(field.value).ok()?.parse().ok()?);
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            body = chunks_length(&bytes[head..])?;
-        }
-    }
-    Some(body.map(|body| head + body))
+    let body = match head.body {
+        Body::Length(length) => Some(length),
+        Body::Chunks => chunks_length(&bytes[head.length..])?,
+    };
+    Some(body.map(|body| head.length + body))
 }
 
 /// The bytes of all chunks and of the empty trailer behind the last one.

@@ -23,10 +23,10 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
     Answered,
-    /// The balancer answered for a server, with this reason.
+    /// The balancer answered for a server, with this reason; none where an answer that is not 200 has none.
     Refused {
         status: u16,
-        reason: String,
+        reason: Option<String>,
     },
     /// The balancer's connection broke.
     Broken(String),
@@ -55,7 +55,7 @@ pub(super) struct Tally {
 }
 
 /// Reasons by which the balancer says that no byte of the request went to a server.
-const NOTHING_SENT: [&str; 9] = [
+const NOTHING_SENT: [&str; 8] = [
     "server-connect-failed",
     "no-server-available",
     "no-pool",
@@ -64,7 +64,6 @@ const NOTHING_SENT: [&str; 9] = [
     "circuit-open",
     "too-many-connections",
     "too-many-connections-of-client",
-    "unknown",
 ];
 
 impl Default for Tally {
@@ -137,12 +136,16 @@ impl Tally {
 }
 
 impl Ending {
-    /// Whether a server may have got some of it. A connection that the balancer breaks says nothing, which counts against it.
+    /// Whether a server may have got some of it. A connection that the balancer breaks says nothing, nor does an answer
+    /// without a reason, which counts against it.
     fn was_sent(&self) -> bool {
         match self {
             Self::Answered => true,
-            Self::Refused { reason, .. } => !NOTHING_SENT.contains(&reason.as_str()),
-            Self::Broken(_) => false,
+            Self::Refused {
+                reason: Some(reason),
+                ..
+            } => !NOTHING_SENT.contains(&reason.as_str()),
+            Self::Refused { reason: None, .. } | Self::Broken(_) => false,
         }
     }
 }
@@ -154,7 +157,7 @@ mod tests {
     fn refused(reason: &str) -> Ending {
         Ending::Refused {
             status: 502,
-            reason: reason.into(),
+            reason: Some(reason.into()),
         }
     }
 

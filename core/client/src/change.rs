@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{HeaderName, HeaderValue, IF_MATCH};
+use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use model::{InstanceId, Revision, format_duration};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,13 +35,15 @@ pub enum Present {
     Any,
     /// As this revision left it.
     At(Revision),
+    /// Not there.
+    Absent,
 }
 
 /// What a change is made under. The default demands nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
     pub wait: Option<Wait>,
-    pub if_match: Option<Present>,
+    pub present: Option<Present>,
     /// The same change sent again with it is not made twice.
     pub idempotency_key: Option<String>,
 }
@@ -52,6 +54,22 @@ pub struct Changed<T> {
     /// What the API answered, the state of the wait included.
     pub value: T,
     pub outcome: Outcome,
+    /// Nothing where the API does not ask the registry's replicas.
+    pub durability: Option<Durability>,
+}
+
+/// How many of the registry's replicas have a change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Durability {
+    /// How many the API asks for.
+    pub asked: u64,
+    /// Nothing where nobody could say.
+    pub reached: Option<u64>,
+    /// Whether they are as many as were asked for.
+    pub done: bool,
+    /// Why not.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// How the wait ended.
@@ -92,23 +110,29 @@ impl Wait {
         Self { until, timeout }
     }
 
-    fn query(self) -> String {
+    /// For a path that may have a query already.
+    fn query(self, path: &str) -> String {
         let until = match self.until {
             Until::Applied => "applied",
             Until::Drained => "drained",
         };
         // A duration's parts are written apart, and a query holds no space.
         let timeout = format_duration(self.timeout).replace(' ', "%20");
-        format!("?wait={until}&timeout={timeout}")
+        let sign = if path.contains('?') { '&' } else { '?' };
+        format!("{sign}wait={until}&timeout={timeout}")
     }
 }
 
 impl Present {
-    fn tag(self) -> HeaderValue {
+    fn header(self) -> (HeaderName, HeaderValue) {
+        let any = HeaderValue::from_static("*");
         match self {
-            Self::Any => HeaderValue::from_static("*"),
-            Self::At(revision) => HeaderValue::try_from(format!("\"{revision}\""))
-                .expect("digits in quotes are a header value"),
+            Self::Any => (IF_MATCH, any),
+            Self::Absent => (IF_NONE_MATCH, any),
+            Self::At(revision) => {
+                let tag = HeaderValue::try_from(format!("\"{revision}\""));
+                (IF_MATCH, tag.expect("digits in quotes are a header value"))
+            }
         }
     }
 }
@@ -138,11 +162,12 @@ impl fmt::Display for Laggard {
 impl Demand {
     /// The call that asks for it.
     pub(crate) fn call(&self, method: Method, path: &str) -> Call {
-        let query = self.wait.map(Wait::query).unwrap_or_default();
+        let query = self.wait.map(|wait| wait.query(path)).unwrap_or_default();
         let waiting = self.wait.map_or(Duration::ZERO, |wait| wait.timeout);
         let mut call = Call::new(method, format!("{path}{query}")).limit(ANSWER_LIMIT + waiting);
-        if let Some(present) = self.if_match {
-            call = call.header(IF_MATCH, present.tag());
+        if let Some(present) = self.present {
+            let (name, value) = present.header();
+            call = call.header(name, value);
         }
         let key = self.idempotency_key.as_deref().map(HeaderValue::try_from);
         if let Some(Ok(key)) = key {
@@ -175,6 +200,8 @@ impl Default for Waited {
 struct Envelope {
     #[serde(default)]
     wait: Waited,
+    #[serde(default)]
+    durability: Option<Durability>,
 }
 
 impl Client {
@@ -184,7 +211,7 @@ impl Client {
         call: Call,
     ) -> Result<Changed<T>, Error> {
         let body = self.transport.send(call).await?;
-        let Envelope { wait } = self.transport.parse(&body)?;
+        let Envelope { wait, durability } = self.transport.parse(&body)?;
         let value = self.transport.parse(&body)?;
         let outcome = if wait.done {
             Outcome::Done
@@ -194,7 +221,23 @@ impl Client {
             } = wait;
             Outcome::Unfinished(Unfinished { laggards, reason })
         };
-        Ok(Changed { value, outcome })
+        Ok(Changed {
+            value,
+            outcome,
+            durability,
+        })
+    }
+}
+
+/// What is short of what was asked for, and why.
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reached = self.reached.unwrap_or_default();
+        write!(f, "{reached} of {} replicas", self.asked)?;
+        match self.reason.as_str() {
+            "" => Ok(()),
+            reason => write!(f, " ({reason})"),
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Error {
         self.is_unreachable() || self.status().is_some_and(|status| status.is_server_error())
     }
 
+    /// Whether the resource was not as it was demanded to be.
+    pub fn is_stale(&self) -> bool {
+        self.status() == Some(StatusCode::PRECONDITION_FAILED)
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }

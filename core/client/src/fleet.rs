@@ -50,6 +50,9 @@ pub struct InstanceSummary {
     /// How many revisions it is behind; nothing where that cannot be said.
     pub lag: Option<u64>,
     pub lost: bool,
+    /// Of a balancer: whether what it works by is old.
+    #[serde(default)]
+    pub stale: bool,
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
@@ -69,7 +72,14 @@ pub struct BalancerView {
     pub advertise: String,
     pub zone: String,
     pub revision: Option<Revision>,
+    /// How many revisions it is behind; nothing where that cannot be said.
     pub lag: Option<u64>,
+    /// How many milliseconds ago the oldest of them was committed, by the registry's own clock.
+    #[serde(default)]
+    pub lag_ms: Option<u64>,
+    /// Whether what it works by is old: it is lost, or has lagged for longer than it may be silent, or works from its disk.
+    #[serde(default)]
+    pub stale: bool,
     pub origin: Origin,
     /// Of the report: a duration.
     pub age: String,

@@ -43,6 +43,18 @@ pub struct Confirmed {
     pub more: Map<String, Value>,
 }
 
+/// A withdrawal that was undone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    pub pool: PoolId,
+    pub revision: Revision,
+    /// The servers that were put back.
+    pub restored: Vec<ServerKey>,
+    /// What was decided, and up to which revision it holds.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
 impl Client {
     pub async fn holds(&self) -> Result<Vec<HoldView>, Error> {
         self.transport.read(Call::get("/holds")).await
@@ -57,10 +69,25 @@ impl Client {
         demand: &Demand,
     ) -> Result<Changed<Confirmed>, Error> {
         let call = demand.call(Method::POST, &format!("/holds/{pool}/confirm"));
-        let body = match up_to {
-            Some(revision) => json!({"revision": revision}),
-            None => json!({}),
-        };
-        self.change(call.json(&body)).await
+        self.change(call.json(&up_to_revision(up_to))).await
+    }
+
+    /// Rejects what is held back of a pool, if that is no more than what was withdrawn up to a revision: the servers are
+    /// put back, and verdicts that the balancers contradict stay unbelieved.
+    pub async fn reject_hold(
+        &self,
+        pool: &PoolId,
+        up_to: Option<Revision>,
+        demand: &Demand,
+    ) -> Result<Changed<Rejected>, Error> {
+        let call = demand.call(Method::POST, &format!("/holds/{pool}/reject"));
+        self.change(call.json(&up_to_revision(up_to))).await
+    }
+}
+
+fn up_to_revision(revision: Option<Revision>) -> Value {
+    match revision {
+        Some(revision) => json!({"revision": revision}),
+        None => json!({}),
     }
 }

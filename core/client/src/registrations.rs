@@ -43,7 +43,7 @@ impl Client {
         renewal: Renewal,
     ) -> Result<ServerView, Error> {
         let demand = Demand {
-            if_match: (renewal == Renewal::Further).then_some(Present::Any),
+            present: (renewal == Renewal::Further).then_some(Present::Any),
             ..Demand::default()
         };
         let call = demand.call(Method::PUT, &registration_path(key));

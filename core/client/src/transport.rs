@@ -62,7 +62,7 @@ impl Call {
         Self::new(Method::GET, path)
     }
 
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
+    pub(crate) fn json(mut self, body: &(impl Serialize + ?Sized)) -> Self {
         let body = serde_json::to_vec(body);
         self.body = body
             .expect("what is sent holds nothing that JSON cannot")

@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use client::{
-    AdminUrl, Client, Demand, Error, NewRegistration, NewServer, Outcome, Present, Renewal, Token,
-    Wait,
+    AdminUrl, Client, Demand, Durability, Error, NewRegistration, NewServer, Outcome, Present,
+    Renewal, Shown, Token, Wait,
 };
 use http_body_util::BodyExt;
-use model::{Health, PoolId, Revision, ServerKey};
+use model::{Health, NetworkList, PoolId, Revision, ServerKey};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -57,6 +57,31 @@ async fn echo(request: Request) -> Response {
 }
 
 #[tokio::test]
+async fn a_change_says_how_many_replicas_have_it_where_the_api_asks_them() {
+    let short = json!({"asked": 2, "reached": 1, "done": false, "took": "1s", "reason": "no more"});
+    let unknown = json!({"asked": 2, "reached": null, "done": false, "reason": "gone"});
+    for (said, read, text) in [
+        (Value::Null, None, ""),
+        (short, Some(Some(1)), "1 of 2 replicas (no more)"),
+        (unknown, Some(None), "0 of 2 replicas (gone)"),
+    ] {
+        let mut answer = server("s1");
+        if !said.is_null() {
+            answer["durability"] = said;
+        }
+        let answer = move || async move { json_answer(StatusCode::OK, &answer) };
+        let path = "/v1/pools/default/servers/s1";
+        let client = client(Router::new().route(path, delete(answer))).await;
+        let key = key("default/s1");
+        let changed = client.remove_server(&key, &Demand::default()).await;
+        let durability: Option<Durability> = changed.expect("a change").durability;
+        assert_eq!(durability.as_ref().map(|it| it.reached), read);
+        let shown = durability.map(|it| it.to_string()).unwrap_or_default();
+        assert_eq!(shown, text);
+    }
+}
+
+#[tokio::test]
 async fn servers_are_read_with_whatever_else_the_api_says_of_them() {
     let listed = json!([server("s1"), server("s2")]);
     let answer = listed.clone();
@@ -87,10 +112,12 @@ async fn a_change_says_what_it_demands_and_who_it_is_from() {
         id: None,
         weight: Some(3),
         zone: None,
+        max_connections: Some(25),
+        backup: true,
     };
     let demand = Demand {
         wait: Some(Wait::applied(Duration::from_millis(90_500))),
-        if_match: Some(Present::At(Revision(7))),
+        present: Some(Present::At(Revision(7))),
         idempotency_key: Some("k1".into()),
     };
     let changed = client
@@ -105,9 +132,29 @@ async fn a_change_says_what_it_demands_and_who_it_is_from() {
             "if_match": "\"7\"",
             "key": "k1",
             "authorization": "Bearer secret",
-            "body": {"address": "127.0.0.1:3009", "weight": 3},
+            "body": {"address": "127.0.0.1:3009", "weight": 3, "max_connections": 25, "backup": true},
         })
     );
+}
+
+#[tokio::test]
+async fn an_element_is_put_where_there_is_none_if_that_is_demanded() {
+    let put_list = async |headers: HeaderMap, Json(mut list): Json<Value>| {
+        assert_eq!(headers["if-none-match"], "*");
+        assert!(!headers.contains_key("if-match"));
+        (list["revision"], list["created"], list["size"]) = (json!(9), json!(9), json!(1));
+        json_answer(StatusCode::CREATED, &list)
+    };
+    let client = client(Router::new().route("/v1/networks/office", put(put_list))).await;
+    let networks = vec!["10.0.0.0/8".parse().expect("a network")];
+    let list = NetworkList::new("office".parse().expect("a name"), networks);
+    let demand = Demand {
+        present: Some(Present::Absent),
+        ..Demand::default()
+    };
+    let put = client.put_element(&list.id, &list, &demand).await.unwrap();
+    let shown: Shown<NetworkList> = put.value;
+    assert_eq!((shown.value, shown.revision), (list, Revision(9)));
 }
 
 #[tokio::test]
@@ -254,4 +301,41 @@ async fn an_api_that_never_answers_is_given_up_in_time() {
     );
     let error = client(router).await.status().await.expect_err("silence");
     assert!(matches!(error, Error::Silent { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_document_is_sent_as_it_is_with_how_it_is_meant_and_what_to_wait_for() {
+    let whole = async |request: Request| {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let asked = format!("{} {}", head.uri, String::from_utf8_lossy(&body));
+        let diff = json!([{"path": "/weight", "before": 1, "after": 2}]);
+        let changes = json!([{"collection": "servers", "key": "default/s1", "change": "changed", "diff": diff}]);
+        let answer = json!({"revision": 7, "changed": true, "changes": changes, "asked": asked});
+        json_answer(StatusCode::OK, &answer)
+    };
+    let router = Router::new()
+        .route("/v1/import", put(whole))
+        .route("/v1/revisions/{revision}/restore", post(whole));
+    let client = client(router).await;
+    let text = r#"{"pools":[{"id":"a", "id":"b"}]}"#.to_owned();
+    let document = serde_json::value::RawValue::from_string(text.clone()).expect("JSON");
+    let import = client::Import {
+        dry_run: false,
+        prune: true,
+    };
+    let demand = Demand::from(Wait::applied(Duration::from_secs(3)));
+    let changed = client
+        .import(&document, import, &demand)
+        .await
+        .expect("an answer");
+    let asked = format!("/v1/import?dry_run=false&prune=true&wait=applied&timeout=3s {text}");
+    assert_eq!(changed.value.more["asked"], asked);
+    assert_eq!(changed.value.changes[0].change, client::ChangeKind::Changed);
+    let restored = client
+        .restore(Revision(4), Some("a reason"), &demand)
+        .await
+        .expect("an answer");
+    let asked = r#"/v1/revisions/4/restore?wait=applied&timeout=3s {"reason":"a reason"}"#;
+    assert_eq!(restored.value.more["asked"], asked);
 }

@@ -1,45 +1,12 @@
 //! What can be changed, and a change as it is announced.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, InstanceId, Pool, PoolId, Position, Revision, RevisionId, Ruling, Server, ServerKey,
-    Term, Verdict,
+    Collection, Epoch, InstanceId, Listener, ListenerId, Moment, NetworkList, NetworkListId, Pool,
+    PoolId, Position, Revision, RevisionId, Route, RouteId, Ruling, Server, ServerKey, Term,
+    Verdict,
 };
-
-/// The kinds of element that the registry holds, one hash each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Collection {
-    Pools,
-    Servers,
-    /// Verdicts, by server key.
-    Health,
-    /// Rulings on held withdrawals, by pool.
-    Holds,
-}
-
-impl Collection {
-    pub const ALL: [Self; 4] = [Self::Pools, Self::Servers, Self::Health, Self::Holds];
-
-    /// Its name in registry keys and messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pools => "pools",
-            Self::Servers => "servers",
-            Self::Health => "health",
-            Self::Holds => "holds",
-        }
-    }
-}
-
-impl fmt::Display for Collection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// One element to write (`Some`) or to remove (`None`).
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +15,9 @@ pub enum Change {
     Server(ServerKey, Option<Server>),
     Verdict(ServerKey, Option<Verdict>),
     Ruling(PoolId, Option<Ruling>),
+    Route(RouteId, Option<Box<Route>>),
+    Listener(ListenerId, Option<Listener>),
+    Networks(NetworkListId, Option<NetworkList>),
 }
 
 impl Change {
@@ -65,6 +35,9 @@ impl Change {
             Self::Server(..) => Collection::Servers,
             Self::Verdict(..) => Collection::Health,
             Self::Ruling(..) => Collection::Holds,
+            Self::Route(..) => Collection::Routes,
+            Self::Listener(..) => Collection::Listeners,
+            Self::Networks(..) => Collection::Networks,
         }
     }
 
@@ -73,6 +46,9 @@ impl Change {
         match self {
             Self::Pool(id, _) | Self::Ruling(id, _) => id.to_string(),
             Self::Server(key, _) | Self::Verdict(key, _) => key.to_string(),
+            Self::Route(id, _) => id.to_string(),
+            Self::Listener(id, _) => id.to_string(),
+            Self::Networks(id, _) => id.to_string(),
         }
     }
 
@@ -83,6 +59,9 @@ impl Change {
             Self::Server(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Verdict(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Ruling(_, value) => value.as_ref().map(serde_json::to_value),
+            Self::Route(_, value) => value.as_ref().map(serde_json::to_value),
+            Self::Listener(_, value) => value.as_ref().map(serde_json::to_value),
+            Self::Networks(_, value) => value.as_ref().map(serde_json::to_value),
         };
         value.map(|json| json.expect("model types hold nothing that JSON cannot"))
     }
@@ -90,7 +69,7 @@ impl Change {
 
 /// Who makes a change. An operator's own changes are never held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase", from = "Writer")]
 pub enum Author {
     /// A person or a deploy script, through the admin API.
     Operator { name: String },
@@ -98,6 +77,37 @@ pub enum Author {
     Source { name: String },
     /// The leading orchestrator, with the term that it believes it holds.
     Leader { instance: InstanceId, term: Term },
+}
+
+/// An author as any version writes it. Of what a newer one calls by another kind no more is known than that it was no operator.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Writer {
+    Operator {
+        name: String,
+    },
+    Source {
+        name: String,
+    },
+    Leader {
+        instance: InstanceId,
+        term: Term,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl From<Writer> for Author {
+    fn from(writer: Writer) -> Self {
+        match writer {
+            Writer::Operator { name } => Self::Operator { name },
+            Writer::Source { name } => Self::Source { name },
+            Writer::Leader { instance, term } => Self::Leader { instance, term },
+            Writer::Other => Self::Source {
+                name: "unknown".into(),
+            },
+        }
+    }
 }
 
 /// One element as a revision left it: its stamped value, or nothing where it was removed.
@@ -121,6 +131,10 @@ pub struct Delta {
     pub desired: Revision,
     pub author: Author,
     pub entries: Vec<Entry>,
+    /// When it was committed, by the registry's own clock. Nothing where an older version committed it, and of a
+    /// history's first entry, which nobody committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Moment>,
 }
 
 impl Delta {
@@ -131,5 +145,71 @@ impl Delta {
             revision: self.revision,
             id: self.id,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_delta_of_an_older_version_has_no_time_and_a_new_one_keeps_its_own() {
+        let nil = uuid::Uuid::nil();
+        let old = json!({"epoch": nil, "revision": 4, "id": nil, "previous": nil, "desired": 4,
+            "author": {"kind": "operator", "name": "ana"}, "entries": []});
+        let mut delta: Delta = serde_json::from_value(old.clone()).expect("a delta");
+        assert_eq!(delta.time, None);
+        assert_eq!(serde_json::to_value(&delta).expect("JSON"), old);
+        delta.time = Some(Moment(1_764_133_200_123_456));
+        let written = serde_json::to_string(&delta).expect("JSON");
+        assert_eq!(
+            serde_json::from_str::<Delta>(&written).expect("a delta"),
+            delta
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_shows_no_time_between() {
+        let (earlier, later) = (Moment(1_000), Moment(1_750));
+        assert_eq!(later.since(earlier), Duration::from_micros(750));
+        assert_eq!(earlier.since(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_author_is_read_as_it_was_written_and_one_of_a_newer_kind_is_no_operator() {
+        let (instance, term) = (InstanceId::random(), Term(7));
+        let name = || "x".to_owned();
+        for author in [
+            Author::Operator { name: name() },
+            Author::Source { name: name() },
+            Author::Leader { instance, term },
+        ] {
+            let json = serde_json::to_value(&author).unwrap();
+            assert_eq!(serde_json::from_value::<Author>(json).unwrap(), author);
+        }
+        let newer = json!({"kind": "committee", "members": 3});
+        let author: Author = serde_json::from_value(newer).unwrap();
+        assert!(matches!(author, Author::Source { .. }));
+    }
+
+    #[test]
+    fn a_delta_of_a_newer_version_is_read_whole() {
+        let id = uuid::Uuid::nil();
+        let delta = json!({"epoch": id, "revision": 7, "id": id, "previous": id, "desired": 7, "mood": "good",
+        "author": {"kind": "operator", "name": "x", "mood": "good"},
+        "entries": [
+            {"collection": "weather", "key": "r1", "value": {"to": "default"}},
+            {"collection": "servers", "key": "default/a", "value": null, "mood": "good"},
+        ]});
+        let delta: Delta = serde_json::from_value(delta).unwrap();
+        let collections: Vec<_> = delta.entries.iter().map(|it| it.collection).collect();
+        assert_eq!(
+            collections,
+            ["weather".parse().unwrap(), Collection::Servers]
+        );
     }
 }

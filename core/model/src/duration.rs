@@ -47,6 +47,31 @@ pub(crate) mod text {
     }
 }
 
+/// For `#[serde(with = "crate::duration::optional_text")]`.
+pub(crate) mod optional_text {
+    use super::*;
+
+    // The shape that serde asks for.
+    #[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => text::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read = text.map(|text| parse_duration(&text).map_err(de::Error::custom));
+        read.transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Names that people choose: of fleets, pools and servers. Parsed once, at the edge.
+//! Names that people choose: of fleets, pools, servers and the like. Parsed once, at the edge.
 
 use std::fmt;
 use std::str::FromStr;
@@ -90,6 +90,18 @@ name_type! {
 name_type! {
     /// The name of a server, unique within its pool.
     ServerId
+}
+name_type! {
+    /// The name of a route.
+    RouteId
+}
+name_type! {
+    /// The name of a listener.
+    ListenerId
+}
+name_type! {
+    /// The name of a list of networks.
+    NetworkListId
 }
 
 impl FleetName {

@@ -4,31 +4,54 @@
 //! decides nothing that is not a property of the data itself.
 
 mod change;
+mod collection;
+mod document;
 mod duration;
+mod elements;
+mod firewall;
 mod health;
 mod ids;
+mod listener;
+mod path;
 mod pool;
 mod position;
 mod report;
+mod route;
 mod server;
 mod snapshot;
 mod stamp;
 mod validate;
 
-pub use change::{Author, Change, Collection, Delta, Entry};
+pub use change::{Author, Change, Delta, Entry};
+pub use collection::{Collection, NoCollection, OtherCollection};
+pub use document::Fleet;
 pub use duration::{duration_from, format_duration, parse_duration};
+pub use elements::{Elements, differing};
+pub use firewall::{Firewall, NETWORKS_MAX, NetworkList, Networks, parse_network};
 pub use health::{Health, Verdict};
-pub use ids::{FleetName, InvalidName, NAME_LENGTH_MAX, PoolId, ServerId, ServerKey};
-pub use pool::{
-    Algorithm, CheckKind, Circuit, Guard, HashOn, Hashing, HealthCheck, Outlier, Pool, Queue,
-    Retry, StatusRange, Timeouts,
+pub use ids::{
+    FleetName, InvalidName, ListenerId, NAME_LENGTH_MAX, NetworkListId, PoolId, RouteId, ServerId,
+    ServerKey,
 };
-pub use position::{Epoch, InstanceId, Position, Revision, RevisionId, Term};
+pub use listener::Listener;
+pub use path::{BadPath, NormalPath};
+pub use pool::{
+    Algorithm, CheckKind, Circuit, Guard, HashOn, Hashing, HealthCheck, Outlier, Paths, Pool,
+    Probes, ProbesFrom, Queue, Retry, StatusRange, Timeouts,
+};
+pub use position::{Epoch, InstanceId, Moment, Position, Revision, RevisionId, Term};
 pub use report::{
     Hold, HoldDecision, Instance, Nack, Origin, Registration, Report, Role, Ruling, ServerLoad,
     Suspicion, SuspicionKind,
 };
+pub use route::{
+    Action, Answer, Claim, Condition, FieldValue, HeaderChanges, Hsts, PathClaim, Redirect,
+    RedirectStatus, Rewrite, Route, RouteTimeouts, Scheme, Share, Split, SplitBy, Test,
+};
 pub use server::{Server, ServerState, WEIGHT_MAX};
-pub use snapshot::{Fault, Snapshot};
+pub use snapshot::{Fault, Snapshot, Unread};
 pub use stamp::Stamped;
-pub use validate::{Problem, Unknown, first_grave, validate_pool, validate_server};
+pub use validate::{
+    Problem, Unknown, first_grave, validate_listener, validate_networks, validate_pool,
+    validate_route, validate_server,
+};

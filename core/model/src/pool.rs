@@ -4,6 +4,8 @@ mod hashing;
 mod inspection;
 mod load;
 mod outlier;
+mod paths;
+mod probes;
 mod retry;
 
 use std::time::Duration;
@@ -16,6 +18,8 @@ pub use hashing::{HashOn, Hashing};
 pub use inspection::{CheckKind, HealthCheck, StatusRange};
 pub use load::{Circuit, Queue};
 pub use outlier::Outlier;
+pub use paths::Paths;
+pub use probes::{Probes, ProbesFrom};
 pub use retry::Retry;
 
 /// How a server is chosen.
@@ -74,6 +78,10 @@ pub struct Pool {
     pub max_body_bytes: u64,
     #[serde(default)]
     pub guard: Guard,
+    #[serde(default)]
+    pub probes: Probes,
+    #[serde(default)]
+    pub paths: Paths,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -83,6 +91,11 @@ fn default_panic_threshold() -> f64 {
 }
 
 impl Pool {
+    /// Whether every orchestrator probes its servers, and a majority decides on them.
+    pub fn decides_by_quorum(&self) -> bool {
+        self.probes.from == ProbesFrom::Quorum && self.health.kind != CheckKind::None
+    }
+
     /// A pool with every default.
     pub fn new(id: PoolId) -> Self {
         Self {
@@ -99,8 +112,46 @@ impl Pool {
             panic_threshold: default_panic_threshold(),
             max_body_bytes: 0,
             guard: Guard::default(),
+            probes: Probes::default(),
+            paths: Paths::default(),
             unknown: Unknown::default(),
         }
+    }
+
+    /// The fields that this version does not know, wherever it has some, each part under a name that stays the same however many
+    /// parts there are.
+    pub fn unknown_mut(&mut self) -> Vec<(String, &mut Unknown)> {
+        let Self {
+            id: _,
+            algorithm: _,
+            hash,
+            health,
+            outlier,
+            retry,
+            timeouts,
+            queue,
+            circuit,
+            slow_start: _,
+            panic_threshold: _,
+            max_body_bytes: _,
+            guard,
+            probes,
+            paths: _,
+            unknown,
+        } = self;
+        let parts = [
+            ("hash", &mut hash.unknown),
+            ("health", &mut health.unknown),
+            ("outlier", &mut outlier.unknown),
+            ("retry", &mut retry.unknown),
+            ("timeouts", &mut timeouts.unknown),
+            ("queue", &mut queue.unknown),
+            ("circuit", &mut circuit.unknown),
+            ("guard", &mut guard.unknown),
+            ("probes", &mut probes.unknown),
+            ("", unknown),
+        ];
+        parts.map(|(name, part)| (name.to_owned(), part)).into()
     }
 }
 
@@ -111,7 +162,8 @@ pub struct Timeouts {
     /// To establish a connection.
     #[serde(with = "duration::text")]
     pub connect: Duration,
-    /// From a sent request to the response's first byte, while another server may still be tried.
+    /// From a sent request to the response's first byte, while another server may still be tried. Where it is no shorter than
+    /// `response`, a try may take all the time that there is: a pool that answers within less than this default need not name it.
     #[serde(with = "duration::text")]
     pub per_try: Duration,
     /// From the request's arrival to the response's first byte, all tries together.

@@ -4,6 +4,7 @@
 //! chain: the same epoch and numbers, other ids. So a position carries all three.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -83,6 +84,24 @@ counter_type! {
 counter_type! {
     /// The number of a leadership: each taking of the lease increments it.
     Term
+}
+
+/// A moment by the registry's own clock, in microseconds since the Unix epoch. Only moments of the same clock can be
+/// compared: no host's clock shows one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The moment that is so long after the Unix epoch.
+    pub fn after_epoch(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// How long after an earlier one it is; nothing where the clock was set back between them.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
 }
 
 /// A point in a history: which history, how far, and which of the possible revisions of that number.

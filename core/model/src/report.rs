@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, Fault, InstanceId, PoolId, Position, Revision, ServerKey};
+use crate::{Epoch, Fault, InstanceId, PoolId, Position, Revision, ServerKey, Unknown, Verdict};
 
 /// What part a process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,6 +87,38 @@ pub struct Report {
     /// the place of none of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub beside: BTreeSet<InstanceId>,
+    /// The verdicts of an orchestrator that stands by, on servers of pools that ask for a majority, where they differ from
+    /// the registry's: the first [`Report::PROBES_MAX`]. Nothing where it does not probe. What is not here agrees, or is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<BTreeMap<ServerKey, Verdict>>,
+}
+
+impl Report {
+    /// How many verdicts of its own a report names at most. As the registry follows, others take their place.
+    pub const PROBES_MAX: usize = 500;
+
+    /// What an instance says that has no table yet, and nothing to add.
+    pub fn new(instance: InstanceId, role: Role, advertise: impl Into<String>) -> Self {
+        Self {
+            instance,
+            role,
+            advertise: advertise.into(),
+            host: String::new(),
+            region: String::new(),
+            zone: String::new(),
+            applied: None,
+            began: None,
+            origin: Origin::Nothing,
+            leaving: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            nacks: Vec::new(),
+            holds: Vec::new(),
+            ejected: Vec::new(),
+            troubles: Vec::new(),
+            beside: BTreeSet::new(),
+            probes: None,
+        }
+    }
 }
 
 /// How busy one incarnation of a server is, as one balancer sees it.
@@ -151,6 +183,15 @@ pub struct Ruling {
     pub epoch: Epoch,
     pub revision: Revision,
     pub decision: HoldDecision,
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Ruling {
+    /// Whether it is about what has been held since a position.
+    pub fn covers(&self, since: Position) -> bool {
+        self.epoch == since.epoch && self.revision >= since.revision
+    }
 }
 
 /// A report, and its age by the registry's own clock.

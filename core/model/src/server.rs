@@ -38,7 +38,8 @@ pub struct Server {
     pub zone: String,
     #[serde(default)]
     pub state: ServerState,
-    /// Connections in use to it from one balancer, at most; more requests wait. 0 sets no bound.
+    /// Connections that one balancer has open to it, at most, idle ones and tunnels included; more requests wait. 0 sets no
+    /// bound.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_connections: u32,
     /// Takes requests only where no server of the pool that is not a backup is up.
@@ -75,5 +76,10 @@ impl Server {
 
     pub fn key(&self) -> ServerKey {
         ServerKey::new(self.pool.clone(), self.id.clone())
+    }
+
+    /// The fields that this version does not know, by the part that has them.
+    pub fn unknown_mut(&mut self) -> Vec<(String, &mut Unknown)> {
+        vec![(String::new(), &mut self.unknown)]
     }
 }

@@ -1,16 +1,22 @@
 //! The whole state of a fleet at one position, and how a revision changes it.
 
-use std::collections::BTreeMap;
+mod saved;
+mod unread;
+
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CheckKind, Collection, Delta, Entry, Epoch, Health, Pool, PoolId, Position, Problem, Revision,
-    RevisionId, Ruling, Server, ServerKey, Stamped, Verdict, first_grave, validate_pool,
-    validate_server,
+    CheckKind, Collection, Delta, Elements, Entry, Epoch, Health, Listener, ListenerId,
+    NetworkList, NetworkListId, Pool, PoolId, Position, Problem, Revision, RevisionId, Route,
+    RouteId, Ruling, Server, ServerKey, Stamped, Verdict, first_grave, validate_listener,
+    validate_networks, validate_pool, validate_route, validate_server,
 };
+
+pub use unread::Unread;
 
 /// An element of the registry that cannot be used, by name. The last good one stays in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -24,23 +30,38 @@ pub struct Fault {
 impl Fault {
     /// The key that stands for a collection as a whole.
     pub const WHOLE_COLLECTION: &'static str = "*";
+
+    /// That this version makes nothing of a collection which a newer one keeps.
+    fn of_other(collection: Collection) -> Self {
+        Self {
+            collection,
+            key: Self::WHOLE_COLLECTION.into(),
+            reason: "this version does not know the collection: what a newer one keeps there stays as it is, unused".into(),
+        }
+    }
 }
 
 /// Everything that the registry holds of desired and observed state, at one position.
 ///
-/// Elements are shared, so that a clone costs a pointer an element.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A clone shares its elements, and costs a few pointers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Snapshot {
     pub position: Position,
     /// The revision of the last desired change.
     pub desired: Revision,
-    pub pools: BTreeMap<PoolId, Arc<Stamped<Pool>>>,
-    pub servers: BTreeMap<ServerKey, Arc<Stamped<Server>>>,
-    pub health: BTreeMap<ServerKey, Arc<Stamped<Verdict>>>,
-    pub holds: BTreeMap<PoolId, Arc<Stamped<Ruling>>>,
+    pub pools: Elements<PoolId, Pool>,
+    pub servers: Elements<ServerKey, Server>,
+    pub health: Elements<ServerKey, Verdict>,
+    pub holds: Elements<PoolId, Ruling>,
+    pub routes: Elements<RouteId, Route>,
+    pub listeners: Elements<ListenerId, Listener>,
+    pub networks: Elements<NetworkListId, NetworkList>,
     /// What could not be used, by collection and key.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// What a newer version stored, of what could not be used. The last good element may be in its place.
+    #[serde(skip_serializing_if = "Unread::is_empty")]
+    pub unread: Unread,
 }
 
 impl Snapshot {
@@ -49,11 +70,15 @@ impl Snapshot {
         Self {
             position,
             desired: position.revision,
-            pools: BTreeMap::new(),
-            servers: BTreeMap::new(),
-            health: BTreeMap::new(),
-            holds: BTreeMap::new(),
+            pools: Elements::new(),
+            servers: Elements::new(),
+            health: Elements::new(),
+            holds: Elements::new(),
+            routes: Elements::new(),
+            listeners: Elements::new(),
+            networks: Elements::new(),
             faults: Vec::new(),
+            unread: Unread::default(),
         }
     }
 
@@ -81,37 +106,130 @@ impl Snapshot {
 
     /// Applies one element. One that cannot be used becomes a fault, and what was there stays.
     pub fn apply(&mut self, entry: &Entry) {
+        let (collection, key) = (entry.collection, entry.key.as_str());
+        if collection.is_other() {
+            let value = entry.value.as_ref();
+            let text = value.map(|value| unread::committed(value).unwrap_or(value.to_string()));
+            return self.apply_other(collection, key, text);
+        }
         self.faults
-            .retain(|fault| fault.collection != entry.collection || fault.key != entry.key);
-        let result = match entry.collection {
-            Collection::Pools => put(&mut self.pools, entry, check_pool),
-            Collection::Servers => self.apply_server(entry),
-            Collection::Health => put(&mut self.health, entry, |_, _| Ok(())),
-            Collection::Holds => put(&mut self.holds, entry, |_, _| Ok(())),
-        };
-        if let Err(reason) = result {
-            self.faults.push(Fault {
-                collection: entry.collection,
-                key: entry.key.clone(),
-                reason,
-            });
+            .retain(|fault| fault.collection != collection || fault.key != key);
+        self.unread.forget(collection, key);
+        if let Err(reason) = self.put(entry, true) {
+            let kept = entry.value.as_ref().and_then(unread::committed);
+            if let Some(text) = kept {
+                self.unread.keep(collection, key, text);
+            }
+            self.blame(collection, key, reason);
         }
     }
 
-    /// The faults of single elements. A collection that cannot be read as a whole is among the registry's damage too, for those
-    /// who show both.
-    pub fn element_faults(&self) -> impl Iterator<Item = &Fault> {
-        let faults = self.faults.iter();
-        faults.filter(|fault| fault.key != Fault::WHOLE_COLLECTION)
+    /// Applies one element as a registry holds it. What cannot be used of it is kept to the letter.
+    pub fn apply_stored(&mut self, collection: Collection, key: &[u8], stored: &[u8]) {
+        let name = String::from_utf8_lossy(key);
+        if collection.is_other() {
+            let text = String::from_utf8_lossy(stored).into_owned();
+            return self.apply_other(collection, &name, Some(text));
+        }
+        let value = match serde_json::from_slice(stored) {
+            Ok(value) => Some(value),
+            Err(error) => return self.blame(collection, &name, format!("is not JSON: {error}")),
+        };
+        let key = name.into_owned();
+        let entry = Entry {
+            collection,
+            key,
+            value,
+        };
+        self.apply(&entry);
+        if self.unread.contains(collection, &entry.key) {
+            let text = String::from_utf8_lossy(stored).into_owned();
+            self.unread.keep(collection, &entry.key, text);
+        }
+    }
+
+    /// Keeps, or forgets, an element of a collection that this version does not know.
+    fn apply_other(&mut self, collection: Collection, key: &str, text: Option<String>) {
+        match text {
+            Some(text) => self.unread.keep(collection, key, text),
+            None => self.unread.forget(collection, key),
+        }
+        let told = Fault::of_other(collection);
+        let holds_any = self.unread.keys_of(collection).next().is_some();
+        match self.faults.iter().position(|fault| *fault == told) {
+            None if holds_any => self.faults.push(told),
+            Some(place) if !holds_any => drop(self.faults.remove(place)),
+            _ => {}
+        }
+    }
+
+    /// Brings the faults into the order of their names.
+    pub fn sort_faults(&mut self) {
+        self.faults
+            .sort_by(|a, b| (a.collection, &a.key).cmp(&(b.collection, &b.key)));
+    }
+
+    fn blame(&mut self, collection: Collection, key: &str, reason: String) {
+        let key = key.into();
+        self.faults.push(Fault {
+            collection,
+            key,
+            reason,
+        });
+    }
+
+    /// Puts an element where it belongs, if it can be read and, unless it was in force before, keeps the rules.
+    fn put(&mut self, entry: &Entry, checks: bool) -> Result<(), String> {
+        match entry.collection {
+            Collection::Pools => put(&mut self.pools, entry, |id, pool| {
+                check(checks, id, &pool.id, "pool", || validate_pool(pool))
+            }),
+            Collection::Servers => self.put_server(entry, checks),
+            Collection::Health => put(&mut self.health, entry, |_, _| Ok(())),
+            Collection::Holds => put(&mut self.holds, entry, |_, _| Ok(())),
+            Collection::Routes => put(&mut self.routes, entry, |id, route| {
+                check(checks, id, &route.id, "route", || validate_route(route))
+            }),
+            Collection::Listeners => put(&mut self.listeners, entry, |id, listener| {
+                let validate = || validate_listener(listener);
+                check(checks, id, &listener.id, "listener", validate)
+            }),
+            Collection::Networks => put(&mut self.networks, entry, |id, list| {
+                check(checks, id, &list.id, "list", || validate_networks(list))
+            }),
+            Collection::Other(_) => Err("is for a newer version".into()),
+        }
     }
 
     /// A server that goes takes its verdict with it.
-    fn apply_server(&mut self, entry: &Entry) -> Result<(), String> {
-        put(&mut self.servers, entry, check_server)?;
-        if entry.value.is_none() {
-            self.health.retain(|key, _| self.servers.contains_key(key));
+    fn put_server(&mut self, entry: &Entry, checks: bool) -> Result<(), String> {
+        put(&mut self.servers, entry, |key, server| {
+            let validate = || validate_server(server);
+            check(checks, key, &server.key(), "server", validate)
+        })?;
+        if let (None, Ok(key)) = (&entry.value, entry.key.parse::<ServerKey>()) {
+            self.health.remove(&key);
         }
         Ok(())
+    }
+
+    /// Whether there is such a pool, though it may be one that only a newer version can read.
+    pub fn has_pool(&self, id: &PoolId) -> bool {
+        self.pools.contains_key(id) || self.unread.contains(Collection::Pools, id.as_str())
+    }
+
+    /// The keys of a pool's servers that only a newer version can read.
+    pub fn unread_servers_of(&self, pool: &PoolId) -> impl Iterator<Item = ServerKey> {
+        let keys = self.unread.keys_of(Collection::Servers);
+        let keys = keys.filter_map(|key| key.parse().ok());
+        keys.filter(move |key: &ServerKey| key.pool == *pool)
+    }
+
+    /// The faults of single elements, and that there are collections which this version does not know. A known one that cannot be
+    /// read as a whole is among the registry's damage too, for those who show both.
+    pub fn element_faults(&self) -> impl Iterator<Item = &Fault> {
+        let faults = self.faults.iter();
+        faults.filter(|fault| fault.key != Fault::WHOLE_COLLECTION || fault.collection.is_other())
     }
 
     /// What is known of a server's health. A verdict on another incarnation says nothing.
@@ -119,67 +237,99 @@ impl Snapshot {
         let Some(server) = self.servers.get(key) else {
             return Health::Unknown;
         };
-        let uninspected = |pool: &Arc<Stamped<Pool>>| pool.value.health.kind == CheckKind::None;
-        if self.pools.get(&key.pool).is_some_and(uninspected) {
+        if self.is_uninspected(&key.pool) {
             return Health::Up;
         }
-        match self.health.get(key) {
-            Some(verdict) if verdict.value.incarnation == server.incarnation => {
-                verdict.value.health
-            }
-            _ => Health::Unknown,
-        }
+        health_by(self.health.get(key), server)
     }
 
     /// A pool's servers in the order of their creation.
     pub fn servers_of(&self, pool: &PoolId) -> Vec<&Arc<Stamped<Server>>> {
-        // Keys sort by pool first, and no id is smaller than "0".
-        let first = ServerKey::new(pool.clone(), "0".parse().expect("a digit is a name"));
-        let of_pool = self
-            .servers
-            .range(first..)
-            .take_while(|(key, _)| key.pool == *pool);
+        let of_pool = range_of(&self.servers, pool);
         let mut servers: Vec<_> = of_pool.map(|(_, server)| server).collect();
         servers.sort_by_key(|server| server.age());
         servers
     }
-}
 
-fn check_pool(key: &PoolId, pool: &Pool) -> Result<(), String> {
-    if pool.id != *key {
-        return Err(format!("holds a pool named {:?}", pool.id.as_str()));
+    /// The same, each with what is known of its health.
+    pub fn judged_servers_of(&self, pool: &PoolId) -> Vec<(&Arc<Stamped<Server>>, Health)> {
+        let is_uninspected = self.is_uninspected(pool);
+        let mut servers = Vec::new();
+        let mut verdicts = range_of(&self.health, pool).peekable();
+        for (key, server) in range_of(&self.servers, pool) {
+            // Both come in the order of their keys: looking each up would cost more than all the rest.
+            while verdicts.next_if(|(other, _)| *other < key).is_some() {}
+            let verdict = verdicts.next_if(|(other, _)| *other == key);
+            let health = match is_uninspected {
+                true => Health::Up,
+                false => health_by(verdict.map(|(_, verdict)| verdict), server),
+            };
+            // The ages side by side, so that sorting does not go back to each server.
+            servers.push((server.age(), server, health));
+        }
+        servers.sort_by_key(|(age, _, _)| *age);
+        let judged = |(_, server, health)| (server, health);
+        servers.into_iter().map(judged).collect()
     }
-    refuse(first_grave(validate_pool(pool)))
-}
 
-fn check_server(key: &ServerKey, server: &Server) -> Result<(), String> {
-    if server.key() != *key {
-        return Err(format!(
-            "holds a server named {:?}",
-            server.key().to_string()
-        ));
+    fn is_uninspected(&self, pool: &PoolId) -> bool {
+        let pool = self.pools.get(pool);
+        pool.is_some_and(|pool| pool.value.health.kind == CheckKind::None)
     }
-    refuse(first_grave(validate_server(server)))
 }
 
-fn refuse(problem: Option<Problem>) -> Result<(), String> {
-    problem.map_or(Ok(()), |problem| Err(problem.to_string()))
+/// What a verdict says of this incarnation.
+fn health_by(verdict: Option<&Arc<Stamped<Verdict>>>, server: &Stamped<Server>) -> Health {
+    let verdict = verdict.filter(|found| found.value.incarnation == server.incarnation);
+    verdict.map_or(Health::Unknown, |found| found.value.health)
+}
+
+/// What is kept of a pool's servers, in the order of their keys.
+fn range_of<'a, V>(
+    elements: &'a Elements<ServerKey, V>,
+    pool: &PoolId,
+) -> impl Iterator<Item = (&'a ServerKey, &'a Arc<Stamped<V>>)> {
+    // Keys sort by pool first, and no id is smaller than "0".
+    let first = ServerKey::new(pool.clone(), "0".parse().expect("a digit is a name"));
+    let pool = pool.clone();
+    elements
+        .range(first..)
+        .take_while(move |(key, _)| key.pool == pool)
+}
+
+/// Whether an element that is written anew, or that was never in force, may be.
+fn check<K: PartialEq + fmt::Display>(
+    checks: bool,
+    key: &K,
+    own: &K,
+    kind: &str,
+    validate: impl FnOnce() -> Result<(), Vec<Problem>>,
+) -> Result<(), String> {
+    if !checks {
+        return Ok(());
+    }
+    if own != key {
+        return Err(format!("holds a {kind} named {:?}", own.to_string()));
+    }
+    first_grave(validate()).map_or(Ok(()), |problem| Err(problem.to_string()))
 }
 
 fn put<K, V>(
-    elements: &mut BTreeMap<K, Arc<Stamped<V>>>,
+    elements: &mut Elements<K, V>,
     entry: &Entry,
     check: impl Fn(&K, &V) -> Result<(), String>,
 ) -> Result<(), String>
 where
-    K: Ord + TryFrom<String, Error: ToString>,
+    K: Clone + Ord + TryFrom<String, Error: ToString>,
     V: DeserializeOwned,
 {
-    let key = K::try_from(entry.key.clone()).map_err(|error| error.to_string())?;
+    let key = K::try_from(entry.key.clone());
     let Some(value) = &entry.value else {
-        elements.remove(&key);
+        // What has no name of its own was never put in.
+        key.iter().for_each(|key| drop(elements.remove(key)));
         return Ok(());
     };
+    let key = key.map_err(|error| error.to_string())?;
     let stamped: Stamped<V> = Stamped::deserialize(value).map_err(|error| error.to_string())?;
     check(&key, &stamped.value)?;
     elements.insert(key, Arc::new(stamped));
@@ -239,6 +389,33 @@ mod tests {
             .map(|server| server.value.id.to_string())
             .collect();
         assert_eq!(ids, ["s10", "s9"]);
+    }
+
+    #[test]
+    fn servers_are_judged_as_each_alone_is() {
+        let mut snapshot = snapshot();
+        for entry in [
+            verdict("a/s0", 1),
+            server("a/s1", 7, 7),
+            verdict("a/s1", 7),
+            verdict("a/s2", 2),
+            server("a/s3", 4, 5),
+            verdict("a/s3", 4),
+            server("a/s4", 3, 3),
+            server("a-b/s5", 1, 1),
+            verdict("a-b/s5", 1),
+        ] {
+            snapshot.apply(&entry);
+        }
+        let pool = "a".parse().expect("a name");
+        let expected = snapshot.servers_of(&pool).into_iter().map(|server| {
+            let health = snapshot.health_of(&server.value.key());
+            (server, health)
+        });
+        let judged = snapshot.judged_servers_of(&pool);
+        assert_eq!(judged, expected.collect::<Vec<_>>());
+        let health: Vec<Health> = judged.into_iter().map(|(_, health)| health).collect();
+        assert_eq!(health, [Health::Unknown, Health::Unknown, Health::Up]);
     }
 
     #[test]

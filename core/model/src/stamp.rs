@@ -38,4 +38,25 @@ impl<T> Stamped<T> {
     pub fn age(&self) -> (Revision, u32) {
         (self.created, self.ordinal)
     }
+
+    /// How many fields it has, as it is stored.
+    pub(crate) const FIELDS: usize = 5;
+
+    /// Another value with this stamp.
+    pub(crate) fn with<V>(&self, value: V) -> Stamped<V> {
+        Stamped {
+            revision: self.revision,
+            created: self.created,
+            ordinal: self.ordinal,
+            incarnation: self.incarnation,
+            value,
+        }
+    }
+}
+
+impl<T: Serialize> Stamped<T> {
+    /// The text that a commit writes.
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("model types hold nothing that JSON cannot")
+    }
 }

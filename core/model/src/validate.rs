@@ -1,6 +1,8 @@
 //! What makes an element valid, beyond its shape. All problems are found together.
 
+mod firewall;
 mod pool;
+mod route;
 mod server;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::format_duration;
 
+pub use firewall::{validate_listener, validate_networks};
 pub use pool::validate_pool;
+pub use route::validate_route;
 pub use server::validate_server;
 
 /// One thing wrong with an element: the field and the rule it breaks.
@@ -50,11 +54,25 @@ pub fn first_grave(found: Result<(), Vec<Problem>>) -> Option<Problem> {
 ///
 /// A stored element may carry a newer version's fields: they are kept when it is written again. In a body
 /// that a person sends they are mistakes, and `validate_*` says so.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Unknown(pub BTreeMap<String, serde_json::Value>);
 
 impl Unknown {
+    /// Takes over what another value has of such fields and this one lacks.
+    pub fn inherit(&mut self, other: &Self) {
+        for (name, value) in &other.0 {
+            let own = self.0.entry(name.clone());
+            own.or_insert_with(|| value.clone());
+        }
+    }
+
+    /// Drops what another value has just so.
+    pub fn drop_same(&mut self, other: &Self) {
+        self.0
+            .retain(|name, value| other.0.get(name) != Some(value));
+    }
+
     fn check(&self, prefix: &str, problems: &mut Problems) {
         for name in self.0.keys() {
             let field = format!("{prefix}{name}");

@@ -109,8 +109,9 @@ impl<'a> Client<'a> {
     fn step(&mut self) {
         self.begin();
         let ended = self.flights.pop_front().expect("one in flight");
-        if ended.wants_latency() {
-            ended.answered_after(Duration::from_micros(300), self.now);
+        if ended.is_timed() {
+            let outcome = Outcome::Answered { at: self.now };
+            ended.took(Duration::from_micros(300), self.now, outcome);
         }
         drop(black_box(ended));
     }
@@ -264,7 +265,7 @@ fn waiting(criterion: &mut Criterion) {
         let mut compares = || {
             now += Duration::from_secs(10);
             for pool in table.pools() {
-                black_box(pool.gate().ejections().settle(now, || 0.5));
+                black_box(pool.admission().ejections().settle(now, || 0.5));
             }
         };
         bencher.iter_custom(|times| longest_step_during(times, &mut compares, || client.fail()));

@@ -9,13 +9,16 @@ mod budget;
 mod choice;
 mod ejections;
 mod elsewhere;
+mod firewall;
 mod flights;
 mod health;
 mod latency;
 mod outlier;
 mod pick;
 mod pool;
+mod quorum;
 mod retry;
+mod routes;
 mod server;
 mod signs;
 mod table;
@@ -25,16 +28,22 @@ mod tier;
 mod tried;
 mod warmth;
 
-pub use admission::{Admitted, Gate, Place, QueueFull, Queued, Shelf, Unpicked};
+pub use admission::{Admission, Admitted, Place, QueueFull, Queued, Shelf, Unpicked};
 pub use budget::Budget;
 pub use choice::Ask;
 pub use ejections::{Ejection, Ejections};
 pub use elsewhere::{Elsewhere, Fading, Told};
+pub use firewall::Firewall;
 pub use health::{Grounds, RiseFall};
 pub use outlier::Rule;
 pub use pick::hash_key;
 pub use pool::Pool;
-pub use retry::{Cause, Failure, Tries, Try};
+pub use quorum::{Word, majority};
+pub use retry::{Cause, Failure, Repeatability, Tries};
+pub use routes::{
+    Action, Answer, Asked, Considered, Explanation, Fields, HeaderEdits, PoolShare, Question,
+    Redirect, Route, Routes, Split,
+};
 pub use server::{InFlight, Live, Outcome, Server};
 pub use table::Table;
 pub use tried::Tried;

@@ -59,7 +59,8 @@ impl Picker {
             algorithm,
             Algorithm::LeastConnections | Algorithm::FleetLeastConnections
         );
-        if !is_ranked {
+        let was_ranked = previous.is_none_or(Self::is_ranked);
+        if !is_ranked && was_ranked {
             for server in plan.servers {
                 server.live().ranked().clear();
             }
@@ -91,6 +92,10 @@ impl Picker {
         if let Self::LeastConnections(picker) = self {
             picker.refresh(servers);
         }
+    }
+
+    fn is_ranked(&self) -> bool {
+        matches!(self, Self::LeastConnections(_))
     }
 
     fn round_robin(plan: Plan<'_>, previous: Option<&Self>) -> Self {

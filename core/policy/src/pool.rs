@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Algorithm, Stamped};
+use model::{Algorithm, Health, ServerState, Stamped};
 use rand::Rng;
 
 use crate::choice::{Ask, Choice};
 use crate::pick::{Picker, Plan};
-use crate::tier::{self, Members};
+use crate::tier::{Member, Tiers, WEIGHT_PARTS, tiers};
 use crate::warmth;
-use crate::{Admitted, Budget, Gate, InFlight, Live, QueueFull, Queued, Server, Tried, Unpicked};
+use crate::{
+    Admission, Admitted, Budget, InFlight, Live, QueueFull, Queued, Server, Tried, Unpicked,
+};
 
 /// One pool.
 #[derive(Debug)]
@@ -18,12 +20,18 @@ pub struct Pool {
     number: u64,
     definition: Arc<Stamped<model::Pool>>,
     servers: Vec<Arc<Server>>,
+    /// Those of them that are draining or disabled.
+    leaving: Vec<Arc<Server>>,
+    /// Whether each server that wants requests has been inspected.
+    is_judged: bool,
     /// Those that may be picked.
-    members: Members,
+    tiers: Tiers,
     picker: Picker,
+    /// Over those in reserve, where there are any.
+    reserve_picker: Option<Picker>,
     /// When the weights of servers that have just come up should have grown.
     grows_at: Option<Duration>,
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     /// Some server has a bound, or the circuit does.
     is_bounded: bool,
     budget: Arc<Budget>,
@@ -36,36 +44,52 @@ impl Pool {
         definition: Arc<Stamped<model::Pool>>,
         servers: Vec<Arc<Server>>,
         previous: Option<&Self>,
-        gate: Arc<Gate>,
+        admission: Arc<Admission>,
         start: u64,
         now: Duration,
     ) -> Self {
         let settings = &definition.value;
         let is_bounded = is_bounded(settings, &servers);
         let slow_start = slow_start(settings);
-        let weight = |server: &Server| {
-            u32::from(server.weight()) * server.live().warmth().parts(slow_start, now)
+        let parts = |server: &Server| match slow_start.is_zero() {
+            true => WEIGHT_PARTS,
+            false => server.live().warmth().parts(slow_start, now),
         };
-        let members = tier::members(&servers, settings.panic_threshold, weight);
-        gate.ejections()
-            .update(&settings.outlier, &servers, &members);
-        let plan = Plan {
+        let weight = |server: &Server| u32::from(server.weight()) * parts(server);
+        let tiers = tiers(&servers, settings.panic_threshold, weight);
+        admission
+            .ejections()
+            .update(&settings.outlier, &servers, &tiers.members);
+        let plan = |members| Plan {
             pool: settings,
             servers: &servers,
-            members: Arc::clone(&members),
+            members: Arc::clone(members),
             start,
         };
-        let picker = Picker::new(plan, previous.map(|pool| &pool.picker));
-        let grows = |server: &Server| server.live().warmth().is_growing(slow_start, now);
-        let some_grow = members.iter().any(|member| grows(&servers[member.index]));
+        let picker = Picker::new(plan(&tiers.members), previous.map(|pool| &pool.picker));
+        let reserve_picker = (!tiers.reserve.is_empty()).then(|| {
+            let previous = previous.and_then(|pool| pool.reserve_picker.as_ref());
+            Picker::new(plan(&tiers.reserve), previous)
+        });
+        let grows = |member: &Member| {
+            let warmth = servers[member.index].live().warmth();
+            warmth.is_growing(slow_start, now)
+        };
+        let some_grow = !slow_start.is_zero() && tiers.all().any(grows);
+        let leaves = |server: &&Arc<Server>| server.state() != ServerState::Active;
+        let is_judged =
+            |server: &Arc<Server>| !server.is_wanted() || server.health() != Health::Unknown;
         Self {
             number,
+            leaving: servers.iter().filter(leaves).cloned().collect(),
+            is_judged: servers.iter().all(is_judged),
             grows_at: some_grow.then(|| now + warmth::step(slow_start)),
             definition,
             servers,
-            members,
+            tiers,
             picker,
-            gate,
+            reserve_picker,
+            admission,
             is_bounded,
             budget: previous.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
         }
@@ -89,14 +113,42 @@ impl Pool {
         &self.servers
     }
 
+    /// Where a server stands among them, if it is one of them.
+    pub(crate) fn place_of(&self, server: &Stamped<model::Server>) -> Option<usize> {
+        let age = server.age();
+        let place = self.servers.partition_point(|one| one.age() < age);
+        let found = self.servers.get(place)?;
+        // Histories that have parted may have given two servers the same age.
+        (found.age() == age && found.is_of(&server.value)).then_some(place)
+    }
+
+    /// Those of the servers that are draining or disabled.
+    pub(crate) fn leaving(&self) -> &[Arc<Server>] {
+        &self.leaving
+    }
+
+    /// Whether each server that wants requests has been inspected.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.is_judged
+    }
+
+    /// The servers that this balancer has ejected.
+    pub fn ejected(&self) -> impl Iterator<Item = &Arc<Server>> {
+        let some = match self.admission.ejections().is_empty() {
+            true => &[],
+            false => &self.servers[..],
+        };
+        some.iter().filter(|server| server.live().is_ejected())
+    }
+
     /// Whether its servers are compared by what the whole fleet has in flight to them.
     pub fn compares_by_fleet(&self) -> bool {
         self.definition.value.algorithm == Algorithm::FleetLeastConnections
     }
 
     /// What stands before its servers.
-    pub fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     /// Whether a request may have to wait, or be refused, though there is a server.
@@ -111,17 +163,21 @@ impl Pool {
     pub fn admit(&self) -> Result<Option<Admitted>, Unpicked> {
         match self.definition.value.circuit.requests {
             0 => Ok(None),
-            max => self.gate.admit(max).map(Some).ok_or(Unpicked::CircuitOpen),
+            max => self
+                .admission
+                .admit(max)
+                .map(Some)
+                .ok_or(Unpicked::CircuitOpen),
         }
     }
 
-    /// Puts a request that has tried these servers at the end of the line.
+    /// Puts a request that has tried these servers at the end of the queue.
     ///
     /// # Errors
     /// As many wait as the pool lets wait.
-    pub fn queue(&self, tried: &Tried) -> Result<Queued, QueueFull> {
+    pub fn enqueue(&self, tried: &Tried) -> Result<Queued, QueueFull> {
         let length_max = self.definition.value.queue.length;
-        self.gate.queue(!tried.is_empty(), length_max)
+        self.admission.enqueue(!tried.is_empty(), length_max)
     }
 
     /// What its retries draw on.
@@ -136,34 +192,49 @@ impl Pool {
 
     /// Whether some server may be picked that is not among those tried.
     pub fn has_another(&self, tried: &Tried) -> bool {
-        let untried = |server: &Server| !tried.contains(server.live());
-        let mut members = self.members.iter();
-        members.any(|member| untried(&self.servers[member.index]))
+        let untried = |member: &Member| !tried.contains(self.servers[member.index].live());
+        self.tiers.all().any(untried)
     }
 
     /// Whether some server may be picked that is neither among those tried nor ejected.
     pub fn has_a_sound_other(&self, tried: &Tried) -> bool {
         let sound = |live: &Live| !tried.contains(live) && !live.is_ejected();
-        let mut members = self.members.iter();
-        members.any(|member| sound(self.servers[member.index].live()))
+        let mut all = self.tiers.all();
+        all.any(|member| sound(self.servers[member.index].live()))
     }
 
-    /// Picks a server as the pool's algorithm says, but none of those tried and none that has no room, and takes it, in one step.
+    /// Picks a server as the pool's algorithm says, but none of those tried and none that has no room, and takes it, in one step. Those
+    /// in reserve come next, and servers that this balancer has ejected last.
     ///
     /// # Errors
     /// Why none was picked.
     pub fn pick(&self, ask: &Ask<'_>, chance: &mut impl Rng) -> Result<InFlight, Unpicked> {
         let mut choice = Choice::new(&self.servers, ask);
-        let mut flight = self.picker.pick(&mut choice, chance);
+        let mut flight = self.pick_in_order(&mut choice, chance);
         if flight.is_none() && choice.spare_none() {
-            flight = self.picker.pick(&mut choice, chance);
+            flight = self.pick_in_order(&mut choice, chance);
         }
-        flight.ok_or(choice.obstacle())
+        let mut flight = flight.ok_or(choice.obstacle())?;
+        if self.definition.value.outlier.latency_factor > 0.0 {
+            flight.time_for_rule();
+        }
+        Ok(flight)
+    }
+
+    fn pick_in_order(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {
+        let flight = self.picker.pick(choice, chance);
+        // Where a member has only no room at present, the request waits for that, rather than let a busy hour reach the reserve.
+        if flight.is_some() || choice.obstacle() != Unpicked::Nothing {
+            return flight;
+        }
+        let reserve = self.reserve_picker.as_ref()?;
+        reserve.pick(choice, chance)
     }
 
     /// Takes in that servers' loads have changed otherwise than by flights of this balancer.
     pub fn rerank(&self) {
-        self.picker.rerank(&self.servers);
+        let pickers = std::iter::once(&self.picker).chain(&self.reserve_picker);
+        pickers.for_each(|picker| picker.rerank(&self.servers));
     }
 }
 
@@ -184,5 +255,5 @@ fn is_bounded(pool: &model::Pool, servers: &[Arc<Server>]) -> bool {
     let circuit = &pool.circuit;
     circuit.requests > 0
         || circuit.server_requests > 0
-        || servers.iter().any(|server| server.live().is_bounded())
+        || servers.iter().any(|server| server.is_bounded())
 }

@@ -49,7 +49,7 @@ pub enum Cause {
 
 /// What is known of the request when a try fails.
 #[derive(Debug, Clone, Copy)]
-pub struct Try {
+pub struct Repeatability {
     /// A second execution is harmless by the method's definition.
     pub idempotent: bool,
     /// All that was read of the body is still there.
@@ -106,7 +106,7 @@ impl Tries {
     }
 
     /// Whether a try that fails this way may be made again.
-    pub fn allows(self, cause: Cause, of: Try) -> bool {
+    pub fn allows(self, cause: Cause, of: Repeatability) -> bool {
         let allowed = match cause {
             Cause::Connect => self.unsent_left > 0,
             Cause::Reset | Cause::Timeout | Cause::Status | Cause::Left => {
@@ -145,11 +145,11 @@ mod tests {
 
     use super::*;
 
-    const GET: Try = Try {
+    const GET: Repeatability = Repeatability {
         idempotent: true,
         replayable: true,
     };
-    const POST: Try = Try {
+    const POST: Repeatability = Repeatability {
         idempotent: false,
         replayable: true,
     };
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_gone_cannot_be_sent_again() {
-        let gone = Try {
+        let gone = Repeatability {
             replayable: false,
             ..GET
         };

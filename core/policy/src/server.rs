@@ -20,6 +20,19 @@ pub struct Server {
     definition: Arc<Stamped<model::Server>>,
     health: Health,
     live: Arc<Live>,
+    facts: Facts,
+}
+
+/// Copies of what each compilation looks at, of every server: a visit to each one's definition and counters would cost more than all
+/// the rest.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    number: u64,
+    age: (Revision, u32),
+    weight: u16,
+    state: ServerState,
+    is_backup: bool,
+    is_bounded: bool,
 }
 
 impl Server {
@@ -28,10 +41,19 @@ impl Server {
         health: Health,
         live: Arc<Live>,
     ) -> Self {
+        let facts = Facts {
+            number: live.number(),
+            age: definition.age(),
+            weight: definition.value.weight,
+            state: definition.value.state,
+            is_backup: definition.value.backup,
+            is_bounded: definition.value.max_connections > 0,
+        };
         Self {
             definition,
             health,
             live,
+            facts,
         }
     }
 
@@ -48,15 +70,25 @@ impl Server {
     }
 
     pub fn state(&self) -> ServerState {
-        self.definition.value.state
+        self.facts.state
     }
 
     pub fn weight(&self) -> u16 {
-        self.definition.value.weight
+        self.facts.weight
     }
 
     pub(crate) fn is_backup(&self) -> bool {
-        self.definition.value.backup
+        self.facts.is_backup
+    }
+
+    /// Whether it takes only so many connections at the same time.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.facts.is_bounded
+    }
+
+    /// What tells its incarnation from every other that this process has known.
+    pub(crate) fn number(&self) -> u64 {
+        self.facts.number
     }
 
     pub fn live(&self) -> &Arc<Live> {
@@ -75,7 +107,12 @@ impl Server {
 
     /// What sorts servers by creation.
     pub(crate) fn age(&self) -> (Revision, u32) {
-        self.definition.age()
+        self.facts.age
+    }
+
+    /// Whether it has the same key.
+    pub(crate) fn is_of(&self, server: &model::Server) -> bool {
+        self.definition.value.id == server.id && self.definition.value.pool == server.pool
     }
 
     /// Whether this is what a table for these would hold.

@@ -3,7 +3,8 @@
 //! Where most of a pool is down while some of it is up, the verdicts are more likely wrong than right, and the few that are left would be
 //! crushed: then all are used. Where nothing is up there is nobody to protect, and requests are refused at once rather than made to
 //! wait for servers that do not answer. Backups have no part in that: they neither hide that most others are down nor make it look so, and
-//! where no other is up they take over.
+//! where no other is up they take over. A single request takes one sooner, where it has tried the others or they are ejected: that they
+//! do not answer is known a while before anybody has found them to be down.
 
 use std::sync::Arc;
 
@@ -31,13 +32,27 @@ pub(crate) struct Member {
 /// Those that may be picked, in the order of creation.
 pub(crate) type Members = Arc<[Member]>;
 
+/// Who may be picked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tiers {
+    pub(crate) members: Members,
+    /// Backups that are up, where the members are no backups: for requests that can have no member.
+    pub(crate) reserve: Members,
+}
+
+impl Tiers {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().chain(self.reserve.iter())
+    }
+}
+
 /// Chooses those that may be picked among a pool's servers, which come in the order of creation. `panic_threshold` is the share that must
 /// not be down; `weight` says how many parts each gets.
-pub(crate) fn members(
+pub(crate) fn tiers(
     servers: &[Arc<Server>],
     panic_threshold: f64,
     weight: impl Fn(&Server) -> u32,
-) -> Members {
+) -> Tiers {
     let wanted = servers
         .iter()
         .enumerate()
@@ -47,36 +62,50 @@ pub(crate) fn members(
         .collect();
     let others = wanted.iter().copied();
     let others: Vec<(usize, &Server)> = others.filter(|(_, server)| !server.is_backup()).collect();
-    let chosen: Vec<(usize, &Server)> = if panics(&others, panic_threshold) {
+    let chosen = if panics(&others, panic_threshold) {
         others
     } else {
-        tier(&wanted)
+        first_tier(&wanted)
+    };
+    let are_backups = chosen.first().is_none_or(|(_, server)| server.is_backup());
+    let reserve = match are_backups {
+        true => Vec::new(),
+        false => tier(&wanted, Health::Up, true),
     };
     let member = |(index, server): (usize, &Server)| Member {
         index,
         age: server.age(),
-        number: server.live().number(),
+        number: server.number(),
         weight: weight(server).max(1),
     };
-    chosen.into_iter().map(member).collect()
+    Tiers {
+        members: chosen.into_iter().map(member).collect(),
+        reserve: reserve.into_iter().map(member).collect(),
+    }
 }
 
 /// The first of the tiers that is not empty.
-fn tier<'a>(wanted: &[(usize, &'a Server)]) -> Vec<(usize, &'a Server)> {
+fn first_tier<'a>(wanted: &[(usize, &'a Server)]) -> Vec<(usize, &'a Server)> {
     let tiers = [
         (Health::Up, false),
         (Health::Up, true),
         (Health::Unknown, false),
         (Health::Unknown, true),
     ];
-    let of = |(health, backup)| -> Vec<(usize, &'a Server)> {
-        let is_of = |(_, server): &(usize, &Server)| {
-            server.health() == health && server.is_backup() == backup
-        };
-        wanted.iter().copied().filter(is_of).collect()
-    };
-    let mut tiers = tiers.into_iter().map(of);
+    let mut tiers = tiers
+        .into_iter()
+        .map(|(health, backup)| tier(wanted, health, backup));
     tiers.find(|tier| !tier.is_empty()).unwrap_or_default()
+}
+
+fn tier<'a>(
+    wanted: &[(usize, &'a Server)],
+    health: Health,
+    backup: bool,
+) -> Vec<(usize, &'a Server)> {
+    let is_of =
+        |(_, server): &(usize, &Server)| server.health() == health && server.is_backup() == backup;
+    wanted.iter().copied().filter(is_of).collect()
 }
 
 /// Whether too many of those that are no backups are down to believe it.

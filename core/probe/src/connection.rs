@@ -28,9 +28,8 @@ type Driver = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
-    driver: Driver,
-    /// Whether it is over: closed, or within an answer that was not read to its end.
-    spent: bool,
+    /// Nothing once it is over: closed, or within an answer that was not read to its end.
+    driver: Option<Driver>,
 }
 
 impl Connection {
@@ -44,8 +43,7 @@ impl Connection {
             .map_err(|error| Failure::exchanging(&error))?;
         Ok(Self {
             sender,
-            driver,
-            spent: false,
+            driver: Some(driver),
         })
     }
 
@@ -58,29 +56,41 @@ impl Connection {
         let request = request(address, check)?;
         let exchange = ask(&mut self.sender, request);
         tokio::pin!(exchange);
-        let result = tokio::select! {
+        let ended = tokio::select! {
             biased;
-            result = &mut exchange => result,
-            _ = &mut self.driver => {
-                // What was received by then decides.
-                self.spent = true;
+            result = &mut exchange => Some(result),
+            () = end(&mut self.driver) => None,
+        };
+        let result = match ended {
+            Some(result) => result,
+            None => {
+                // What was received by then decides. What was not sent by then never will be, of which the driver says nothing
+                // as long as it is there.
+                self.driver = None;
                 exchange.await
             }
         };
         let (status, ended) = result.map_err(|error| Failure::exchanging(&error))?;
-        self.spent |= !ended;
+        if !ended {
+            self.driver = None;
+        }
         Ok(status)
     }
 
     /// The connection, if another check may be sent on it as far as can be seen now.
     pub(crate) async fn into_reusable(mut self) -> Option<Self> {
-        if self.spent {
-            return None;
-        }
-        let look =
-            |context: &mut Context<'_>| Poll::Ready(Pin::new(&mut self.driver).poll(context));
+        let driver = self.driver.as_mut()?;
+        let look = |context: &mut Context<'_>| Poll::Ready(Pin::new(&mut *driver).poll(context));
         let closed = poll_fn(look).await.is_ready();
         (!closed).then_some(self)
+    }
+}
+
+/// Drives a connection until it is over.
+async fn end(driver: &mut Option<Driver>) {
+    if let Some(driver) = driver {
+        // How it ended is for whoever exchanges on it to hear.
+        let _ = driver.await;
     }
 }
 

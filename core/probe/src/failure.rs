@@ -42,6 +42,19 @@ impl Failure {
         }
     }
 
+    /// Whether the server gave no answer, not even a bad one. The way to it may be what is broken.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::TimedOut { .. }
+            | Self::Refused
+            | Self::Connect(_)
+            | Self::Reset
+            | Self::Closed
+            | Self::Connection(_) => true,
+            Self::Status(_) | Self::NotHttp(_) | Self::Request(_) => false,
+        }
+    }
+
     pub(crate) fn connecting(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused,

@@ -43,6 +43,11 @@ impl Prober {
         }
     }
 
+    /// Whether a connection was kept from the last probe: an open file, until the next probe or a drop.
+    pub fn is_connected(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// A server may close a kept connection at any time, also while the request is on its way; so what
     /// fails there says nothing about the server, and is asked again on a fresh connection, once.
     async fn probe_http(&mut self, check: &HealthCheck) -> Result<(), Failure> {

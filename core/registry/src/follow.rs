@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use model::FleetName;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,8 @@ pub struct FollowOptions {
     pub audit: bool,
     /// What the process itself has seen of the servers, to contradict a storm of `down` verdicts.
     pub witness: Option<Arc<dyn Witness>>,
+    /// Told by whoever was answered as if the registry had lost its memory: it is looked at then at once.
+    pub doubts: Arc<Notify>,
 }
 
 impl FollowOptions {
@@ -51,6 +53,7 @@ impl FollowOptions {
             guard: false,
             audit: false,
             witness: None,
+            doubts: Arc::default(),
         }
     }
 }
@@ -74,7 +77,7 @@ pub async fn follow(
         follower = follower.auditing();
     }
     if let Some(saved) = boot(&options).await {
-        follower = follower.booted(saved.snapshot, saved.in_force);
+        follower = follower.booted(saved.snapshot, saved.in_force, saved.tainted);
     }
     let driver = Driver {
         saver: options
@@ -82,9 +85,12 @@ pub async fn follow(
             .map(|path| Saver::new(path, options.fleet)),
         registry,
         follower,
+        doubts: options.doubts,
         guarded: options.guard,
         trouble: None,
         hindered: false,
+        current: false,
+        current_until: None,
         views,
         started: Instant::now(),
         request: None,
@@ -119,11 +125,16 @@ enum Answer {
 struct Driver {
     registry: Arc<dyn Registry>,
     follower: Follower,
+    doubts: Arc<Notify>,
     guarded: bool,
     /// Why the last request failed, or the subscription ended.
     trouble: Option<RegistryError>,
     /// Whether that has changed since it was last shown.
     hindered: bool,
+    /// Whether the own copy was shown to be the registry's of now.
+    current: bool,
+    /// When it was last known to be that.
+    current_until: Option<Instant>,
     views: watch::Sender<Arc<View>>,
     saver: Option<Saver>,
     started: Instant,
@@ -142,6 +153,7 @@ impl Driver {
                 answer = pending_or(self.request.as_mut()) => self.answered(answer),
                 message = next_message(&mut self.announcements) => self.received(message),
                 () = sleep_until_some(wake) => self.handle(Input::Tick),
+                () = self.doubts.notified() => self.handle(Input::Doubted),
                 () = keep_saving(self.saver.as_mut()) => {}
             }
             self.publish();
@@ -187,8 +199,8 @@ impl Driver {
                 Err(error) => {
                     tracing::debug!(%error, "the subscription ended");
                     self.hinder(Some(error));
-                    self.announcements = None;
                     self.handle(Input::Lost);
+                    self.announcements = None;
                 }
             }
             taken += 1;
@@ -199,6 +211,9 @@ impl Driver {
     }
 
     fn handle(&mut self, input: Input) {
+        if let (true, Some(announcements)) = (self.follower.is_current(), &self.announcements) {
+            self.current_until = Some(announcements.heard());
+        }
         self.follower.handle(input, self.started.elapsed());
     }
 
@@ -209,14 +224,16 @@ impl Driver {
 
     fn publish(&mut self) {
         let hindered = std::mem::take(&mut self.hindered);
-        if !self.follower.take_changed() && !hindered {
+        let current = self.follower.is_current();
+        let turned = std::mem::replace(&mut self.current, current) != current;
+        if !self.follower.take_changed() && !hindered && !turned {
             return;
         }
         let view = Arc::new(self.view());
         // Of what is damaged, a file from before is the better copy; a guard holds back what would be lost.
         let worth = self.guarded || !self.follower.is_tainted();
-        if let (Some(saver), Some(truth), true) = (&self.saver, self.follower.truth(), worth) {
-            saver.save(truth, view.snapshot.as_ref(), view.origin);
+        if let (Some(saver), true) = (&self.saver, worth) {
+            saver.save(&self.follower);
         }
         let before = self.views.send_replace(Arc::clone(&view));
         log::changes(&before, &view, self.registry.outlives_process());
@@ -230,6 +247,8 @@ impl Driver {
             origin: follower.origin(),
             registry_position: follower.position().filter(|_| followed),
             connected: follower.is_connected(),
+            current: self.current,
+            current_until: self.current_until.filter(|_| !self.current),
             trouble: self.trouble.clone(),
             head_missing: follower.is_head_missing(),
             leader: follower.leader().map(|heard| Leader {
@@ -240,6 +259,8 @@ impl Driver {
             holds: follower.holds(),
             damage: follower.damage().to_vec(),
             abandoned: follower.abandoned().cloned(),
+            dated: follower.dated().collect(),
+            tainted: follower.is_tainted(),
         }
     }
 }
@@ -257,7 +278,9 @@ async fn perform(registry: Arc<dyn Registry>, request: Request) -> Answer {
             Request::Subscribe => Answer::Subscribed(registry.announcements().await?),
             Request::ReadHead => read(Input::Head(registry.head().await?)),
             Request::ReadLog(from) => read(Input::Log(registry.log_after(from).await?)),
-            Request::ReadSnapshot => read(Input::Snapshot(registry.snapshot().await?)),
+            Request::ReadSnapshot => {
+                read(Input::Snapshot(registry.snapshot().await?.map(Box::new)))
+            }
         })
     };
     let answer = timeout(REQUEST_LIMIT, answer).await;

@@ -9,7 +9,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Collection, Delta, Fault, InstanceId, Origin, Position, Snapshot, Term};
+use model::{
+    Collection, Delta, Fault, InstanceId, Moment, Origin, Position, Revision, Snapshot, Term,
+};
 use rand::rngs::SmallRng;
 
 use crate::backoff::Backoff;
@@ -31,8 +33,8 @@ const HEAD_SEARCH_PERIOD: Duration = Duration::from_secs(1);
 /// How long a look for damage is put off for each element that it reads, so that a large fleet is read seldom.
 const AUDIT_PAUSE: Duration = Duration::from_millis(1);
 
-/// How often verdicts that are held back are judged again.
-const GUARD_PERIOD: Duration = Duration::from_secs(1);
+/// How often at most verdicts are judged again where the guard does not ask for it.
+const GUARD_PAUSE: Duration = Duration::from_secs(1);
 
 /// How many deltas are kept while a read is under way. Where more come, the log is read again.
 const BUFFER_LENGTH: usize = 1024;
@@ -63,9 +65,11 @@ pub enum Input {
     Announced(Announcement),
     Head(Option<Head>),
     Log(Option<Vec<Delta>>),
-    Snapshot(Option<Snapshotted>),
+    Snapshot(Option<Box<Snapshotted>>),
     /// The request under way was not answered.
     Failed,
+    /// What this process asked elsewhere was answered as if the registry were not what it was.
+    Doubted,
     /// Time passed.
     Tick,
 }
@@ -101,8 +105,10 @@ pub struct Follower {
     /// Whether the registry's content is read again now and then, although nothing raised a doubt.
     audits: bool,
     /// Whether the read under way only looks for damage.
-    auditing: bool,
+    reading_is_audit: bool,
     recent: VecDeque<Delta>,
+    /// Of those, the ones that say when they were committed.
+    dated: VecDeque<(Revision, Moment)>,
     abandoned: Option<Arc<[Delta]>>,
     under_way: Option<Request>,
     doubt: Doubt,
@@ -113,6 +119,8 @@ pub struct Follower {
     overflowed: bool,
     retry_at: Duration,
     head_check_at: Duration,
+    /// Whether the read under way was sent before somebody doubted: what it says may be of before.
+    doubted: bool,
     audit_at: Duration,
     guard_at: Duration,
     backoff: Backoff,
@@ -132,8 +140,9 @@ impl Follower {
             damage: Vec::new(),
             tainted: BTreeSet::new(),
             audits: false,
-            auditing: false,
+            reading_is_audit: false,
             recent: VecDeque::new(),
+            dated: VecDeque::new(),
             abandoned: None,
             under_way: None,
             doubt: Doubt::None,
@@ -142,6 +151,7 @@ impl Follower {
             overflowed: false,
             retry_at: Duration::ZERO,
             head_check_at: Duration::ZERO,
+            doubted: false,
             audit_at: Duration::ZERO,
             guard_at: Duration::ZERO,
             backoff: Backoff::new(random),
@@ -163,9 +173,19 @@ impl Follower {
         self
     }
 
-    /// Starts from what was saved: the registry's state, and what was acted on where something was held.
+    /// Starts from what was saved: the registry's state, what was acted on where something was held, and the
+    /// collections of it that were read from a damaged registry. What those lack no log tells.
     #[must_use]
-    pub fn booted(mut self, truth: Snapshot, in_force: Option<Snapshot>) -> Self {
+    pub fn booted(
+        mut self,
+        truth: Snapshot,
+        in_force: Option<Snapshot>,
+        tainted: BTreeSet<Collection>,
+    ) -> Self {
+        if !tainted.is_empty() {
+            self.doubt = Doubt::Snapshot;
+        }
+        self.tainted = tainted;
         let truth = Arc::new(truth);
         if let Some(guard) = &mut self.guard {
             guard.restore(&truth, in_force.map(Arc::new));
@@ -182,7 +202,8 @@ impl Follower {
         }
         let request = self.due_request(now)?;
         self.under_way = Some(request);
-        self.auditing = request == Request::ReadSnapshot && self.is_sure();
+        self.doubted = false;
+        self.reading_is_audit = request == Request::ReadSnapshot && self.is_sure();
         if matches!(request, Request::ReadLog(_) | Request::ReadSnapshot) {
             // What is read from now on covers all that was announced so far.
             self.doubt = Doubt::None;
@@ -226,10 +247,14 @@ impl Follower {
             None if waiting => self.retry_at.max(self.head_check_at),
             None => self.retry_at,
         };
-        if self.guard.as_ref().is_some_and(Guard::is_contesting) {
-            return request.min(self.guard_at);
+        match self.next_look() {
+            Some(_) => request.min(self.guard_at),
+            None => request,
         }
-        request
+    }
+
+    fn next_look(&self) -> Option<Duration> {
+        self.guard.as_ref().and_then(Guard::look_again)
     }
 
     /// Takes what happened.
@@ -241,9 +266,13 @@ impl Follower {
             Input::Announced(Announcement::Heartbeat(head)) => self.heartbeat(&head, now),
             Input::Head(head) => self.head_read(head.as_ref(), now),
             Input::Log(log) => self.log_read(log, now),
-            Input::Snapshot(snapshot) => self.snapshot_read(snapshot, now),
+            Input::Snapshot(read) => self.snapshot_read(read.map(|read| *read), now),
             Input::Failed => self.failed(now),
+            Input::Doubted => self.doubted(now),
             Input::Tick => self.tick(now),
+        }
+        if let Some(pause) = self.next_look() {
+            self.guard_at = self.guard_at.min(now + pause);
         }
     }
 
@@ -261,10 +290,10 @@ impl Follower {
     }
 
     fn failed(&mut self, now: Duration) {
-        let auditing = std::mem::take(&mut self.auditing);
+        let was_audit = std::mem::take(&mut self.reading_is_audit);
         match self.under_way.take() {
             // It was no doubt that asked, and what does ask is not kept waiting.
-            Some(Request::ReadSnapshot) if auditing => self.audit_at = now + HEAD_CHECK_PERIOD,
+            Some(Request::ReadSnapshot) if was_audit => self.audit_at = now + HEAD_CHECK_PERIOD,
             // A log that cannot be read may never be readable again.
             Some(Request::ReadLog(_) | Request::ReadSnapshot) => self.doubt = Doubt::Snapshot,
             Some(Request::Subscribe | Request::ReadHead) | None => {}
@@ -272,12 +301,18 @@ impl Follower {
         self.retry_at = now + self.backoff.failed();
     }
 
+    /// Looks at once, and not at the next of its own looks.
+    fn doubted(&mut self, now: Duration) {
+        self.head_check_at = now;
+        self.doubted = self.under_way.is_some();
+    }
+
     fn announced(&mut self, delta: Delta) {
         let reading = matches!(
             self.under_way,
             Some(Request::ReadLog(_) | Request::ReadSnapshot)
         );
-        if !reading || self.auditing {
+        if !reading || self.reading_is_audit {
             self.take(delta);
         } else if self.buffer.len() < BUFFER_LENGTH {
             self.buffer.push_back(delta);
@@ -318,7 +353,7 @@ impl Follower {
         if now < self.guard_at {
             return;
         }
-        self.guard_at = now + GUARD_PERIOD;
+        self.guard_at = now + GUARD_PAUSE;
         if let (Some(guard), Some(truth)) = (&mut self.guard, &self.truth) {
             self.changed |= guard.update(truth, Cause::Tick);
         }
@@ -333,13 +368,20 @@ impl Follower {
             Some(guard) => guard.advance(truth, &delta),
             None => Arc::make_mut(truth).advance(&delta),
         }
-        if self.recent.len() == RECENT_LENGTH {
-            self.recent.pop_front();
+        if let Some(time) = delta.time {
+            push_bounded(&mut self.dated, (delta.revision, time));
         }
-        self.recent.push_back(delta);
+        push_bounded(&mut self.recent, delta);
         self.confirmed();
         self.changed = true;
     }
+}
+
+fn push_bounded<T>(recent: &mut VecDeque<T>, latest: T) {
+    if recent.len() == RECENT_LENGTH {
+        recent.pop_front();
+    }
+    recent.push_back(latest);
 }
 
 #[cfg(test)]

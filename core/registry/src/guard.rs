@@ -3,14 +3,17 @@
 //!
 //! The registry's own state is followed whatever it says; the guard lays what it holds back over it, for
 //! one pool at a time, so that everything else applies. A hold ends by a ruling in the registry, or by
-//! itself where the servers come back.
+//! itself where the servers come back. A rejection puts them back into the registry; of verdicts it says that they
+//! are wrong, so that they are no longer held before an operator, and still not believed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{
-    Author, Collection, Delta, Fault, Hold, PoolId, Position, Revision, ServerKey, Snapshot,
+    Author, Collection, Delta, Fault, Hold, HoldDecision, PoolId, Position, Revision, ServerKey,
+    Snapshot,
 };
 
 mod contest;
@@ -21,9 +24,12 @@ use withdrawal::Withdrawals;
 
 /// What a process itself sees of the servers.
 pub trait Witness: Send + Sync + fmt::Debug {
-    /// Whether this incarnation of the server has answered a request successfully of late, and has not
-    /// failed one since.
-    fn has_answered(&self, server: &ServerKey, incarnation: Revision) -> bool;
+    /// How long ago each of these incarnations last answered a request well. Left out are those that never
+    /// did, or have failed one since.
+    fn good_answers(
+        &self,
+        servers: &BTreeMap<ServerKey, Revision>,
+    ) -> BTreeMap<ServerKey, Duration>;
 }
 
 /// Why the registry's state is what it is now.
@@ -84,7 +90,7 @@ impl Guard {
             return true;
         };
         let withdrawals = self.withdrawals.update(truth, &before, cause);
-        let contest = self.contest.update(truth, &before);
+        let contest = self.contest.update(truth, &before, cause);
         if matches!(cause, Cause::Tick) && !withdrawals && !contest {
             self.in_force = Some(before);
             return false;
@@ -93,9 +99,10 @@ impl Guard {
         true
     }
 
-    /// Whether verdicts are held back, which the witness may cease to contradict.
-    pub(crate) fn is_contesting(&self) -> bool {
-        !self.contest.is_empty()
+    /// In what time to update it though nothing happens: the witness may come to contradict verdicts that are new, or cease to
+    /// contradict what is held back.
+    pub(crate) fn look_again(&self) -> Option<Duration> {
+        self.contest.look_again()
     }
 
     /// What is held back, by pool.
@@ -138,14 +145,10 @@ impl Guard {
     }
 }
 
-/// Whether the registry holds an operator's confirmation of what has been held since a position.
-fn is_confirmed(truth: &Snapshot, pool: &PoolId, since: Position) -> bool {
-    truth.holds.get(pool).is_some_and(|ruling| {
-        let ruling = &ruling.value;
-        ruling.decision == model::HoldDecision::Confirm
-            && ruling.epoch == since.epoch
-            && ruling.revision >= since.revision
-    })
+/// What an operator decided, by the registry, on what has been held since a position.
+fn decision_on(truth: &Snapshot, pool: &PoolId, since: Position) -> Option<HoldDecision> {
+    let ruling = &truth.holds.get(pool)?.value;
+    ruling.covers(since).then_some(ruling.decision)
 }
 
 /// Whether so many of a pool's servers at once are more than the pool lets go.

@@ -12,13 +12,14 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use crate::Head;
-use crate::timing::{CANDIDACY_PERIOD, HEARTBEAT_PERIOD, LEASE};
+use crate::timing::{CANDIDACY_PERIOD, HEARTBEAT_PERIOD, TAKEOVER};
 
-/// How much earlier than the registry the owner considers its lease over.
+/// How much earlier than the registry the owner considers its lease over, at most.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How soon a request that failed is made again while the lease still runs.
-const RETRY_PERIOD: Duration = Duration::from_millis(250);
+/// Within what time all who stand by ask for a lease that was given back: not in one instant, and long before
+/// any of them would have asked by itself.
+const FREED_SPREAD: Duration = Duration::from_millis(10);
 
 /// A leadership, as every write of the leader must name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +39,40 @@ impl Leadership {
     }
 }
 
-/// What to ask the registry for, with `LEASE` as the lifetime.
+/// What to ask the registry for, with the lease's `lifetime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseRequest {
     Acquire,
     Renew(Term),
     Release(Term),
+}
+
+/// What follows from within what time another one is to lead.
+#[derive(Debug, Clone, Copy)]
+struct Periods {
+    takeover: Duration,
+}
+
+impl Periods {
+    /// How long the registry keeps the lease: the next candidate's request fits into what is left of the time.
+    fn lifetime(self) -> Duration {
+        self.takeover - self.candidacy()
+    }
+
+    /// A third, but never without a heartbeat for longer than everybody expects.
+    fn renewal(self) -> Duration {
+        (self.takeover / 3).min(HEARTBEAT_PERIOD)
+    }
+
+    fn margin(self) -> Duration {
+        (self.takeover / 6).min(MARGIN)
+    }
+
+    /// How long a candidate waits at most before it asks again, and how soon a request that failed is made again while the
+    /// lease still runs.
+    fn candidacy(self) -> Duration {
+        (self.takeover / 12).min(CANDIDACY_PERIOD)
+    }
 }
 
 /// One orchestrator's view of the lease. Times are durations on one monotonic clock of the process.
@@ -55,6 +84,11 @@ pub struct Lease {
     sent: Option<Duration>,
     /// When the next request is due.
     due: Duration,
+    periods: Periods,
+    /// Whether the lease was given back while a request was under way, whose answer may be from before.
+    freed: bool,
+    /// How long it stands by at most before it asks again.
+    candidacy: Duration,
     random: SmallRng,
 }
 
@@ -76,8 +110,35 @@ impl Lease {
             state: State::Standby,
             sent: None,
             due: Duration::ZERO,
+            periods: Periods { takeover: TAKEOVER },
+            freed: false,
+            candidacy: CANDIDACY_PERIOD,
             random,
         }
+    }
+
+    /// The same, where another one is to lead within this time of a leader's sudden end.
+    #[must_use]
+    pub fn within(self, takeover: Duration) -> Self {
+        let periods = Periods { takeover };
+        Self {
+            periods,
+            candidacy: periods.candidacy(),
+            ..self
+        }
+    }
+
+    /// How long the registry keeps a lease that is not renewed.
+    pub fn lifetime(&self) -> Duration {
+        self.periods.lifetime()
+    }
+
+    /// Asks so seldom of itself that only an announcement can make it lead: for tests of announcements.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn asking_each(mut self, candidacy: Duration) -> Self {
+        self.candidacy = candidacy;
+        self
     }
 
     /// The request to send now, if one is due and none is under way. Its answer goes to `answered`.
@@ -141,6 +202,15 @@ impl Lease {
         }
     }
 
+    /// Somebody gave the lease back: who stands by asks at once.
+    pub fn freed(&mut self, now: Duration) {
+        if !matches!(self.state, State::Standby) {
+            return;
+        }
+        self.freed = self.sent.is_some();
+        self.due = self.due.min(now + self.freed_delay());
+    }
+
     /// Gives up for good: the request to send, where there is a lease to give back.
     pub fn resign(&mut self) -> Option<LeaseRequest> {
         let state = std::mem::replace(&mut self.state, State::Resigned);
@@ -158,12 +228,13 @@ impl Lease {
         };
         // A new leader's first renewal is due at once: it is the heartbeat by which all learn of it.
         self.due = match self.state {
-            State::Leading { .. } => sent + HEARTBEAT_PERIOD,
+            State::Leading { .. } => sent + self.periods.renewal(),
             _ => sent,
         };
+        self.freed = false;
         self.state = State::Leading {
             leadership,
-            sure_until: sent + LEASE - MARGIN,
+            sure_until: sent + self.periods.lifetime() - self.periods.margin(),
         };
     }
 
@@ -176,14 +247,21 @@ impl Lease {
 
     fn retry_delay(&mut self) -> Duration {
         match self.state {
-            State::Leading { .. } => RETRY_PERIOD,
+            State::Leading { .. } => self.periods.candidacy(),
             _ => self.candidacy_delay(),
         }
     }
 
     /// Candidates do not ask in step.
     fn candidacy_delay(&mut self) -> Duration {
-        CANDIDACY_PERIOD.mul_f64(self.random.random_range(0.5..1.0))
+        if std::mem::take(&mut self.freed) {
+            return self.freed_delay();
+        }
+        self.candidacy.mul_f64(self.random.random_range(0.5..1.0))
+    }
+
+    fn freed_delay(&mut self) -> Duration {
+        FREED_SPREAD.mul_f64(self.random.random_range(0.0..1.0))
     }
 }
 

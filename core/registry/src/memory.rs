@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use model::{
-    Delta, Instance, InstanceId, Position, Registration, Report, ServerKey, Snapshot, Suspicion,
-    Term,
+    Delta, Instance, InstanceId, Moment, Position, Registration, Report, ServerKey, Snapshot,
+    Suspicion, Term,
 };
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -187,7 +187,10 @@ impl Leading for Memory {
     }
 
     async fn release(&self, instance: InstanceId, term: Term) -> Result<(), RegistryError> {
-        self.store.lock().release(instance, term);
+        let mut store = self.store.lock();
+        if let Some(head) = store.release(instance, term) {
+            self.announce(Announcement::Heartbeat(head));
+        }
         Ok(())
     }
 
@@ -216,13 +219,13 @@ impl Leading for Memory {
 
 #[async_trait]
 impl Reporting for Memory {
-    async fn report(&self, report: &Report, announce: bool) -> Result<(), RegistryError> {
+    async fn report(&self, report: &Report, announce: bool) -> Result<Moment, RegistryError> {
         let now = self.clock.now();
         self.store.lock().report(report, now);
         if announce {
             let _ = self.reports.send(report.instance);
         }
-        Ok(())
+        Ok(Moment::after_epoch(now))
     }
 
     async fn deregister(&self, instance: InstanceId) -> Result<(), RegistryError> {
@@ -246,6 +249,11 @@ impl Observing for Memory {
         let instances = self.instances().await?;
         let life = Life::default();
         Ok(Listing { life, instances })
+    }
+
+    async fn lag(&self, applied: Position) -> Result<Option<Duration>, RegistryError> {
+        let store = self.store.lock();
+        Ok(store.lag(applied, self.clock.now()))
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::options::MEMORY;
-use crate::redis::Redis;
+use crate::options::{MEMORY, TlsFiles};
+use crate::redis::{Address, FORMS, Redis, Tls};
 use crate::{Memory, Options, Registry};
 
 /// An address that no registry can have. It does not repeat what may hold a password.
@@ -23,14 +23,22 @@ pub fn open(options: &Options) -> Result<Arc<dyn Registry>, OpenError> {
         url: options.registry.to_string(),
         reason,
     };
-    match options.registry.as_str() {
-        MEMORY => Ok(Arc::new(Memory::new())),
-        url if url.starts_with("redis://") => {
-            let redis = Redis::new(url, &options.fleet).map_err(refused)?;
-            Ok(Arc::new(redis))
-        }
-        _ => Err(refused(format!("is neither memory nor {FORM}"))),
+    if options.is_within_process() {
+        return Ok(Arc::new(Memory::new()));
     }
+    let address = Address::parse(options.registry.as_str()).map_err(refused)?;
+    let tls = tls_for(&address, &options.tls).map_err(refused)?;
+    Ok(Arc::new(Redis::new(address, tls, &options.fleet)))
+}
+
+fn tls_for(address: &Address, files: &TlsFiles) -> Result<Option<Tls>, String> {
+    if address.is_encrypted() {
+        return Tls::load(files).map(Some);
+    }
+    if files.is_empty() {
+        return Ok(None);
+    }
+    Err("is not encrypted, and so has no use for --registry-ca, --registry-cert and --registry-key: write rediss".into())
 }
 
 /// The same for a process that runs alone, to which a registry within itself is of no use: no other process would find it.
@@ -42,16 +50,13 @@ pub fn open_shared(options: &Options) -> Result<Arc<dyn Registry>, OpenError> {
         return Err(OpenError {
             url: MEMORY.into(),
             reason: format!(
-                "is within one process, where no other role finds it: whoever runs alone needs --registry {FORM}; \
+                "is within one process, where no other role finds it: whoever runs alone needs --registry {FORMS}; \
                  `roundhouse up` runs all of them in one process"
             ),
         });
     }
     open(options)
 }
-
-/// The form of a Redis's address.
-pub(crate) const FORM: &str = "redis://[user:password@]host[:port][/database]";
 
 #[cfg(test)]
 mod tests {
@@ -60,10 +65,7 @@ mod tests {
     use super::*;
 
     fn try_open(url: &str) -> Result<Arc<dyn Registry>, OpenError> {
-        open(&Options {
-            registry: url.into(),
-            fleet: FleetName::standard(),
-        })
+        open(&Options::new(url, FleetName::standard()))
     }
 
     #[test]
@@ -73,6 +75,10 @@ mod tests {
             "redis://127.0.0.1:1",
             "redis://redis.example",
             "redis://user:p%40ss@[::1]:6379/3",
+            "rediss://redis.example",
+            "unix:///run/redis.sock?db=1",
+            "redis+sentinel://a,b,c/mymaster",
+            "rediss+cluster://a,b,c",
         ] {
             try_open(url).expect(url);
         }
@@ -86,7 +92,7 @@ mod tests {
             "reddis://user:hunter2@127.0.0.1",
             "redis://user:hunter2@127.0.0.1:port",
             "redis://user:hunter2@127.0.0.1/many",
-            "rediss://user:hunter2@127.0.0.1",
+            "rediss://user:hunter2@127.0.0.1/1/2",
         ] {
             let error = try_open(url).expect_err(url).to_string();
             assert!(error.starts_with("--registry "), "{error}");
@@ -99,10 +105,7 @@ mod tests {
 
     #[test]
     fn a_role_on_its_own_is_refused_a_registry_within_its_process() {
-        let options = |url: &str| Options {
-            registry: url.into(),
-            fleet: FleetName::standard(),
-        };
+        let options = |url: &str| Options::new(url, FleetName::standard());
         let error = open_shared(&options("memory"))
             .expect_err("nobody else would find it")
             .to_string();

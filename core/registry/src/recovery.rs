@@ -24,6 +24,14 @@ pub struct Recovery {
     since: Option<Duration>,
 }
 
+/// A candidate's copy of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnCopy<'a> {
+    pub snapshot: &'a Snapshot,
+    /// Whether nothing is missing that other hands took from the registry before it was read.
+    pub is_whole: bool,
+}
+
 /// What a candidate does next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -35,7 +43,7 @@ pub enum Step {
     Reseed(Box<Snapshot>),
     /// Another orchestrator has seen more, and will do it.
     Leave(Position),
-    /// This position was seen, and no orchestrator holds it. An operator decides.
+    /// This position was seen, and no orchestrator holds a whole copy of it. An operator decides.
     Alarm(Position),
 }
 
@@ -55,7 +63,7 @@ impl Recovery {
     pub fn observe(
         &mut self,
         instances: &[Instance],
-        own: Option<&Snapshot>,
+        own: Option<OwnCopy<'_>>,
         (epoch, id): (Epoch, RevisionId),
         now: Duration,
     ) -> Step {
@@ -63,13 +71,12 @@ impl Recovery {
         if now.saturating_sub(since) < self.wait {
             return Step::Wait;
         }
-        let reported = |instance: &Instance| instance.report.applied;
-        let furthest = instances.iter().filter_map(reported).max_by_key(rank);
-        match (furthest, own) {
-            (None, None) => Step::Initialise(Box::new(Snapshot::first(epoch, id))),
-            (None, Some(own)) => Step::Reseed(Box::new(renew(own, epoch, id))),
-            (Some(furthest), Some(own)) if rank(&own.position) >= rank(&furthest) => {
-                Step::Reseed(Box::new(renew(own, epoch, id)))
+        let reported = instances.iter().filter_map(|it| it.report.applied);
+        let known = reported.chain(own.map(|own| own.snapshot.position));
+        match (known.max_by_key(rank), own) {
+            (None, _) => Step::Initialise(Box::new(Snapshot::first(epoch, id))),
+            (Some(furthest), Some(own)) if own.is_whole && own.snapshot.position == furthest => {
+                Step::Reseed(Box::new(renew(own.snapshot, epoch, id)))
             }
             (Some(furthest), _) => {
                 let holds = |instance: &Instance| {

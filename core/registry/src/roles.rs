@@ -1,6 +1,6 @@
 //! What each role may do with the registry: one trait a right.
 //!
-//! A balancer reads and reports; an orchestrator also leads; the admin API also commits. The backends obey
+//! All of them read, report and observe; the admin API also commits; an orchestrator commits and leads. The backends obey
 //! all of them, and the contract tests hold both to the same behaviour.
 
 use std::fmt;
@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Delta, Fault, Instance, InstanceId, Position, Registration, Report, ServerKey, Snapshot,
-    Suspicion, Term,
+    Delta, Fault, Instance, InstanceId, Moment, Position, Registration, Report, ServerKey,
+    Snapshot, Suspicion, Term,
 };
+use tokio::time::Instant;
 
 use crate::{Commit, CommitError, Committed, Head, HistoryEntry, Leadership, RegistryError};
 
@@ -28,7 +29,7 @@ pub struct Snapshotted {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Announcement {
     Delta(Delta),
-    /// The leader's heartbeat.
+    /// The leader's heartbeat; without a leader where one gave the lease back.
     Heartbeat(Head),
 }
 
@@ -38,6 +39,11 @@ pub enum Announcement {
 pub trait Stream<T>: Send {
     /// The next message. Cancel safe.
     async fn next(&mut self) -> Result<T, RegistryError>;
+    /// When the registry was last heard on this connection, be it no more than the answer to a PING. One that has no
+    /// connection to lose is heard at any time.
+    fn heard(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The `changes` channel.
@@ -73,6 +79,13 @@ pub trait Reading: Send + Sync + fmt::Debug {
 pub trait Committing: Send + Sync {
     /// Checks everything, then writes, numbers, logs and publishes, in one step.
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError>;
+    /// The same, and who can say afterwards how many of the registry's replicas have it.
+    async fn commit_to_replicas<'a>(
+        &'a self,
+        commit: Commit,
+    ) -> Result<(Committed, Box<dyn Replication + 'a>), CommitError> {
+        Ok((self.commit(commit).await?, Box::new(NoReplicas)))
+    }
     /// Makes the head, with every element of the snapshot as it is stamped. Does nothing and answers
     /// `false` where a head exists.
     async fn seed(&self, snapshot: &Snapshot) -> Result<bool, RegistryError>;
@@ -82,9 +95,31 @@ pub trait Committing: Send + Sync {
         key: &ServerKey,
         lifetime: Duration,
     ) -> Result<(), RegistryError>;
+    /// Removes a server's own lease, where it has one, without a revision.
     async fn remove_registration(&self, key: &ServerKey) -> Result<(), RegistryError>;
-    /// Removes an instance's report: an operator forgets it.
+    /// Removes an instance's report, for an operator who forgets it; whether there was one.
     async fn forget(&self, instance: InstanceId) -> Result<bool, RegistryError>;
+}
+
+/// One commit's way to the registry's replicas.
+#[async_trait]
+pub trait Replication: Send {
+    /// Waits until so many replicas have the commit, or the time is over; how many then have it.
+    async fn reached(
+        self: Box<Self>,
+        replicas: u16,
+        within: Duration,
+    ) -> Result<u64, RegistryError>;
+}
+
+/// The way of a commit to a registry that has no replicas.
+struct NoReplicas;
+
+#[async_trait]
+impl Replication for NoReplicas {
+    async fn reached(self: Box<Self>, _: u16, _: Duration) -> Result<u64, RegistryError> {
+        Ok(0)
+    }
 }
 
 /// What an orchestrator may do.
@@ -104,7 +139,7 @@ pub trait Leading: Send + Sync {
         term: Term,
         lifetime: Duration,
     ) -> Result<Option<Head>, RegistryError>;
-    /// Gives the lease back, if it is still held.
+    /// Gives the lease back, if it is still held, and publishes the head as a heartbeat without a leader.
     async fn release(&self, instance: InstanceId, term: Term) -> Result<(), RegistryError>;
     /// Removes an instance's report, where this leadership stands; whether there was one.
     async fn forget_for(
@@ -123,10 +158,12 @@ pub trait Leading: Send + Sync {
 /// What every instance says.
 #[async_trait]
 pub trait Reporting: Send + Sync {
-    /// Stores a report, stamped with the registry's time; `announce` where somebody may wait for what changed.
-    async fn report(&self, report: &Report, announce: bool) -> Result<(), RegistryError>;
+    /// Stores a report, stamped with the registry's time, which is the answer; `announce` where somebody may wait
+    /// for what changed.
+    async fn report(&self, report: &Report, announce: bool) -> Result<Moment, RegistryError>;
     /// The instance ends in order: nobody waits for it any more.
     async fn deregister(&self, instance: InstanceId) -> Result<(), RegistryError>;
+    /// Publishes that a server seems to fail. Whoever does not listen at that moment never hears of it.
     async fn suspect(&self, suspicion: &Suspicion) -> Result<(), RegistryError>;
 }
 
@@ -144,12 +181,19 @@ pub struct Listing {
 /// What the leader and those who wait look at.
 #[async_trait]
 pub trait Observing: Send + Sync {
+    /// The instances that have reported and were not forgotten since, the silent ones included, each with its report's age.
     async fn instances(&self) -> Result<Vec<Instance>, RegistryError>;
     /// The instances, and who remembers them.
     async fn listing(&self) -> Result<Listing, RegistryError>;
+    /// How long ago, by the registry's own clock, the oldest revision was committed that is not in the state at this
+    /// position; at least so long, where the log has lost that one. `Duration::ZERO` where there is no such revision, `None`
+    /// where the log cannot say.
+    async fn lag(&self, applied: Position) -> Result<Option<Duration>, RegistryError>;
+    /// Every server that has a lease of its own, that which ran out included, each with its age.
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError>;
-    /// That a report changed in a way that someone may wait for.
+    /// Whose report was announced: it changed in a way that someone may wait for. Returns once the subscription is confirmed.
     async fn reports(&self) -> Result<Box<dyn Stream<InstanceId>>, RegistryError>;
+    /// The suspicions from now on. Returns once the subscription is confirmed.
     async fn suspicions(&self) -> Result<Box<dyn Stream<Suspicion>>, RegistryError>;
 }
 

@@ -3,11 +3,12 @@
 //! The file names its format and its fleet, so that a copied or mixed-up volume is refused instead of
 //! served, and it is replaced atomically, so that a crash leaves the old one or the new one.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use model::{FleetName, Snapshot};
+use model::{Collection, FleetName, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -43,6 +44,8 @@ pub(crate) struct Saved {
     pub(crate) snapshot: Snapshot,
     /// What was acted on, where something was held back.
     pub(crate) in_force: Option<Snapshot>,
+    /// Collections that were read from a damaged registry: others may know more of them.
+    pub(crate) tainted: BTreeSet<Collection>,
 }
 
 /// The file as it is read: what it is before what it holds.
@@ -54,6 +57,8 @@ struct Envelope<'a> {
     snapshot: &'a RawValue,
     #[serde(borrow, default)]
     in_force: Option<&'a RawValue>,
+    #[serde(default)]
+    tainted: BTreeSet<Collection>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +68,8 @@ struct Contents<'a> {
     snapshot: &'a Snapshot,
     #[serde(skip_serializing_if = "Option::is_none")]
     in_force: Option<&'a Snapshot>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    tainted: &'a BTreeSet<Collection>,
 }
 
 impl StateFile {
@@ -81,7 +88,7 @@ impl StateFile {
     /// # Errors
     /// Where it cannot be written; the old file is then still there.
     pub fn save(path: &Path, fleet: &FleetName, snapshot: &Snapshot) -> Result<(), StateFileError> {
-        save(path, fleet, snapshot, None)
+        save(path, fleet, snapshot, None, &BTreeSet::new())
     }
 }
 
@@ -119,6 +126,7 @@ fn parse(path: &Path, fleet: &FleetName, bytes: &[u8]) -> Result<Saved, StateFil
     Ok(Saved {
         snapshot: snapshot(envelope.snapshot)?,
         in_force: envelope.in_force.map(snapshot).transpose()?,
+        tainted: envelope.tainted,
     })
 }
 
@@ -127,12 +135,14 @@ pub(crate) fn save(
     fleet: &FleetName,
     snapshot: &Snapshot,
     in_force: Option<&Snapshot>,
+    tainted: &BTreeSet<Collection>,
 ) -> Result<(), StateFileError> {
     let contents = Contents {
         format: FORMAT,
         fleet,
         snapshot,
         in_force,
+        tainted,
     };
     let bytes = serde_json::to_vec(&contents).expect("model types hold nothing that JSON cannot");
     replace(path, &bytes).map_err(|source| StateFileError::Write {
@@ -196,10 +206,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.json");
         let (truth, in_force) = (snapshot(2), snapshot(2));
-        save(&path, &fleet("main"), &truth, Some(&in_force)).unwrap();
+        let tainted = [Collection::Servers].into();
+        save(&path, &fleet("main"), &truth, Some(&in_force), &tainted).unwrap();
         let saved = load(&path, &fleet("main")).unwrap().unwrap();
         assert_eq!(saved.snapshot, truth);
         assert_eq!(saved.in_force.as_ref(), Some(&in_force));
+        assert_eq!(saved.tainted, tainted);
         let shown = StateFile::load(&path, &fleet("main")).unwrap();
         assert_eq!(shown, Some(in_force), "it is what to act on");
     }

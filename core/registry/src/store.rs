@@ -17,7 +17,7 @@ mod stage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{Collection, Delta, InstanceId, Position, ServerKey};
+use model::{Collection, Delta, InstanceId, Moment, Position, ServerKey};
 
 use crate::{Head, HistoryEntry, Snapshotted};
 use answers::Answers;
@@ -28,6 +28,8 @@ use plan::is_desired;
 
 pub(crate) use answers::{ANSWER_LIFETIME, ANSWERS_CLEARED, ANSWERS_MAX};
 pub(crate) use assemble::Assembly;
+#[cfg(feature = "testing")]
+pub(crate) use element::Stamp;
 pub(crate) use plan::{Write, idempotency_key, plan};
 pub(crate) use seed::Seed;
 
@@ -47,6 +49,18 @@ pub struct Store {
     instances: BTreeMap<InstanceId, Reported>,
     registrations: BTreeMap<ServerKey, Renewed>,
     answers: Answers,
+}
+
+/// A key that a registry's content is kept under, for tests that take it away.
+#[cfg(feature = "testing")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKey {
+    Head,
+    Lease,
+    Log,
+    Instances,
+    Answers,
+    Elements(Collection),
 }
 
 impl Store {
@@ -75,6 +89,13 @@ impl Store {
         Some(self.log.iter().skip(own + 1).cloned().collect())
     }
 
+    /// How long ago the first revision was committed that does not belong to the state at this position.
+    pub fn lag(&self, applied: Position, now: Duration) -> Option<Duration> {
+        let logged = self.log.iter();
+        let from = logged.skip_while(|delta| delta.revision < applied.revision);
+        lag(applied, from, Moment::after_epoch(now))
+    }
+
     /// The latest desired changes, newest first.
     pub fn history(&self, limit: usize) -> Vec<HistoryEntry> {
         self.history.iter().rev().take(limit).cloned().collect()
@@ -90,10 +111,26 @@ impl Store {
         };
     }
 
-    /// Loses the log, as when it was trimmed.
+    /// Every element's key and stored text.
     #[cfg(feature = "testing")]
-    pub fn forget_log(&mut self) {
-        self.log.clear();
+    pub fn elements(&self) -> impl Iterator<Item = (Collection, &String, &String)> {
+        let all = self.elements.iter();
+        all.flat_map(|(collection, own)| own.iter().map(|(key, text)| (*collection, key, text)))
+    }
+
+    /// Loses a key, as where Redis may evict.
+    #[cfg(feature = "testing")]
+    pub fn evict(&mut self, key: StoreKey) {
+        match key {
+            StoreKey::Head => self.head = None,
+            StoreKey::Lease => self.lease = None,
+            StoreKey::Log => self.log.clear(),
+            StoreKey::Instances => self.instances.clear(),
+            StoreKey::Answers => self.answers = Answers::default(),
+            StoreKey::Elements(collection) => {
+                self.elements.remove(&collection);
+            }
+        }
     }
 
     /// The keys of a pool's servers.
@@ -107,6 +144,24 @@ impl Store {
     fn stored(&self, collection: Collection, key: &str) -> Option<&String> {
         self.elements.get(&collection)?.get(key)
     }
+}
+
+/// How long ago the first revision was committed that does not belong to the state at this position, by what the log holds
+/// from that position's number on: no time where that is the position itself and nothing more.
+pub(crate) fn lag<'a>(
+    applied: Position,
+    logged: impl IntoIterator<Item = &'a Delta>,
+    now: Moment,
+) -> Option<Duration> {
+    let mut is_latest = false;
+    for delta in logged {
+        if delta.position() != applied {
+            let time = delta.time.filter(|_| delta.epoch == applied.epoch);
+            return time.map(|time| now.since(time));
+        }
+        is_latest = true;
+    }
+    is_latest.then_some(Duration::ZERO)
 }
 
 /// Redis counts its time in milliseconds here, so the store does too.

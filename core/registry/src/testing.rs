@@ -2,14 +2,27 @@
 //!
 //! Only tests use this, through the feature `testing`. Everything here panics where it fails, as tests do.
 
+mod certificates;
+mod cluster;
+mod newer;
+mod old;
+mod sentinels;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::FleetName;
 use tempfile::TempDir;
+
+pub use certificates::Certificates;
+pub use cluster::Cluster;
+pub use newer::NewerChange;
+pub use old::OldRedis;
+pub use sentinels::Sentinels;
 
 /// How many ports are tried: another process may take one between its choice and its use.
 const TRIES: usize = 20;
@@ -88,6 +101,17 @@ impl RedisServer {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// A server with TLS on a port of its own beside the plain one, which the second value names. Whether it
+    /// wants a certificate from its clients is among the other arguments.
+    pub fn with_tls(certificates: &Certificates, arguments: &[&str]) -> (Self, u16) {
+        let port = free_port();
+        let files = certificates.server_arguments();
+        let mut all = vec!["--tls-port".to_owned(), port.to_string()];
+        all.extend(files);
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        (Self::start_with(&[&all, arguments].concat()), port)
+    }
+
     /// The URL, for a server that anybody may use.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
@@ -115,12 +139,7 @@ impl RedisServer {
     }
 
     fn command_at(&self, url: &str, words: &[&str]) -> String {
-        let client = redis::Client::open(url).expect("a URL");
-        let connection = client.get_connection_with_timeout(DEADLINE);
-        let mut connection = connection.expect("the server is running");
-        let (name, arguments) = words.split_first().expect("a command has a name");
-        let answer = redis::cmd(name).arg(arguments).query(&mut connection);
-        let answer: redis::Value = answer.expect("the server takes the command");
+        let answer: redis::Value = ask(url, words);
         format!("{answer:?}")
     }
 
@@ -168,25 +187,60 @@ impl RedisServer {
 
     /// Starts the process and waits until it is ready. Nothing where the port is taken.
     fn spawn(&self) -> Option<Child> {
-        let mut process = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        command
             .args(["--port", &self.port.to_string()])
             .args(["--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "no"])
             .arg("--dir")
             .arg(self.directory.path())
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-server is installed");
-        let output = process.stdout.take().expect("the output is piped");
-        let Err(said) = wait_until_ready(output) else {
-            return Some(process);
-        };
-        end(process);
-        let taken = said.contains("Address already in use");
-        assert!(taken, "redis-server did not start: {said}");
-        None
+            .args(&self.arguments);
+        launch(command, "Ready to accept connections")
+    }
+
+    /// Starts a replica of this server, which anybody may use, and waits until it has what this one has.
+    pub fn replica(&self) -> Self {
+        self.command(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
+        let port = self.port.to_string();
+        let replica = Self::start_with(&["--replicaof", "127.0.0.1", &port]);
+        self.wait_for_replica();
+        replica
+    }
+
+    /// Waits until a replica has what this server has.
+    fn wait_for_replica(&self) {
+        wait_until("the replica has the master's data", || {
+            let said = self.command(&["INFO", "replication"]);
+            said.contains("state=online")
+        });
+    }
+
+    /// Where its files are; a socket may be put there.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// Starts a redis-server and waits until it says that it is ready. Nothing where its port is taken.
+fn launch(mut command: Command, ready: &'static str) -> Option<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut process = command.spawn().expect("redis-server is installed");
+    let output = process.stdout.take().expect("the output is piped");
+    let Err(said) = wait_until_ready(output, ready) else {
+        return Some(process);
+    };
+    end(process);
+    let taken = said.contains("Address already in use");
+    assert!(taken, "redis-server did not start: {said}");
+    None
+}
+
+/// Asks again until it is so.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never was so: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -194,6 +248,16 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends a command and reads its answer.
+fn ask<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
+    let client = redis::Client::open(url).expect("a URL");
+    let connection = client.get_connection_with_timeout(DEADLINE);
+    let mut connection = connection.expect("the server is running");
+    let (name, arguments) = words.split_first().expect("a command has a name");
+    let answer = redis::cmd(name).arg(arguments).query(&mut connection);
+    answer.expect("the server takes the command")
 }
 
 /// The password of one of a test server's users.
@@ -218,13 +282,16 @@ fn end(mut process: Child) {
 
 /// Reads the server's log until it is ready; what it said where it is not. A thread reads on until the server
 /// ends, since a full pipe would block it.
-fn wait_until_ready(output: impl Read + Send + 'static) -> Result<(), String> {
+fn wait_until_ready(
+    output: impl Read + Send + 'static,
+    marker: &'static str,
+) -> Result<(), String> {
     let (sender, answer) = mpsc::channel();
     std::thread::spawn(move || {
         let mut said = String::new();
         let mut ready = false;
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if !ready && line.contains("Ready to accept connections") {
+            if !ready && line.contains(marker) {
                 ready = true;
                 // Nobody waits any more once the deadline has passed.
                 let _ = sender.send(Ok(()));

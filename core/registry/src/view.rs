@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Delta, Fault, Hold, InstanceId, Origin, Position, Snapshot, Term};
+use model::{Delta, Fault, Hold, InstanceId, Moment, Origin, Position, Revision, Snapshot, Term};
 use tokio::time::Instant;
 
 use crate::RegistryError;
@@ -18,12 +18,17 @@ pub struct View {
     pub registry_position: Option<Position>,
     /// Whether the subscription stands.
     pub connected: bool,
+    /// Whether the state is the registry's of now, as far as can be heard: the subscription stands, and nothing that came over it is
+    /// in doubt.
+    pub current: bool,
+    /// Until when it is known to have been so, where it is not: when the registry was last heard. Nothing where it never was so.
+    pub current_until: Option<Instant>,
     /// Why the registry cannot be followed at present, in words for an operator: it is out of reach, or refuses
     /// the password, or a right.
     pub trouble: Option<RegistryError>,
     /// Whether the registry answers, but holds no head: it is new, or has lost its memory.
     pub head_missing: bool,
-    /// Who leads, by the last heartbeat. How old a heartbeat still counts is for the reader.
+    /// Who leads, by the last heartbeat; nobody where one gave the lease back since. How old a heartbeat still counts is for the reader.
     pub leader: Option<Leader>,
     /// Withdrawals and verdicts that are held back.
     pub holds: Vec<Hold>,
@@ -32,6 +37,10 @@ pub struct View {
     /// The latest revisions of a history that the registry no longer has, oldest first: what a failover
     /// may have lost. `recovery::replay` finds what of it to make again.
     pub abandoned: Option<Arc<[Delta]>>,
+    /// The latest revisions that were followed one by one, oldest first, and when each was committed.
+    pub dated: Vec<(Revision, Moment)>,
+    /// Whether the own copy is one of a damaged registry too: what it lacks may not be gone.
+    pub tainted: bool,
 }
 
 /// The leader, as its last heartbeat named it.

@@ -5,14 +5,15 @@
 //! named however long its silence, since it may go on serving, unless another has taken its place. Whom a
 //! failover made the registry forget during the wait is named too. What a registry that has lost its memory
 //! lists proves nothing: a wait is over only where the log, read after the listing, still holds the goal, since
-//! who was registered before a commit is lost with it or not at all. `wait_for` drives it.
+//! who was registered before a commit is lost with it or not at all. Who has followed a change and could not apply
+//! the very element that it wrote has not made it, and will not by being waited for. `wait_for` drives it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use model::{
-    Collection, Delta, Entry, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId,
-    Role, Server, ServerKey, ServerState, Stamped,
+    Change, Collection, Delta, Entry, Fault, Hold, Instance, InstanceId, Nack, Position, Report,
+    Revision, RevisionId, Role, Server, ServerKey, ServerState, Stamped,
 };
 use serde::Deserialize;
 
@@ -20,22 +21,50 @@ use crate::timing::LOST_AFTER;
 use crate::{Life, Listing};
 
 mod drive;
+mod listings;
 
-pub use drive::wait_for;
+pub use drive::{wait_for, wait_together};
+pub use listings::Listings;
 
 /// What to wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
-    /// Every balancer works with this revision, or with one that follows from it.
+    /// Every balancer works with this revision, or with one that follows from it, whatever it changed.
     Applied(Position),
+    /// That, and none had to leave out one of these elements, which are what the revision changed.
+    Changed(Position, BTreeSet<(Collection, String)>),
     /// That, and none has a request in flight to this incarnation of the server.
     Drained(Position, ServerKey, Revision),
 }
 
 impl Goal {
+    /// That every balancer works with these changes, which the revision made.
+    pub fn changed<'a>(position: Position, changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let changes = changes.into_iter();
+        let elements = changes.map(|change| (change.collection(), change.key()));
+        Self::Changed(position, elements.collect())
+    }
+
     pub fn position(&self) -> Position {
         match self {
-            Self::Applied(position) | Self::Drained(position, ..) => *position,
+            Self::Applied(position) | Self::Changed(position, _) | Self::Drained(position, ..) => {
+                *position
+            }
+        }
+    }
+
+    /// Whether a balancer that cannot apply this element does without a part of the goal.
+    fn needs(&self, nack: &Nack) -> bool {
+        let is_whole = nack.key == Fault::WHOLE_COLLECTION;
+        match self {
+            Self::Applied(_) => false,
+            Self::Changed(_, elements) if is_whole => {
+                elements.iter().any(|(kind, _)| *kind == nack.collection)
+            }
+            Self::Changed(_, elements) => elements.contains(&(nack.collection, nack.key.clone())),
+            Self::Drained(_, key, _) => {
+                nack.collection == Collection::Servers && (is_whole || nack.key == key.to_string())
+            }
         }
     }
 
@@ -59,6 +88,8 @@ pub enum Outcome {
     Done,
     /// Never empty.
     Waiting(Vec<Laggard>),
+    /// All who have not done it cannot apply what was changed, so that waiting on is in vain. Never empty.
+    Refused(Vec<Laggard>),
     /// Nobody lags, and yet nobody can say that it is done, or it was undone: why.
     Unknown(String),
 }
@@ -156,7 +187,10 @@ impl Waiter {
         }
         let laggards = self.laggards();
         if !laggards.is_empty() {
-            return Outcome::Waiting(laggards);
+            return match self.is_refused() {
+                true => Outcome::Refused(laggards),
+                false => Outcome::Waiting(laggards),
+            };
         }
         if self.is_kept {
             return Outcome::Done;
@@ -183,6 +217,21 @@ impl Waiter {
         listed.chain(forgotten).collect()
     }
 
+    /// Whether nobody is left who may still do it by itself.
+    fn is_refused(&self) -> bool {
+        let listed = || balancers(standing(&self.listed)).map(|it| &it.report);
+        let may_do_it =
+            |report: &Report| self.missing(report).is_some() && self.nack(report).is_none();
+        balancers(self.forgotten.values()).next().is_none() && !listed().any(may_do_it)
+    }
+
+    /// What it could not apply of the goal, once it has followed the change.
+    fn nack<'a>(&self, report: &'a Report) -> Option<&'a Nack> {
+        let has_followed = report.applied.is_some_and(|applied| self.follows(applied));
+        let mut nacks = report.nacks.iter().filter(|_| has_followed);
+        nacks.find(|nack| self.goal.needs(nack))
+    }
+
     /// What an instance once reported stays true when it falls silent, so age matters only after that.
     fn laggard(&self, instance: &Instance) -> Option<Laggard> {
         let mut reason = self.missing(&instance.report)?;
@@ -206,11 +255,14 @@ impl Waiter {
         if !self.follows(applied) {
             return Some(describe(applied, goal));
         }
+        if let Some(nack) = self.nack(report) {
+            return Some(format!("cannot apply {nack}"));
+        }
         if let Some(hold) = report.holds.iter().find(|hold| self.concerns(hold)) {
             return Some(format!("holds back what takes servers from {}", hold.pool));
         }
         match &self.goal {
-            Goal::Applied(_) => None,
+            Goal::Applied(_) | Goal::Changed(..) => None,
             Goal::Drained(_, key, incarnation) => self.undrained(report, key, *incarnation),
         }
     }

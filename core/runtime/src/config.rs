@@ -5,6 +5,7 @@
 //! wrong is said in one line that names the flag and the value. What flags exist is for the roles to say.
 
 mod file;
+mod misspelt;
 mod refusal;
 mod settings;
 #[cfg(test)]
@@ -16,7 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, Parser};
 
+use crate::complain;
+
 use file::ConfigFile;
+use misspelt::misspelt;
 use refusal::Refusal;
 use settings::{Settings, variable};
 
@@ -25,11 +29,17 @@ const CONFIG: &str = "config";
 /// Where variables are looked up: the process's environment, but for tests.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Reads the flags of this process. Help and version are answered here.
+/// Reads the flags of this process. Help and version are answered here. A variable that nearly has the name of a flag's is warned of on
+/// standard error first, since it may be what is missing.
 ///
 /// # Errors
 /// The code to exit with: 0 after help or version, 2 after a line on standard error about what is wrong.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    // An empty one counts as not set.
+    let variables = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    for warning in misspelt(&T::command(), variables.map(|(name, _)| name)) {
+        complain(warning);
+    }
     let arguments = std::env::args_os().collect();
     parse_from(arguments, &|name| std::env::var_os(name)).map_err(Refusal::say)
 }

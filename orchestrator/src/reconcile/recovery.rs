@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::{Delta, Epoch, Origin, PoolId, RevisionId, Snapshot};
 use registry::View;
-use registry::recovery::{self, Step};
+use registry::recovery::{self, OwnCopy, Step};
 use tokio::time::Instant;
 
 use crate::driver::Reconciler;
@@ -23,6 +23,8 @@ pub(crate) struct Recovery {
     first_path: String,
     /// The last thing that was said about a registry without memory.
     said: Option<String>,
+    /// The last thing that was said about lost revisions that cannot be made again.
+    replay_said: Option<String>,
     /// The lost revisions that have been made again.
     replayed: Option<Arc<[Delta]>>,
     anchor: Instant,
@@ -40,8 +42,9 @@ impl Reconciler for Recovery {
         self.candidate.reset();
         self.fleet.metrics.alarm(Alarm::MemoryLost, 0);
         self.said = None;
-        if let Some(abandoned) = &view.abandoned {
-            self.replay(abandoned).await;
+        match &view.abandoned {
+            Some(abandoned) => self.replay(abandoned).await,
+            None => self.replay_said = None,
         }
     }
 }
@@ -54,13 +57,17 @@ impl Recovery {
             candidate: recovery::Recovery::new(wait),
             first_path,
             said: None,
+            replay_said: None,
             replayed: None,
             anchor: Instant::now(),
         }
     }
 
     async fn recover(&mut self, view: &View) {
-        let own = view.snapshot.as_deref();
+        let own = view.snapshot.as_deref().map(|snapshot| OwnCopy {
+            snapshot,
+            is_whole: !view.tainted,
+        });
         let Ok(instances) = self.fleet.registry.instances().await else {
             self.candidate.reset();
             return;
@@ -99,7 +106,7 @@ impl Recovery {
                 "the registry has lost its memory; another orchestrator holds {position} and will restore it"
             )),
             Step::Alarm(position) => self.say(format!(
-                "the registry has lost its memory, and no orchestrator holds the last position seen, \
+                "the registry has lost its memory, and no orchestrator holds a whole copy of the last position seen, \
                  {position}: an operator has to restore it: roundhouse restore-from FILE, with the \
                  state file of an orchestrator or a balancer"
             )),
@@ -135,10 +142,7 @@ impl Recovery {
     }
 
     fn say(&mut self, text: String) {
-        if self.said.as_ref() != Some(&text) {
-            tracing::error!("{text}");
-            self.said = Some(text);
-        }
+        say_once(&mut self.said, text);
     }
 
     /// Makes lost revisions again while this one leads, each once.
@@ -155,6 +159,7 @@ impl Recovery {
         let leading = || fleet.leadership().filter(|now| *now == leadership);
         match recovery::replay_lost(registry, abandoned, leading).await {
             Ok(made) => {
+                self.replay_said = None;
                 if made > 0 {
                     tracing::warn!(
                         made,
@@ -167,39 +172,39 @@ impl Recovery {
             }
             Err(error) => {
                 fleet.failed(leadership, &error);
-                self.say(format!("lost changes cannot be made again: {error}"));
+                let text = format!("lost changes cannot be made again: {error}");
+                say_once(&mut self.replay_said, text);
             }
         }
     }
 }
 
+/// Logs an error, unless it is the one that was said last.
+fn say_once(said: &mut Option<String>, text: String) {
+    if said.as_ref() != Some(&text) {
+        tracing::error!("{text}");
+        *said = Some(text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use model::{InstanceId, Report, Role};
-    use registry::{Committing, Memory, Reporting, Store};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use model::{Author, Collection, Entry, InstanceId, Position, Report, Role, Term};
+    use registry::{Committing, Leadership, Memory, Reporting, Store};
     use tokio::sync::watch;
+    use tracing::{Level, Metadata, span};
 
     use super::*;
+    use crate::fleet::Tenure;
     use crate::metrics::Metrics;
 
     fn report(snapshot: &Snapshot) -> Report {
         Report {
-            instance: InstanceId::random(),
-            role: Role::Balancer,
-            advertise: "127.0.0.1:8000".into(),
-            host: String::new(),
-            region: String::new(),
-            zone: String::new(),
             applied: Some(snapshot.position),
-            began: None,
             origin: Origin::Registry,
-            leaving: [].into(),
-            loads: [].into(),
-            nacks: Vec::new(),
-            holds: Vec::new(),
-            ejected: Vec::new(),
-            troubles: Vec::new(),
-            beside: [].into(),
+            ..Report::new(InstanceId::random(), Role::Balancer, "127.0.0.1:8000")
         }
     }
 
@@ -209,13 +214,19 @@ mod tests {
             head_missing: true,
             ..View::default()
         };
+        looking_at(registry, view)
+    }
+
+    fn looking_at(registry: &Arc<Memory>, view: View) -> Recovery {
         let fleet = Fleet {
             registry: Arc::<Memory>::clone(registry),
             instance: InstanceId::random(),
             views: watch::Sender::new(Arc::new(view)).subscribe(),
             tenure: watch::Sender::default().subscribe(),
             refused: watch::Sender::default(),
+            doubts: Arc::default(),
             metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+            found: watch::Sender::default(),
         };
         Recovery::new(fleet, Duration::ZERO, "/".into())
     }
@@ -237,5 +248,86 @@ mod tests {
         late.reconcile().await;
         let said = late.said.expect("an alarm");
         assert!(said.contains("restore-from"), "{said}");
+    }
+
+    /// The removal of a pool in the revision after this position, which was lost.
+    fn lost(start: Position) -> Delta {
+        let revision = start.revision.next();
+        Delta {
+            epoch: start.epoch,
+            revision,
+            id: RevisionId::random(),
+            previous: start.id,
+            desired: revision,
+            author: Author::Operator { name: "ana".into() },
+            entries: vec![Entry {
+                collection: Collection::Pools,
+                key: "web".into(),
+                value: None,
+            }],
+            time: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn that_lost_changes_cannot_be_made_again_is_said_once_while_it_lasts() {
+        let registry = Arc::new(Memory::new());
+        let first = Snapshot::first(Epoch::random(), RevisionId::random());
+        assert_eq!(registry.seed(&first).await, Ok(true));
+        let mut recovery = looking_at(
+            &registry,
+            View {
+                abandoned: Some([lost(first.position)].into()),
+                ..View::default()
+            },
+        );
+        // It believes that it leads; the registry knows better.
+        recovery.fleet.tenure = watch::Sender::new(Some(Tenure {
+            leadership: Leadership {
+                instance: recovery.fleet.instance,
+                epoch: first.position.epoch,
+                term: Term(7),
+            },
+            since: first.position,
+        }))
+        .subscribe();
+        let errors = Errors::default();
+        let counting = tracing::subscriber::set_default(errors.clone());
+        for _ in 0..3 {
+            recovery.reconcile().await;
+        }
+        drop(counting);
+        assert_eq!(errors.0.load(Ordering::Relaxed), 1);
+        assert!(recovery.replay_said.is_some());
+
+        recovery.fleet.views = watch::Sender::new(Arc::default()).subscribe();
+        recovery.reconcile().await;
+        assert_eq!(recovery.replay_said, None);
+    }
+
+    /// Counts what is logged as an error.
+    #[derive(Clone, Default)]
+    struct Errors(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Errors {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::ERROR
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
     }
 }

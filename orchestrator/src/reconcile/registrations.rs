@@ -6,19 +6,24 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::{Author, Change, Health, Registration, ServerKey, Snapshot, format_duration};
-use registry::{Commit, CommitError, Leadership};
+use model::{
+    Author, Change, Collection, Health, Registration, ServerKey, Snapshot, format_duration,
+};
+use registry::{Commit, CommitError, Leadership, Silences};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::driver::Reconciler;
 use crate::fleet::Fleet;
 
 /// Compares the renewed leases with the servers.
 pub(crate) struct Registrations {
-    pub(crate) fleet: Fleet,
+    fleet: Fleet,
     /// The servers that missed a renewal, for the inspection.
-    pub(crate) lapsed: watch::Sender<BTreeSet<ServerKey>>,
-    pub(crate) forget_after: Duration,
+    lapsed: watch::Sender<BTreeSet<ServerKey>>,
+    forget_after: Duration,
+    silences: Silences<ServerKey>,
+    anchor: Instant,
 }
 
 /// What follows from the registrations as they are.
@@ -56,11 +61,28 @@ impl Reconciler for Registrations {
 }
 
 impl Registrations {
+    pub(crate) fn new(
+        fleet: Fleet,
+        lapsed: watch::Sender<BTreeSet<ServerKey>>,
+        forget_after: Duration,
+    ) -> Self {
+        Self {
+            fleet,
+            lapsed,
+            forget_after,
+            silences: Silences::default(),
+            anchor: Instant::now(),
+        }
+    }
+
     /// Looks at everything, and removes the servers that have departed.
-    async fn find(&self, leadership: &Leadership) -> Option<Findings> {
+    async fn find(&mut self, leadership: &Leadership) -> Option<Findings> {
         let registrations = self.fleet.registry.registrations().await.ok()?;
+        let ages = registrations.iter().map(|it| (it.key.clone(), it.age));
+        self.silences.observe(ages, self.anchor.elapsed());
         let snapshot = self.fleet.snapshot(leadership)?;
-        let findings = judge(&registrations, &snapshot, self.forget_after);
+        let is_silent = |key: &ServerKey| self.silences.of(key) > self.forget_after;
+        let findings = judge(&registrations, &snapshot, is_silent);
         if !findings.departed.is_empty() {
             self.remove(&findings.departed, leadership, &snapshot).await;
         }
@@ -106,16 +128,27 @@ impl Registrations {
     }
 }
 
-fn judge(registrations: &[Registration], snapshot: &Snapshot, forget_after: Duration) -> Findings {
+/// `is_silent` is whether a server's lease has not been renewed for long.
+fn judge(
+    registrations: &[Registration],
+    snapshot: &Snapshot,
+    is_silent: impl Fn(&ServerKey) -> bool,
+) -> Findings {
     let mut findings = Findings::default();
-    for registration in registrations.iter().filter(|each| each.is_expired()) {
+    // What only a newer version can read is for a newer leader to take out.
+    let is_readable = |each: &&Registration| {
+        let key = each.key.to_string();
+        !snapshot.unread.contains(Collection::Servers, &key)
+    };
+    let expired = registrations.iter().filter(|each| each.is_expired());
+    for registration in expired.filter(is_readable) {
         let key = registration.key.clone();
         if !snapshot.servers.contains_key(&key) {
             findings.orphaned.push(key);
             continue;
         }
         let down = snapshot.health_of(&key) == Health::Down;
-        if down && registration.age > forget_after {
+        if down && is_silent(&key) {
             findings.departed.push(key.clone());
         }
         findings.lapsed.insert(key);
@@ -158,6 +191,8 @@ mod tests {
                 incarnation: Revision(1),
                 health,
                 reason: String::new(),
+                silent_ms: 0,
+                unknown: model::Unknown::default(),
             };
             snapshot.servers.insert(key.clone(), stamped(server));
             snapshot.health.insert(key, stamped(verdict));
@@ -176,14 +211,14 @@ mod tests {
     #[test]
     fn a_renewed_registration_is_left_alone() {
         let registrations = [registration("up", SECOND), registration("gone", SECOND)];
-        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        let findings = judge(&registrations, &snapshot(), |_| false);
         assert_eq!(findings, Findings::default());
     }
 
     #[test]
     fn a_missed_renewal_makes_a_server_suspect() {
         let registrations = [registration("up", 4 * SECOND)];
-        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        let findings = judge(&registrations, &snapshot(), |_| false);
         assert_eq!(findings.lapsed, [key("up")].into());
         assert!(findings.departed.is_empty());
     }
@@ -194,16 +229,32 @@ mod tests {
             registration("up", 61 * SECOND),
             registration("down", 61 * SECOND),
         ];
-        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        let findings = judge(&registrations, &snapshot(), |_| true);
         assert_eq!(findings.departed, [key("down")]);
     }
 
     #[test]
     fn a_lease_that_ran_out_without_a_server_is_removed() {
         let registrations = [registration("gone", 4 * SECOND)];
-        let findings = judge(&registrations, &snapshot(), 60 * SECOND);
+        let findings = judge(&registrations, &snapshot(), |_| false);
         assert_eq!(findings.orphaned, [key("gone")]);
         assert!(findings.lapsed.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_only_a_newer_version_can_read_keeps_its_lease_and_its_place() {
+        let mut snapshot = snapshot();
+        for name in ["newer", "down"] {
+            let unreadable = format!(
+                r#"{{"revision":2,"created":2,"ordinal":0,"incarnation":2,"value":{{"pool":"default","id":"{name}","address":"host:80","state":"warming"}}}}"#
+            );
+            let key = key(name).to_string();
+            snapshot.apply_stored(Collection::Servers, key.as_bytes(), unreadable.as_bytes());
+        }
+        assert_eq!(snapshot.unread.len(), 2);
+        let registrations = ["newer", "down"].map(|name| registration(name, 61 * SECOND));
+        let findings = judge(&registrations, &snapshot, |_| true);
+        assert_eq!(findings, Findings::default());
     }
 
     fn registrations(registry: &Arc<Memory>) -> Registrations {
@@ -213,13 +264,11 @@ mod tests {
             views: watch::Sender::default().subscribe(),
             tenure: watch::Sender::default().subscribe(),
             refused: watch::Sender::default(),
+            doubts: Arc::default(),
             metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+            found: watch::Sender::default(),
         };
-        Registrations {
-            fleet,
-            lapsed: watch::Sender::default(),
-            forget_after: 60 * SECOND,
-        }
+        Registrations::new(fleet, watch::Sender::default(), 60 * SECOND)
     }
 
     async fn lead(registry: &Memory) -> Leadership {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Running, Stage, Target, eventually, key};
+use crate::support::{LIMIT, Running, Stage, Target, eventually, key};
 use model::{
     Author, Change, Health, InstanceId, Revision, Server, ServerState, Suspicion, SuspicionKind,
 };
@@ -109,6 +109,27 @@ async fn a_suspicion_and_one_failed_probe_take_a_server_down() {
     scene.suspect(scene.incarnation).await;
     scene.stage.becomes("s1", Health::Down).await;
     assert_eq!(scene.target.probes(), probes + 1);
+}
+
+#[tokio::test]
+async fn a_suspicion_waits_for_no_probe_of_another_server() {
+    let scene = Scene::start(NEVER, &["--probe-concurrency", "1"]).await;
+    let stage = &scene.stage;
+    stage
+        .check(|check| {
+            check.interval = NEVER;
+            check.timeout = LIMIT;
+        })
+        .await;
+    let slow = Target::start().await;
+    slow.hang();
+    stage.put("slow", slow.address).await;
+    slow.probed(1).await;
+    // The only place is taken, for as long as the check's timeout is.
+    scene.target.answers(503);
+    scene.suspect(scene.incarnation).await;
+    stage.becomes("s1", Health::Down).await;
+    assert_eq!(stage.health("slow").await, Health::Unknown);
 }
 
 #[tokio::test]

@@ -4,5 +4,7 @@
 mod inspection;
 mod leading;
 mod memory;
+mod quorum;
+mod redis;
 mod rights;
 mod support;

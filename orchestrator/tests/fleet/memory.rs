@@ -1,8 +1,11 @@
 //! First initialisation, and a registry that loses what it knew.
 
-use model::{Health, PoolId};
+use std::sync::Arc;
+
+use model::{FleetName, Health, PoolId};
 use orchestrator::Orchestrator;
-use registry::Store;
+use registry::testing::RedisServer;
+use registry::{Options, Store};
 
 use crate::support::{Running, Stage, Target, args, eventually, key};
 
@@ -69,6 +72,37 @@ async fn a_copy_on_disk_restores_what_no_process_remembers() {
     let after = emptied.initialised().await;
     assert_eq!((after.servers, after.pools), (before.servers, before.pools));
     assert_ne!(after.position.epoch, before.position.epoch);
+}
+
+#[tokio::test]
+async fn what_only_a_newer_version_can_read_is_given_back_as_it_was_stored() {
+    let redis = RedisServer::start();
+    let options = Options::new(redis.url().as_str(), FleetName::standard());
+    let registry = registry::open(&options).expect("a URL");
+    let running = Running::start_on(Arc::clone(&registry), &[]).await;
+    running.leads().await;
+    let json = |text: &str| Some(text.parse().expect("JSON"));
+    let pool = json(r#"{"id": "new", "algorithm": "clairvoyant"}"#);
+    let route = json(r#"{"to": "new"}"#);
+    let written = redis.commit_as_newer(&[("pools", "new", pool), ("weather", "r1", route)]);
+    let stored = || (redis.stored("pools", "new"), redis.stored("weather", "r1"));
+    let before = stored();
+    let named = async || {
+        let instances = registry.instances().await.expect("an answer");
+        let mut nacks = instances.iter().flat_map(|it| &it.report.nacks);
+        nacks
+            .any(|nack| nack.collection.as_str() == "weather")
+            .then_some(())
+    };
+    eventually("it is named", named).await;
+    redis.command(&["FLUSHALL"]);
+    let restored = async || {
+        let read = registry.snapshot().await.expect("an answer")?;
+        (read.damage.is_empty() && read.head.position.epoch != written.epoch).then_some(())
+    };
+    eventually("it is restored", restored).await;
+    assert_eq!(stored(), before);
+    running.leads().await;
 }
 
 #[tokio::test]

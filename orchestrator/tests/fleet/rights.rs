@@ -5,28 +5,16 @@ use std::sync::Arc;
 use model::FleetName;
 use registry::testing::RedisServer;
 use registry::{Options, Registry};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::{Running, eventually};
 
 fn connect(redis: &RedisServer, user: &str) -> Arc<dyn Registry> {
-    let options = Options {
-        registry: redis.url_of(user).as_str().into(),
-        fleet: FleetName::standard(),
-    };
+    let options = Options::new(redis.url_of(user).as_str(), FleetName::standard());
     registry::open(&options).expect("a URL")
 }
 
-/// What `/readyz` answers.
 async fn readyz(running: &Running) -> String {
-    let address = running.orchestrator.address();
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = "GET /readyz HTTP/1.1\r\nhost: ops\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
+    running.ops("/readyz").await
 }
 
 #[tokio::test]
@@ -55,11 +43,8 @@ async fn one_that_could_not_lead_says_so_while_it_stands_by() {
 
 #[tokio::test]
 async fn readiness_says_why_the_registry_is_not_followed() {
-    let away: Arc<dyn Registry> = registry::open(&Options {
-        registry: "redis://127.0.0.1:1".into(),
-        fleet: FleetName::standard(),
-    })
-    .expect("a URL");
+    let away: Arc<dyn Registry> =
+        registry::open(&Options::new("redis://127.0.0.1:1", FleetName::standard())).expect("a URL");
     let running = Running::start_on(away, &[]).await;
     let said = async || {
         let answer = readyz(&running).await;

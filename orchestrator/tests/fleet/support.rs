@@ -1,20 +1,20 @@
-//! A fleet in one process: the memory registry, orchestrators that can be stopped or killed, and servers
-//! that answer what a test tells them to.
+//! A fleet in one process: a registry, in memory unless a test has a Redis, orchestrators that can be stopped or
+//! killed, and servers that answer what a test tells them to.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
 use model::{
-    Author, Change, Collection, Delta, Entry, Health, HealthCheck, Pool, PoolId, Revision, Server,
-    ServerKey, Snapshot,
+    Author, Change, Collection, Delta, Entry, FleetName, Health, HealthCheck, Pool, PoolId,
+    Revision, Server, ServerKey, Snapshot,
 };
 use orchestrator::{Args, Orchestrator};
-use registry::{
-    Announcement, Announcements, Commit, Committed, Committing, Memory, Reading, Registry,
-};
+use registry::testing::RedisServer;
+use registry::{Announcement, Announcements, Commit, Committed, Memory, Options, Registry};
 use runtime::Supervisor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,6 +91,17 @@ impl Running {
         assert_eq!(self.supervisor.failure(), None);
     }
 
+    /// What `/readyz` or `/metrics` answers.
+    pub(crate) async fn ops(&self, path: &str) -> String {
+        let address = self.orchestrator.address();
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: ops\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
     pub(crate) async fn leads(&self) {
         eventually("it leads", async || self.orchestrator.leads().then_some(())).await;
     }
@@ -105,8 +116,8 @@ impl Drop for Running {
 }
 
 /// A fleet's registry, as an operator uses it.
-pub(crate) struct Stage {
-    pub(crate) registry: Arc<Memory>,
+pub(crate) struct Stage<R: ?Sized = Memory> {
+    pub(crate) registry: Arc<R>,
 }
 
 impl Stage {
@@ -115,7 +126,23 @@ impl Stage {
             registry: Arc::new(Memory::new()),
         }
     }
+}
 
+/// A connection of its own, as each process has one.
+pub(crate) fn connect(redis: &RedisServer) -> Arc<dyn Registry> {
+    let options = Options::new(redis.url().as_str(), FleetName::standard());
+    registry::open(&options).expect("a URL")
+}
+
+impl Stage<dyn Registry> {
+    pub(crate) fn on(redis: &RedisServer) -> Self {
+        Self {
+            registry: connect(redis),
+        }
+    }
+}
+
+impl<R: Registry + ?Sized> Stage<R> {
     pub(crate) async fn snapshot(&self) -> Option<Snapshot> {
         let snapshotted = self.registry.snapshot().await.expect("it answers");
         snapshotted.map(|snapshotted| snapshotted.snapshot)
@@ -140,9 +167,14 @@ impl Stage {
 
     /// Gives the pool `default` a hurried check, changed by `edit`.
     pub(crate) async fn check(&self, edit: impl FnOnce(&mut HealthCheck)) {
+        self.pool(|pool| edit(&mut pool.health)).await;
+    }
+
+    /// The same of any of its settings.
+    pub(crate) async fn pool(&self, edit: impl FnOnce(&mut Pool)) {
         let mut pool = Pool::new(PoolId::standard());
         pool.health.interval = Duration::from_millis(100);
-        edit(&mut pool.health);
+        edit(&mut pool);
         self.commit(Change::put_pool(pool)).await;
     }
 
@@ -179,7 +211,7 @@ impl Stage {
     }
 
     /// Begins to note down every revision.
-    pub(crate) async fn log(&self) -> Log {
+    pub(crate) async fn log(&self) -> Log<R> {
         let registry = Arc::clone(&self.registry);
         let announcements = registry.announcements().await.expect("subscribed");
         let seen = self.initialised().await.position.revision;
@@ -192,13 +224,13 @@ impl Stage {
 }
 
 /// The revisions that are made, in order.
-pub(crate) struct Log {
-    registry: Arc<Memory>,
+pub(crate) struct Log<R: ?Sized = Memory> {
+    registry: Arc<R>,
     announcements: Announcements,
     seen: Revision,
 }
 
-impl Log {
+impl<R: Registry + ?Sized> Log<R> {
     /// The next revision.
     pub(crate) async fn next(&mut self) -> Delta {
         loop {
@@ -263,6 +295,17 @@ struct Manner {
     probes: AtomicUsize,
     connections: AtomicUsize,
     ended: AtomicUsize,
+    /// By the connection's number, in the order in which they came.
+    over: Mutex<BTreeMap<usize, Over>>,
+    /// What is answered in turn, where it is anything.
+    in_turn: Mutex<Vec<u16>>,
+}
+
+/// How one connection is used.
+#[derive(Default)]
+struct Over {
+    status: Option<u16>,
+    probes: usize,
 }
 
 impl Target {
@@ -277,8 +320,8 @@ impl Target {
         let manner = Arc::clone(&target.manner);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                manner.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&manner)));
+                let number = manner.connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(stream, number, Arc::clone(&manner)));
             }
         });
         target
@@ -297,6 +340,27 @@ impl Target {
     /// The next probe alone gets this status.
     pub(crate) fn answers_once(&self, status: u16) {
         self.manner.once.store(status, Ordering::SeqCst);
+    }
+
+    /// From now on these statuses come one after another, again and again.
+    pub(crate) fn answers_in_turn(&self, statuses: &[u16]) {
+        *self.manner.in_turn.lock().expect("no panic") = statuses.to_vec();
+    }
+
+    /// Who came as this one, the first being 0, gets this status over its connection.
+    pub(crate) fn answers_over(&self, connection: usize, status: u16) {
+        let mut over = self.manner.over.lock().expect("no panic");
+        over.entry(connection).or_default().status = Some(status);
+    }
+
+    /// Waits until it has been probed so many times more over this connection.
+    pub(crate) async fn probed_over(&self, connection: usize, times: usize) {
+        let probes = || {
+            let over = self.manner.over.lock().expect("no panic");
+            over.get(&connection).map_or(0, |over| over.probes)
+        };
+        let goal = probes() + times;
+        eventually("probes", async || (probes() >= goal).then_some(())).await;
     }
 
     /// From now on probes are read and not answered.
@@ -328,13 +392,33 @@ impl Target {
     }
 }
 
-async fn serve(stream: TcpStream, manner: Arc<Manner>) {
+async fn serve(stream: TcpStream, number: usize, manner: Arc<Manner>) {
     // A connection that is lost has ended, which is all that is asked.
-    let _ = answer(stream, &manner).await;
+    let _ = answer(stream, number, &manner).await;
     manner.ended.fetch_add(1, Ordering::SeqCst);
 }
 
-async fn answer(mut stream: TcpStream, manner: &Manner) -> std::io::Result<()> {
+impl Manner {
+    /// What the next probe over this connection gets.
+    fn status(&self, connection: usize) -> u16 {
+        let probes = self.probes.fetch_add(1, Ordering::SeqCst);
+        let own = {
+            let mut over = self.over.lock().expect("no panic");
+            let over = over.entry(connection).or_default();
+            over.probes += 1;
+            over.status
+        };
+        let in_turn = self.in_turn.lock().expect("no panic");
+        match (self.once.swap(0, Ordering::SeqCst), own) {
+            (0, Some(own)) => own,
+            (0, None) if !in_turn.is_empty() => in_turn[probes % in_turn.len()],
+            (0, None) => self.status.load(Ordering::SeqCst),
+            (once, _) => once,
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream, number: usize, manner: &Manner) -> std::io::Result<()> {
     let mut head = Vec::new();
     loop {
         head.push(stream.read_u8().await?);
@@ -342,12 +426,7 @@ async fn answer(mut stream: TcpStream, manner: &Manner) -> std::io::Result<()> {
             continue;
         }
         head.clear();
-        let once = manner.once.swap(0, Ordering::SeqCst);
-        let status = match once {
-            0 => manner.status.load(Ordering::SeqCst),
-            once => once,
-        };
-        manner.probes.fetch_add(1, Ordering::SeqCst);
+        let status = manner.status(number);
         if manner.hangs.load(Ordering::SeqCst) {
             continue;
         }

@@ -1,5 +1,7 @@
 //! `roundhouse balancers`: what each balancer has applied, and what it is letting go of.
 
+use std::time::Duration;
+
 use client::BalancerView;
 use model::Origin;
 
@@ -23,21 +25,26 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
 
 pub(super) fn text(balancers: &[BalancerView]) -> String {
     let header = [
-        "ADDRESS", "ZONE", "REVISION", "BEHIND", "REPORTED", "REMARKS", "ID",
+        "ADDRESS", "ZONE", "REVISION", "BEHIND", "LAG", "REPORTED", "REMARKS", "ID",
     ];
     columns(header, balancers.iter().map(row).collect())
 }
 
-fn row(balancer: &BalancerView) -> [String; 7] {
+fn row(balancer: &BalancerView) -> [String; 8] {
     [
         balancer.advertise.clone(),
         balancer.zone.clone(),
         optional(balancer.revision),
         optional(balancer.lag),
+        optional(balancer.lag_ms.map(lag)),
         format!("{} ago", balancer.age),
         remarks(balancer).join(", "),
         balancer.id.to_string(),
     ]
+}
+
+fn lag(milliseconds: u64) -> String {
+    model::format_duration(Duration::from_millis(milliseconds))
 }
 
 fn remarks(balancer: &BalancerView) -> Vec<String> {
@@ -48,9 +55,10 @@ fn remarks(balancer: &BalancerView) -> Vec<String> {
     match balancer.origin {
         Origin::Nothing => remarks.push("has no table yet".to_owned()),
         Origin::Disk => remarks.push("works from its own disk".to_owned()),
+        Origin::Registry if balancer.stale && !balancer.lost => remarks.push("stale".to_owned()),
         Origin::Registry => {}
     }
-    for leaving in &balancer.leaving {
+    for leaving in balancer.leaving.iter().filter(|one| one.in_flight > 0) {
         remarks.push(format!(
             "{} in flight to {}",
             leaving.in_flight, leaving.server

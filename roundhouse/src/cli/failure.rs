@@ -22,6 +22,8 @@ pub(super) enum Failure {
         change: String,
         unfinished: Unfinished,
     },
+    #[error("{file}: {reason}")]
+    Document { file: String, reason: String },
     #[error("{url} is not healthy: {failure}")]
     Unhealthy {
         url: String,
@@ -38,7 +40,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Start(_) | Self::Output(_) => 1,
-            Self::Token(_) => 2,
+            Self::Token(_) | Self::Document { .. } => 2,
             Self::Api(error) if error.is_unreachable() => 3,
             Self::Api(error) if error.is_invalid() => 2,
             Self::Api(_) => 1,

@@ -1,9 +1,9 @@
-//! `roundhouse hold confirm`: an operator's word that a mass withdrawal is meant.
+//! `roundhouse hold confirm|reject`: an operator's word on a mass withdrawal.
 
 use std::time::Duration;
 
 use clap::Subcommand;
-use client::{Changed, Confirmed, Wait};
+use client::{Changed, Confirmed, Demand, Rejected, Wait};
 use model::{PoolId, Revision, parse_duration};
 
 use super::change::{demand, finish};
@@ -16,16 +16,19 @@ use super::output::Output;
 pub(crate) enum Command {
     /// Let the balancers do without the servers that they hold back.
     #[command(after_help = EXIT_CODES)]
-    Confirm(Confirm),
+    Confirm(Ruling),
+    /// Put the servers back that the balancers hold back, and leave verdicts unbelieved that they contradict.
+    #[command(after_help = EXIT_CODES)]
+    Reject(Ruling),
 }
 
-/// The flags of `roundhouse hold confirm`.
+/// The flags of both.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Confirm {
+pub(crate) struct Ruling {
     /// The pool whose servers are held back.
     #[arg(value_name = "POOL")]
     pool: PoolId,
-    /// Confirm what was withdrawn up to this revision; what is held now where none is given.
+    /// Decide on what was withdrawn up to this revision; on what is held now where none is given.
     #[arg(long, value_name = "REVISION")]
     revision: Option<u64>,
     /// Wait until every balancer works with it.
@@ -40,20 +43,56 @@ pub(crate) struct Confirm {
     output: Output,
 }
 
-pub(super) async fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Confirm(args) => confirm(&args).await,
+impl Ruling {
+    fn demand(&self) -> Demand {
+        demand(self.wait.then(|| Wait::applied(self.timeout)))
+    }
+
+    fn up_to(&self) -> Option<Revision> {
+        self.revision.map(Revision)
     }
 }
 
-async fn confirm(args: &Confirm) -> Result<(), Failure> {
-    let demand = demand(args.wait.then(|| Wait::applied(args.timeout)));
-    let up_to = args.revision.map(Revision);
-    let client = args.connection.client()?;
-    let changed = client.confirm_hold(&args.pool, up_to, &demand).await?;
-    let Changed { value, outcome } = changed;
+pub(super) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Confirm(args) => confirm(&args).await,
+        Command::Reject(args) => reject(&args).await,
+    }
+}
+
+async fn confirm(args: &Ruling) -> Result<(), Failure> {
+    let (client, demand) = (args.connection.client()?, args.demand());
+    let changed = client.confirm_hold(&args.pool, args.up_to(), &demand);
+    let Changed {
+        value,
+        outcome,
+        durability,
+    } = changed.await?;
     args.output.write(&value, |it: &Confirmed| {
         format!("confirmed {} by revision {}", it.pool, it.revision)
     })?;
-    finish(format!("the confirmation for {}", args.pool), outcome)
+    let change = format!("the confirmation for {}", args.pool);
+    finish(change, outcome, durability.as_ref())
+}
+
+async fn reject(args: &Ruling) -> Result<(), Failure> {
+    let (client, demand) = (args.connection.client()?, args.demand());
+    let changed = client.reject_hold(&args.pool, args.up_to(), &demand);
+    let Changed {
+        value,
+        outcome,
+        durability,
+    } = changed.await?;
+    args.output.write(&value, rejected)?;
+    let change = format!("the rejection for {}", args.pool);
+    finish(change, outcome, durability.as_ref())
+}
+
+pub(super) fn rejected(it: &Rejected) -> String {
+    let restored = match it.restored.len() {
+        0 => String::new(),
+        1 => ": 1 server restored".into(),
+        many => format!(": {many} servers restored"),
+    };
+    format!("rejected {} by revision {}{restored}", it.pool, it.revision)
 }

@@ -1,4 +1,4 @@
-//! `roundhouse holds`: withdrawals that the balancers hold back until somebody confirms them.
+//! `roundhouse holds`: withdrawals that the balancers hold back until somebody confirms or rejects them.
 
 use client::HoldView;
 

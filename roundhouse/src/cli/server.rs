@@ -38,11 +38,17 @@ pub(crate) struct Add {
     #[arg(long, value_name = "ID")]
     id: Option<ServerId>,
     /// Its share of the requests, relative to the other servers' weights.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(WEIGHT_MAX)))]
+    #[arg(long, value_name = "N", value_parser = runtime::whole_number::<u16>(0..=u64::from(WEIGHT_MAX)))]
     weight: Option<u16>,
     /// The zone it is in.
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
+    /// Connections to it from one balancer, at most; more requests wait. 0 sets no bound.
+    #[arg(long, value_name = "N", value_parser = runtime::whole_number::<u32>(0..=u64::from(u32::MAX)))]
+    max_connections: Option<u32>,
+    /// Send it requests only where no server of the pool that is no backup is up.
+    #[arg(long)]
+    backup: bool,
     /// Wait until every balancer works with it.
     #[arg(long)]
     wait: bool,
@@ -82,8 +88,8 @@ pub(crate) struct Remove {
     /// The server's id.
     #[arg(value_name = "ID")]
     id: ServerId,
-    /// Wait until every balancer has let go of it, or also has no request in flight to it.
-    #[arg(long, value_enum, value_name = "UNTIL")]
+    /// Wait until every balancer has let go of it, or also has no request in flight to it, as where nothing is said.
+    #[arg(long, value_enum, value_name = "UNTIL", num_args = 0..=1, default_missing_value = "drained")]
     wait: Option<Until>,
     #[command(flatten)]
     common: Common,
@@ -131,13 +137,19 @@ async fn add(args: Add) -> Result<(), Failure> {
         id: args.id,
         weight: args.weight,
         zone: args.zone,
+        max_connections: args.max_connections,
+        backup: args.backup,
     };
     let demand = demand(args.wait.then(|| Wait::applied(timeout)));
     let changed = connection
         .client()?
         .add_server(&pool, &server, &demand)
         .await?;
-    let Changed { value, outcome } = changed;
+    let Changed {
+        value,
+        outcome,
+        durability,
+    } = changed;
     output.write(&value, |it: &ServerView| {
         format!(
             "added {}/{} at {} by revision {}",
@@ -147,6 +159,7 @@ async fn add(args: Add) -> Result<(), Failure> {
     finish(
         format!("the addition of {}/{}", value.pool, value.id),
         outcome,
+        durability.as_ref(),
     )
 }
 
@@ -159,7 +172,12 @@ async fn drain(args: Drain) -> Result<(), Failure> {
     args.common.output.write(&changed.value, |it| {
         format!("{key} {state} since revision {}", it.revision)
     })?;
-    finish(format!("the drain of {key}"), changed.outcome)
+    let Changed {
+        outcome,
+        durability,
+        ..
+    } = changed;
+    finish(format!("the drain of {key}"), outcome, durability.as_ref())
 }
 
 async fn activate(args: Activate) -> Result<(), Failure> {
@@ -169,7 +187,16 @@ async fn activate(args: Activate) -> Result<(), Failure> {
     args.common.output.write(&changed.value, |it| {
         format!("{key} is active since revision {}", it.revision)
     })?;
-    finish(format!("the activation of {key}"), changed.outcome)
+    let Changed {
+        outcome,
+        durability,
+        ..
+    } = changed;
+    finish(
+        format!("the activation of {key}"),
+        outcome,
+        durability.as_ref(),
+    )
 }
 
 async fn set_state(
@@ -202,9 +229,17 @@ async fn remove(args: Remove) -> Result<(), Failure> {
         .client()?
         .remove_server(&key, &demand(wait))
         .await?;
-    let Changed { value, outcome } = changed;
+    let Changed {
+        value,
+        outcome,
+        durability,
+    } = changed;
     output.write(&value, |it: &Removed| {
         format!("removed {key} by revision {}", it.revision)
     })?;
-    finish(format!("the removal of {key}"), outcome)
+    finish(
+        format!("the removal of {key}"),
+        outcome,
+        durability.as_ref(),
+    )
 }

@@ -71,11 +71,16 @@ fn leader(status: &Status) -> String {
 
 fn balancers(balancers: Option<&[InstanceSummary]>) -> String {
     let behind = |it: &&InstanceSummary| !it.lost && it.lag != Some(0);
-    let behind = balancers.iter().copied().flatten().filter(behind).count();
-    match behind {
-        0 => instances(balancers),
-        behind => format!("{}, {behind} behind", instances(balancers)),
+    let count = |counted: &dyn Fn(&&InstanceSummary) -> bool| {
+        balancers.iter().copied().flatten().filter(counted).count()
+    };
+    let mut text = instances(balancers);
+    for (count, what) in [(count(&behind), "behind"), (count(&|it| it.stale), "stale")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
     }
+    text
 }
 
 /// What an orchestrator has applied is of no interest: it reports that once a second, and no request waits for it.

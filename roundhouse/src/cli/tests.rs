@@ -1,4 +1,4 @@
-use client::{BalancerView, HoldView, ServerView, Status};
+use client::{BalancerView, HoldView, Rejected, RevisionView, ServerView, Status, WholeChange};
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,7 +17,7 @@ fn status(change: impl FnOnce(&mut Value)) -> Status {
         "servers": {"total": 3, "up": 2, "down": 1, "unknown": 0, "draining": 0, "disabled": 0},
         "balancers": [
             {"id": INSTANCE, "advertise": "127.0.0.1:8000", "revision": 12, "lag": 0, "lost": false},
-            {"id": INSTANCE, "advertise": "127.0.0.1:8001", "revision": 11, "lag": 1, "lost": false},
+            {"id": INSTANCE, "advertise": "127.0.0.1:8001", "revision": 11, "lag": 1, "lost": false, "stale": true},
         ],
         "orchestrators": [{"id": INSTANCE, "advertise": "127.0.0.1:8200", "revision": 11, "lag": 1, "lost": false}],
         "alarms": [],
@@ -34,7 +34,7 @@ fn the_status_is_readable_at_a_glance() {
         [
             "registry connected, revision 12, last changed by revision 9",
             "leader 127.0.0.1:8200, term 3",
-            "balancers 2, 1 behind",
+            "balancers 2, 1 behind, 1 stale",
             "orchestrators 1",
             "pools 1",
             "servers 3, 2 up, 1 down",
@@ -90,7 +90,7 @@ fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
     let position = json!({"epoch": INSTANCE, "revision": 4, "id": INSTANCE});
     let balancer: BalancerView = serde_json::from_value(json!({
         "id": INSTANCE, "advertise": "10.0.0.1:8000", "region": "", "zone": "", "revision": null, "epoch": null,
-        "lag": null, "origin": "disk", "age": "9s", "lost": true,
+        "lag": 3, "lag_ms": 61250, "stale": true, "origin": "disk", "age": "9s", "lost": true,
         "leaving": [{"server": "default/s1", "incarnation": 3, "in_flight": 2}],
         "nacks": [{"collection": "servers", "key": "default/bad", "reason": "nonsense"}],
         "holds": [{"pool": "default", "position": position, "servers": ["default/s2", "default/s3"]}],
@@ -98,9 +98,27 @@ fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
     }))
     .expect("a balancer");
     let text = balancers::text(&[balancer]);
-    let expected = "10.0.0.1:8000 - - - 9s ago lost, works from its own disk, 2 in flight to default/s1, \
+    let expected = "10.0.0.1:8000 - - 3 1m 1s 250ms 9s ago lost, works from its own disk, 2 in flight to default/s1, \
         holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad ";
     assert_eq!(lines(&text)[1], format!("{expected}{INSTANCE}"));
+}
+
+#[test]
+fn a_rejection_says_how_much_was_put_back() {
+    let said = |restored: Value| {
+        let answer = json!({"pool": "web", "revision": 9, "restored": restored, "ruling": {}});
+        let rejected: Rejected = serde_json::from_value(answer).expect("a rejection");
+        hold::rejected(&rejected)
+    };
+    assert_eq!(said(json!([])), "rejected web by revision 9");
+    assert_eq!(
+        said(json!(["web/s1"])),
+        "rejected web by revision 9: 1 server restored"
+    );
+    assert_eq!(
+        said(json!(["web/s1", "web/s2"])),
+        "rejected web by revision 9: 2 servers restored"
+    );
 }
 
 #[test]
@@ -131,4 +149,164 @@ fn a_hold_of_very_many_servers_is_one_short_row() {
         lines(&holds::text(&[hold]))[1],
         "web 8 s0, s1, s2, s3, s4, and 995 more -"
     );
+}
+
+#[test]
+fn a_revision_is_one_row_that_says_who_changed_what_and_why() {
+    let change = |key: &str| json!({"collection": "servers", "key": key, "before": null, "after": {}, "diff": []});
+    let keys = ["web/s1", "web/s2", "web/s3", "web/s4", "web/s5"];
+    let revision: RevisionView = serde_json::from_value(json!({
+        "revision": 8, "epoch": INSTANCE, "id": INSTANCE, "time": "2026-11-26T02:06:22.000Z",
+        "author": {"kind": "operator", "name": "ana"}, "reason": "PUT\n/v1/import",
+        "changes": keys.map(change),
+    }))
+    .expect("a revision");
+    assert_eq!(
+        lines(&revision::text(&[revision])),
+        [
+            "REVISION TIME AUTHOR REASON CHANGES",
+            "8 2026-11-26T02:06:22.000Z ana PUT /v1/import servers web/s1, servers web/s2, servers web/s3, and 2 more"
+        ]
+    );
+}
+
+fn shown<T: client::Element>(element: &Value) -> client::Shown<T> {
+    let mut element = element.clone();
+    element["revision"] = json!(7);
+    element["created"] = json!(5);
+    serde_json::from_value(element).expect("an element")
+}
+
+#[test]
+fn a_route_is_one_row_that_says_what_it_claims_and_does() {
+    let routes = [
+        json!({"id": "all", "action": {"pool": "web"}}),
+        json!({"id": "api", "priority": 5, "action": {"split": {"pools": [
+            {"pool": "web", "weight": 90}, {"pool": "canary", "weight": 10}]}},
+            "match": {"hosts": ["shop.example.com", "*.shop.example.com"], "path": {"prefix": "/api"},
+            "methods": ["GET", "HEAD"], "scheme": "https", "networks": ["10.0.0.0/8"],
+            "headers": [{"name": "x-beta"}, {"name": "x-v", "value": {"prefix": "2."}}],
+            "query": [{"name": "debug", "value": "absent"}]}}),
+        json!({"id": "old", "match": {"path": {"exact": "/old"}}, "action": {"redirect": {}}}),
+    ];
+    let routes: Vec<_> = routes.iter().map(shown).collect();
+    assert_eq!(
+        lines(&route::table::text(&routes)),
+        [
+            "NAME PRIORITY HOSTS PATH METHODS CONDITIONS ACTION",
+            "all 0 - - - - pool web",
+            "api 5 shop.example.com, *.shop.example.com /api/* GET, HEAD \
+                https, x-beta, x-v=2.*, ?no debug, 10.0.0.0/8 split web 90, canary 10",
+            "old 0 - = /old - - redirect 308",
+        ]
+    );
+}
+
+#[test]
+fn an_explanation_says_where_a_request_goes_and_why_not_elsewhere() {
+    let explained = |change: &Value| {
+        let mut explained = json!({
+            "route": "api", "action": {"pool": "web"}, "is_let_in": true, "path": "/api/x",
+            "pools": [{"pool": "web", "share": 1.0}], "left_out": 0, "considered": [
+                {"route": "beta", "priority": 5, "unmet": ["headers.x-beta"]},
+                {"route": "api", "priority": 0, "unmet": []},
+                {"route": "rest", "priority": 0, "unmet": [], "outranked_by": "hosts"},
+            ],
+        });
+        let fields = change.as_object().expect("fields").clone();
+        explained.as_object_mut().expect("an object").extend(fields);
+        let explained = serde_json::from_value(explained).expect("an explanation");
+        route::explain::text(&explained)
+    };
+    assert_eq!(
+        lines(&explained(&json!({"left_out": 4}))),
+        [
+            "route api takes /api/x: pool web",
+            "",
+            "ROUTE PRIORITY WHY",
+            "beta 5 does not claim it by headers.x-beta",
+            "api 0 takes it",
+            "rest 0 claims it, but comes later by hosts",
+            "and 4 more",
+        ]
+    );
+    let closed = explained(&json!({"is_let_in": false, "considered": []}));
+    assert_eq!(
+        closed,
+        "route api takes /api/x: pool web, whose firewall refuses the client"
+    );
+    let shares = |pools: Value| {
+        let split = json!({"split": {"pools": [{"pool": "web", "weight": 9}, {"pool": "new", "weight": 1}]}});
+        explained(&json!({"action": split, "pools": pools, "considered": []}))
+    };
+    let client = shares(json!([{"pool": "web", "share": 1.0}]));
+    assert_eq!(client, "route api takes /api/x: pool web, of a split");
+    let chance = shares(json!([{"pool": "web", "share": 0.9}, {"pool": "new", "share": 0.1}]));
+    assert_eq!(
+        chance,
+        "route api takes /api/x: pool web (90.0%) or new (10.0%)"
+    );
+    let none = explained(&json!({"route": null, "action": null, "considered": []}));
+    assert_eq!(none, "no route claims /api/x: the pool default answers");
+}
+
+#[test]
+fn lists_of_networks_and_listeners_are_listed_in_short() {
+    let list = json!({"id": "office", "size": 200_000});
+    let listed = networks::text(&[shown(&list)]);
+    assert_eq!(
+        lines(&listed),
+        ["NAME NETWORKS REVISION", "office 200000 7"]
+    );
+    let many = ["10.0.0.0/8", "a", "b", "c", "d", "e", "f"];
+    let listener = json!({"id": "http", "firewall": {"allow": [], "deny": many}});
+    assert_eq!(
+        lines(&listener::text(&[shown(&listener)])),
+        [
+            "NAME ALLOW DENY",
+            "http - 10.0.0.0/8, a, b, c, d, and 2 more"
+        ]
+    );
+}
+
+fn whole(more: &Value) -> WholeChange {
+    let mut whole = json!({
+        "revision": 8, "changed": true, "changes": [
+            {"collection": "pools", "key": "web", "change": "created",
+                "diff": [{"path": "", "before": null, "after": {"id": "web"}}]},
+            {"collection": "servers", "key": "web/s1", "change": "changed",
+                "diff": [{"path": "/weight", "before": 1, "after": 5}, {"path": "/zone", "before": "", "after": "b"}]},
+            {"collection": "servers", "key": "web/s2", "change": "removed",
+                "diff": [{"path": "", "before": {"id": "s2"}, "after": null}]},
+        ],
+    });
+    let fields = more.as_object().expect("fields").clone();
+    whole.as_object_mut().expect("an object").extend(fields);
+    serde_json::from_value(whole).expect("a change")
+}
+
+#[test]
+fn a_change_of_the_whole_names_each_element_and_each_field_that_differs() {
+    let told = whole::text(&whole(&json!({})), "applied fleet.yaml");
+    let mut lines: Vec<_> = told.lines().collect();
+    assert_eq!(
+        lines.pop(),
+        Some("applied fleet.yaml by revision 8: 1 created, 1 changed, 1 removed")
+    );
+    assert_eq!(
+        lines,
+        [
+            "+ pools web",
+            "~ servers web/s1",
+            "    /weight: 1 -> 5",
+            "    /zone: \"\" -> \"b\"",
+            "- servers web/s2",
+        ]
+    );
+    let dry = whole::text(&whole(&json!({"dry_run": true})), "applied fleet.yaml");
+    let last = "would change revision 8: 1 created, 1 changed, 1 removed";
+    assert_eq!(dry.lines().last(), Some(last));
+    let nothing = whole(&json!({"changed": false, "changes": []}));
+    let nothing = whole::text(&nothing, "applied fleet.yaml");
+    assert_eq!(nothing, "nothing to change at revision 8");
 }

@@ -56,6 +56,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    /// How many of Redis's replicas must have a change before the admin API acknowledges it, and how long they are waited for, as
+    /// in `wait=1,timeout=1s`; or `none`.
+    #[arg(
+        long,
+        value_name = "none|wait=N[,timeout=TIME]",
+        default_value = "none"
+    )]
+    durability: registry::Durability,
+
     /// Where the orchestrator's /livez, /readyz and /metrics are.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8200", value_parser = runtime::address)]
     orchestrator_ops: SocketAddr,
@@ -88,6 +97,7 @@ impl Args {
             registry: self.registry.clone(),
             listen: self.admin,
             token_file: self.token_file.clone(),
+            durability: self.durability,
             ..defaults()
         }
     }

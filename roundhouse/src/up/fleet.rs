@@ -81,12 +81,13 @@ impl Fleet {
     fn rows(&self) -> Vec<String> {
         let balancers = (1..).zip(&self.balancers).map(|(number, balancer)| {
             let role = format!("balancer {number}");
-            row(&role, Some(balancer.address()), balancer.ops_address())
+            let (address, ops) = (balancer.address(), balancer.ops_address());
+            row(&role, Some(address), Some(ops))
         });
         let admin = &self.admin;
         let control = [
             row("admin API", Some(admin.address()), admin.ops_address()),
-            row("orchestrator", None, self.orchestrator.ops_address()),
+            row("orchestrator", None, Some(self.orchestrator.address())),
         ];
         let servers = self.servers.iter().map(|server| {
             let role = format!("server {}", server.name());

@@ -44,6 +44,9 @@ fn a_bad_value_is_named_with_its_flag() {
         ["balancer", "--max-fields", "101"],
         ["balancer", "--trusted-proxies", "10.0.0.0/33"],
         ["orchestrator", "--forget-after", "0s"],
+        ["orchestrator", "--lease", "100ms"],
+        ["admin-api", "--durability", "wait=0"],
+        ["up", "--durability", "replicated"],
     ] {
         let (code, _, errors) = run(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {errors}");
@@ -59,6 +62,13 @@ fn a_bad_value_is_named_with_its_flag() {
 fn a_bad_value_is_told_what_it_must_be() {
     let port = "must be an IP address and a port, such as 127.0.0.1:8000";
     let servers = "must be a whole number from 0 to 1000";
+    let (code, _, errors) = run(&["server", "add", "10.0.0.1:80", "--weight", "x"]);
+    assert_eq!(code, 2, "{errors}");
+    let line = one_line(&errors);
+    assert!(
+        line.contains("--weight") && line.contains(servers),
+        "{line}"
+    );
     for (arguments, rule) in [
         (["balancer", "--listen", "localhost:8000"], port),
         (["admin-api", "--ops", "8000"], port),
@@ -72,6 +82,11 @@ fn a_bad_value_is_told_what_it_must_be() {
         (
             ["balancer", "--head-timeout", "0s"],
             "must be at least 10ms",
+        ),
+        (["orchestrator", "--lease", "2m"], "must be from 1s to 1m"),
+        (
+            ["admin-api", "--durability", "1"],
+            "must be none, or a number of replicas such as wait=1 or wait=1,timeout=500ms",
         ),
     ] {
         let (code, _, errors) = run(&arguments);
@@ -161,6 +176,40 @@ fn a_list_in_the_environment_is_read_like_one_on_the_command_line() {
 }
 
 #[test]
+fn a_misspelt_variable_is_warned_of_and_those_of_the_tools_around_are_not() {
+    let errors = |variable: &str| {
+        let variables = [(variable, "x")];
+        let mut process = Process::start_with(&["balancer", "--no-such-flag"], &variables);
+        assert_eq!(process.ended().code(), Some(2));
+        // What it wrote is read by a thread that may be behind.
+        while !process.errors().contains("--no-such-flag") {
+            std::thread::yield_now();
+        }
+        process.errors()
+    };
+    let first = |variable| errors(variable).lines().next().map(str::to_owned);
+    assert_eq!(
+        first("ROUNDHOUSE_LISTNE").as_deref(),
+        Some("roundhouse: ROUNDHOUSE_LISTNE is not read; ROUNDHOUSE_LISTEN would be")
+    );
+    for variable in [
+        "ROUNDHOUSE_ADMIN_PORT",
+        "ROUNDHOUSE_ADMIN_TOKEN",
+        "ROUNDHOUSE_BALANCER_PORTS",
+        "ROUNDHOUSE_FUZZ_SANITIZER",
+        "ROUNDHOUSE_IMAGE",
+        "ROUNDHOUSE_PROFILE",
+        "ROUNDHOUSE_SEED",
+        "ROUNDHOUSE_SIMULATION_SCHEDULES",
+        "ROUNDHOUSE_SIMULATION_SEED",
+        "ROUNDHOUSE_PORT",
+        "ROUNDHOUSE_SERVICE_HOST",
+    ] {
+        one_line(&errors(variable));
+    }
+}
+
+#[test]
 fn ports_that_do_not_exist_are_refused_before_anything_starts() {
     for flag in ["--listen", "--balancer-ops", "--server-listen"] {
         let (code, _, errors) = run(&["up", flag, "127.0.0.1:65535"]);
@@ -234,6 +283,17 @@ fn the_admin_api_refuses_an_open_door() {
     let line = one_line(&errors);
     assert!(
         line.contains("--admin 0.0.0.0:0 ") && line.contains("--token-file"),
+        "{line}"
+    );
+}
+
+#[test]
+fn replicas_of_a_registry_within_the_process_are_not_waited_for() {
+    let (code, _, errors) = run(&["up", "--durability", "wait=1"]);
+    assert_eq!(code, 2, "{errors}");
+    let line = one_line(&errors);
+    assert!(
+        line.contains("--durability wait=1,timeout=1s: ") && line.contains("has no replicas"),
         "{line}"
     );
 }

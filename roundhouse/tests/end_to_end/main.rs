@@ -1,10 +1,18 @@
 //! End to end: the built binary, real processes, real sockets, real Redis.
 
 mod bad_input;
+mod documents;
+mod durability;
 mod ejections;
 mod handover;
+mod holds;
+mod leadership;
 mod one_command;
 mod operators;
 mod processes;
+mod routes;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod support;
+mod unsuitable;
 mod up;

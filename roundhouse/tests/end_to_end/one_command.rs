@@ -234,6 +234,10 @@ async fn clients_for_whom_there_are_no_files_are_turned_away_and_no_server_is_bl
     assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 503")), (225, 15));
     drop(clients);
     let http = Http::new();
+    eventually("the balancer sees that clients have gone", || async {
+        http.get(&up.balancers[0]).await.status == StatusCode::OK
+    })
+    .await;
     for _ in 0..6 {
         assert_eq!(http.get(&up.balancers[0]).await.status, StatusCode::OK);
     }

@@ -10,7 +10,7 @@ use crate::support::{DEADLINE, Process, free_address, run};
 use crate::up::Up;
 
 /// A running `roundhouse up`, with the addresses that these tests need.
-struct Fleet {
+pub(crate) struct Fleet {
     _process: Process,
     admin: String,
     balancer: String,
@@ -18,7 +18,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let up = Up::start(&["--servers", "2", "--balancers", "1"]);
         Self {
             _process: up.process,
@@ -29,20 +29,20 @@ impl Fleet {
     }
 
     /// Runs a command on this fleet: exit code, standard output, standard error.
-    fn run(&self, command: &str) -> (i32, String, String) {
+    pub(crate) fn run(&self, command: &str) -> (i32, String, String) {
         let mut arguments: Vec<_> = command.split(' ').collect();
         arguments.extend(["--admin", &self.admin]);
         run(&arguments)
     }
 
     /// Runs a command that must succeed.
-    fn output(&self, command: &str) -> String {
+    pub(crate) fn output(&self, command: &str) -> String {
         let (code, output, errors) = self.run(command);
         assert_eq!((code, errors.as_str()), (0, ""), "{command}");
         output
     }
 
-    fn json(&self, command: &str) -> Value {
+    pub(crate) fn json(&self, command: &str) -> Value {
         let output = self.output(&format!("{command} --output json"));
         serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
     }
@@ -76,7 +76,7 @@ fn eventually_busy(server: &str) {
     }
 }
 
-fn one_line(errors: &str) -> &str {
+pub(crate) fn one_line(errors: &str) -> &str {
     let line = errors.trim_end();
     assert!(
         line.starts_with("roundhouse: ") && !line.contains('\n'),
@@ -125,7 +125,7 @@ fn a_server_is_added_drained_and_removed() {
     let fleet = Fleet::start();
     let address = free_address();
     let added = fleet.output(&format!(
-        "server add {address} --id s9 --weight 3 --zone z --wait"
+        "server add {address} --id s9 --weight 3 --zone z --max-connections 25 --backup --wait"
     ));
     assert!(
         added.starts_with(&format!("added default/s9 at {address} by revision ")),
@@ -135,6 +135,10 @@ fn a_server_is_added_drained_and_removed() {
     assert_eq!(
         (&listed["weight"], &listed["zone"]),
         (&3.into(), &"z".into())
+    );
+    assert_eq!(
+        (&listed["max_connections"], &listed["backup"]),
+        (&25.into(), &true.into())
     );
     let drained = fleet.output("server drain s9 --wait");
     assert!(

@@ -5,19 +5,10 @@ use std::path::Path;
 use hyper::StatusCode;
 use registry::testing::RedisServer;
 
-use crate::support::{DEADLINE, Http, Load, Process, eventually, free_address, run, urls};
-
-/// A process, with the addresses from the line that it prints when it has started.
-struct Role {
-    process: Process,
-    /// Where it serves; an orchestrator only has its ops address.
-    url: String,
-    /// Where its metrics are.
-    ops: String,
-}
+use crate::support::{DEADLINE, Http, Load, Process, Role, eventually, free_address, run};
 
 impl Role {
-    fn start(role: &str, registry: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(role: &str, registry: &str, more: &[&str]) -> Self {
         let mut arguments = vec![role, "--registry", registry];
         if role != "orchestrator" {
             arguments.extend(["--listen", "127.0.0.1:0"]);
@@ -39,17 +30,6 @@ impl Role {
         ];
         Self::started(Process::start(&arguments))
     }
-
-    fn started(process: Process) -> Self {
-        let line = process.line_with(&["http://"]);
-        let url = urls(&line).next().expect("an address");
-        let ops = urls(&line).last().expect("an address");
-        Self {
-            process,
-            url: url.to_owned(),
-            ops: ops.to_owned(),
-        }
-    }
 }
 
 async fn answers(http: &Http, balancer: &Role, status: StatusCode) {
@@ -60,17 +40,17 @@ async fn answers(http: &Http, balancer: &Role, status: StatusCode) {
 }
 
 /// A fleet of one orchestrator, an admin API, two balancers and two servers that registered themselves.
-struct Fleet {
-    redis: RedisServer,
-    orchestrator: Role,
-    admin: Role,
+pub(crate) struct Fleet {
+    pub(crate) redis: RedisServer,
+    pub(crate) orchestrator: Role,
+    pub(crate) admin: Role,
     balancers: Vec<Role>,
-    servers: Vec<Role>,
-    state: tempfile::TempDir,
+    pub(crate) servers: Vec<Role>,
+    pub(crate) state: tempfile::TempDir,
 }
 
 impl Fleet {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let redis = RedisServer::start();
         let url = redis.url();
         let state = tempfile::tempdir().expect("a folder");
@@ -109,7 +89,7 @@ impl Fleet {
     }
 
     /// Waits until every balancer sends requests to so many servers.
-    async fn serves(&self, http: &Http, servers: usize) {
+    pub(crate) async fn serves(&self, http: &Http, servers: usize) {
         eventually(
             &format!("every balancer uses {servers} servers"),
             || async {
@@ -128,21 +108,21 @@ impl Fleet {
         .await;
     }
 
-    fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         self.balancers
             .iter()
             .map(|balancer| balancer.url.clone())
             .collect()
     }
 
-    async fn status(&self, http: &Http) -> serde_json::Value {
+    pub(crate) async fn status(&self, http: &Http) -> serde_json::Value {
         http.get(&format!("{}/v1/status", self.admin.url))
             .await
             .json()
     }
 }
 
-fn folder(base: &Path, name: &str) -> String {
+pub(crate) fn folder(base: &Path, name: &str) -> String {
     base.join(name).to_str().expect("a path in text").to_owned()
 }
 
@@ -184,6 +164,34 @@ async fn traffic_goes_on_when_the_leading_orchestrator_is_killed_and_another_tak
     fleet.serves(&http, 1).await;
     load.stop_without_failures().await;
     drop(second);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_killed_is_followed_within_the_lease_that_was_given() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let start = || Role::start("orchestrator", &url, &["--lease", "1s"]);
+    let http = Http::new();
+    let leads = async |role: &Role| {
+        let metrics = http.get(&format!("{}/metrics", role.ops)).await.body;
+        metrics.contains("orchestrator_leading 1\n")
+    };
+    let mut first = start();
+    eventually("the first one leads", || leads(&first)).await;
+    let second = start();
+    for _ in 0..3 {
+        // Redis itself says how long it would keep the lease.
+        let left = redis.command(&["PTTL", "roundhouse:{main}:lease"]);
+        let milliseconds = left.trim_start_matches("int(").trim_end_matches(')');
+        let milliseconds: i64 = milliseconds.parse().expect(&left);
+        assert!((1..1_000).contains(&milliseconds), "{left}");
+        assert!(!leads(&second).await);
+    }
+    first.process.signal("KILL");
+    first.process.ended();
+    let killed = std::time::Instant::now();
+    eventually("the other one leads", || leads(&second)).await;
+    println!("another one led {:?} after the kill", killed.elapsed());
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
-//! The balancer's own small answers: what went wrong, in a short text and a field that machines can
-//! read.
+//! The balancer's own answers: what went wrong, in a short text and a field that machines can read; and what a route says in a server's
+//! place.
 
+use super::changes::{self, FieldChanges};
 use super::date::HttpDate;
 use super::forward::field;
 use super::framing::write_length;
 use super::method::Version;
+use super::phrases::phrase;
 use super::returning::{connection_line, status_line};
 
 /// The methods that are passed on; others may be, but these are known.
@@ -30,6 +32,8 @@ pub struct Answer<'a> {
     pub date: &'a HttpDate,
     /// The request's id; empty where there was no request yet.
     pub request_id: &'a [u8],
+    /// After how many seconds the client may ask again, where it is told.
+    pub retry_after: Option<u32>,
 }
 
 /// Writes an answer: its head, and a short text unless `head_only`.
@@ -39,6 +43,13 @@ pub fn write_answer(answer: &Answer<'_>, out: &mut Vec<u8>) {
     field(out, b"Roundhouse-Reason: ", answer.token.as_bytes());
     if answer.status == 405 {
         out.extend_from_slice(ALLOW);
+    }
+    if let Some(seconds) = answer.retry_after {
+        field(
+            out,
+            b"Retry-After: ",
+            itoa::Buffer::new().format(seconds).as_bytes(),
+        );
     }
     let parts = [phrase, ": ", answer.text, "\n"];
     let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -74,27 +85,64 @@ pub fn write_options_answer(
     out.extend_from_slice(b"\r\n");
 }
 
-/// The phrase of each status that the balancer answers with by itself.
-fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
+/// An answer that a route gives in a server's place.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteAnswer<'a> {
+    /// The status code, 200-599.
+    pub status: u16,
+    /// The value of `Roundhouse-Reason`.
+    pub token: &'a str,
+    /// Where the client is sent.
+    pub location: Option<&'a [u8]>,
+    /// The type of the body; empty for one that has none.
+    pub content_type: &'a [u8],
+    /// What is said, unless the status forbids a body.
+    pub body: &'a [u8],
+    /// The client's version.
+    pub version: Version,
+    /// Whether the connection goes on after this answer. Never with part of a request's body unread.
+    pub keep_alive: bool,
+    /// The method was HEAD: the head alone is written.
+    pub head_only: bool,
+    /// The present moment.
+    pub date: &'a HttpDate,
+    /// The request's id.
+    pub request_id: &'a [u8],
+    /// What the route changes of the fields.
+    pub changes: Option<&'a dyn FieldChanges>,
+}
+
+/// Writes a route's answer. Statuses that have no body (RFC 9110, 15.3.5 and 15.4.5) say nothing of one either.
+pub fn write_route_answer(answer: &RouteAnswer<'_>, out: &mut Vec<u8>) {
+    status_line(answer.status, phrase(answer.status).as_bytes(), out);
+    field(out, b"Roundhouse-Reason: ", answer.token.as_bytes());
+    if let Some(location) = answer.location {
+        changeable(answer, out, "Location: ", location);
+    }
+    let body = match answer.status {
+        204 | 304 => None,
+        205 => Some(&[][..]),
+        _ => Some(answer.body),
+    };
+    if let Some(body) = body {
+        if !body.is_empty() && !answer.content_type.is_empty() {
+            changeable(answer, out, "Content-Type: ", answer.content_type);
+        }
+        write_length(body.len() as u64, out);
+    }
+    field(out, b"Date: ", answer.date.bytes());
+    field(out, b"X-Request-Id: ", answer.request_id);
+    changes::write(answer.changes, out);
+    out.extend_from_slice(connection_line(answer.version, answer.keep_alive));
+    out.extend_from_slice(b"\r\n");
+    if !answer.head_only {
+        out.extend_from_slice(body.unwrap_or_default());
+    }
+}
+
+/// Writes a field that the route itself may have taken away.
+fn changeable(answer: &RouteAnswer<'_>, out: &mut Vec<u8>, start: &str, value: &[u8]) {
+    if changes::keeps_own(answer.changes, start.trim_end_matches(": ").as_bytes()) {
+        field(out, start.as_bytes(), value);
     }
 }

@@ -12,11 +12,15 @@ use super::refusal::BadBody;
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// What is relayed of a chunked body; other framings are the same either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carry {
     /// The wire form, checked and cleaned: extensions and unfit trailer fields are left out. For a
     /// peer that speaks HTTP/1.1.
+    #[default]
     Wire,
+    /// The same without any trailer field, as RFC 9110, 6.5 allows: what `Connection` names ends
+    /// here in a trailer too (7.6.1), and its names are not kept for as long as a body lasts.
+    WireWithoutTrailers,
     /// The content alone.
     Content,
 }
@@ -28,15 +32,13 @@ pub struct Advance {
     pub consumed: usize,
     /// The part of the input to write to the other side, as it is.
     pub relay: Range<usize>,
-    /// The body has ended; what follows in the input is not of this message.
-    pub done: bool,
 }
 
 /// Follows a body over any pieces of input.
 ///
 /// Call [`advance`](Self::advance) again with the rest while it consumes something. When it
 /// consumes nothing and is not done, keep the rest and come back with more behind it: a trailer
-/// line is only judged whole, so up to [`BodyDecoder::LONGEST_REST`] bytes stay, which a buffer
+/// line is only judged whole, so up to [`BodyDecoder::REST_MAX`] bytes stay, which a buffer
 /// must be able to hold. What is relayed is at each moment the beginning of a well-formed body, so
 /// that breaking off leaves it visibly cut short.
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ enum State {
 
 impl BodyDecoder {
     /// The longest piece that the decoder may leave unconsumed.
-    pub const LONGEST_REST: usize = super::trailer::LONGEST_LINE;
+    pub const REST_MAX: usize = super::trailer::LINE_MAX;
 
     /// A decoder for a body that has just begun. The limits' bound on bodies applies to a chunked
     /// one as it grows.
@@ -91,14 +93,11 @@ impl BodyDecoder {
                 step
             }
         };
-        Ok(Advance {
-            consumed,
-            relay,
-            done: self.is_done(),
-        })
+        Ok(Advance { consumed, relay })
     }
 
-    /// Whether the body has ended; true from the start where there is none.
+    /// Whether the body has ended, and what follows in the input is not of this message; true from
+    /// the start where there is none.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }

@@ -4,16 +4,16 @@
 use std::ops::Range;
 
 use super::body::Carry;
-use super::limits::MOST_FIELDS;
+use super::limits::FIELDS_MAX;
 use super::name::is_value_byte;
 use super::refusal::BadBody;
 use super::trailer::{self, Trailer};
 
 /// Digits of a chunk's size.
-const MOST_DIGITS: u8 = 16;
+const DIGITS_MAX: u8 = 16;
 
 /// Bytes of one chunk's extensions.
-const LONGEST_EXTENSION: usize = 256;
+const EXTENSION_MAX: usize = 256;
 
 /// Where in the coding the next byte stands.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +31,10 @@ enum Stage {
 /// What a run of bytes is to the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// Size lines, line ends, trailers.
+    /// Size lines and line ends.
     Wire,
+    /// Trailer fields that are fit to be passed on.
+    Trailer,
     Content,
     Dropped,
 }
@@ -74,6 +76,7 @@ impl Chunked {
             let end = at + length;
             let is_carried = match carry {
                 Carry::Wire => part != Part::Dropped,
+                Carry::WireWithoutTrailers => matches!(part, Part::Wire | Part::Content),
                 Carry::Content => part == Part::Content,
             };
             match (is_carried, relay.is_empty()) {
@@ -115,7 +118,7 @@ impl Chunked {
 
     fn size(&mut self, byte: u8, size: u64, digits: u8) -> Result<(usize, Part), BadBody> {
         let (stage, part) = match (byte, char::from(byte).to_digit(16)) {
-            (_, Some(digit)) if digits < MOST_DIGITS => {
+            (_, Some(digit)) if digits < DIGITS_MAX => {
                 let size = size << 4 | u64::from(digit);
                 let digits = digits + 1;
                 (Stage::Size { size, digits }, Part::Wire)
@@ -141,7 +144,7 @@ impl Chunked {
         let run = memchr::memchr(b'\r', input).unwrap_or(input.len());
         let length = length + run;
         let is_valid = input[..run].iter().all(|byte| is_value_byte(*byte));
-        if !is_valid || length > LONGEST_EXTENSION {
+        if !is_valid || length > EXTENSION_MAX {
             return Err(BadBody::ChunkExtension);
         }
         self.stage = Stage::Extension { size, length };
@@ -180,7 +183,7 @@ impl Chunked {
             return Ok((0, Part::Dropped));
         };
         let length = length + line.len();
-        if length > trailer::LONGEST_SECTION {
+        if length > trailer::SECTION_MAX {
             return Err(BadBody::TrailersTooLong);
         }
         let part = match Trailer::read(line)? {
@@ -188,11 +191,11 @@ impl Chunked {
                 self.stage = Stage::Done;
                 return Ok((line.len(), Part::Wire));
             }
-            Trailer::Fit => Part::Wire,
+            Trailer::Fit => Part::Trailer,
             Trailer::Unfit => Part::Dropped,
         };
         let lines = lines + 1;
-        if lines > MOST_FIELDS {
+        if lines > FIELDS_MAX {
             return Err(BadBody::TrailersTooLong);
         }
         self.stage = Stage::Trailers { length, lines };

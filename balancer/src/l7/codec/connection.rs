@@ -1,10 +1,11 @@
 //! The `Connection` field: what the sender wants of this connection, and which fields end with it.
 
+use super::body::Carry;
 use super::fields::Fields;
 use super::name::{Name, is_token};
 
 /// The most fields that one head may nominate: each is compared with every other field.
-const MOST_NOMINATED: usize = 16;
+const NOMINATED_MAX: usize = 16;
 
 /// What `Connection` said.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +14,8 @@ pub(super) struct Options {
     keep_alive: bool,
     /// The upgrade is meant for this hop.
     pub(super) upgrade: bool,
+    /// A field is named that may stand in a trailer.
+    names_others: bool,
     nominated: usize,
 }
 
@@ -62,17 +65,28 @@ impl Options {
         buf: &[u8],
     ) -> Result<(), BadConnection> {
         self.nominated += 1;
+        let meaning = Name::of(token);
         let untouchable = matches!(
-            Name::of(token),
+            meaning,
             Name::Host | Name::ContentLength | Name::TransferEncoding | Name::FramingImitation
         );
-        if untouchable || !is_token(token) || self.nominated > MOST_NOMINATED {
+        if untouchable || !is_token(token) || self.nominated > NOMINATED_MAX {
             return Err(BadConnection);
         }
-        if Name::of(token) != Name::Connection {
+        self.names_others |= meaning == Name::Other;
+        if meaning != Name::Connection {
             fields.nominate(buf, token);
         }
         Ok(())
+    }
+
+    /// How the message's body is carried to a peer that speaks HTTP/1.1.
+    pub(super) fn carry(self) -> Carry {
+        if self.names_others {
+            Carry::WireWithoutTrailers
+        } else {
+            Carry::Wire
+        }
     }
 
     /// Whether the connection outlives the message, by default (`persistent`) or by agreement.

@@ -2,16 +2,16 @@
 
 use std::mem::MaybeUninit;
 
-use super::limits::MOST_FIELDS;
+use super::limits::FIELDS_MAX;
 use super::name::Name;
 use super::span::Span;
 
 /// Room for the parser's borrowed view of a head's fields: on the stack, and never written in vain.
-pub(super) type Raw<'a> = [MaybeUninit<httparse::Header<'a>>; MOST_FIELDS];
+pub(super) type Raw<'a> = [MaybeUninit<httparse::Header<'a>>; FIELDS_MAX];
 
 /// An empty [`Raw`].
 pub(super) fn raw<'a>() -> Raw<'a> {
-    [const { MaybeUninit::uninit() }; MOST_FIELDS]
+    [const { MaybeUninit::uninit() }; FIELDS_MAX]
 }
 
 /// A line of a head ends with something other than CRLF.
@@ -77,13 +77,13 @@ impl Fields {
         }
     }
 
-    /// Writes the lines of the fields whose meaning `keep` accepts, as they came. Neighbours that
-    /// stay are copied in one piece.
-    pub(super) fn copy_kept(&self, buf: &[u8], out: &mut Vec<u8>, keep: impl Fn(Name) -> bool) {
+    /// Writes the lines of the fields that `keep` accepts, as they came. Neighbours that stay are
+    /// copied in one piece.
+    pub(super) fn copy_kept(&self, buf: &[u8], out: &mut Vec<u8>, keep: impl Fn(&Field) -> bool) {
         let mut kept_from = None;
         for field in &self.list {
             let start = field.name.start();
-            if keep(field.meaning) {
+            if keep(field) {
                 kept_from.get_or_insert(start);
             } else if let Some(from) = kept_from.take() {
                 out.extend_from_slice(&buf[from..start]);

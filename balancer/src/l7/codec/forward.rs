@@ -1,6 +1,9 @@
 //! A request's head as the server gets it: one Host, one framing, nothing hop-by-hop, and who sent
 //! it.
 
+use super::body::Carry;
+use super::changes::{self, FieldChanges};
+use super::forwarded::closes_its_quotes;
 use super::framing::Framing;
 use super::method::Version;
 use super::name::Name;
@@ -19,14 +22,21 @@ pub struct Forwarding<'a> {
     pub trusted: bool,
     /// The request's id, a token; whatever the client sent in its place is left out.
     pub request_id: &'a [u8],
-    /// The Host for an HTTP/1.0 request that names none: the server's address.
+    /// The Host for an HTTP/1.0 request that names none: the pool's id.
     pub fallback_host: &'a str,
     /// Whether to send the request's upgrade on; without it the request is an ordinary one.
     pub upgrade: bool,
+    /// The path in place of the client's, whose query stays. It begins with `/`, and is free of what
+    /// no path may have.
+    pub path: Option<&'a [u8]>,
+    /// The Host in place of the client's, who is told of in `X-Forwarded-Host`.
+    pub host: Option<&'a [u8]>,
+    /// What the route changes of the fields.
+    pub changes: Option<&'a dyn FieldChanges>,
 }
 
 /// Writes the head to send to a server behind what `out` holds. The body follows as
-/// [`super::Carry::Wire`].
+/// [`RequestHead::carry`] says.
 pub fn rewrite_request(
     buf: &[u8],
     head: &RequestHead,
@@ -42,11 +52,13 @@ pub fn rewrite_request(
             .unwrap_or(forwarding.fallback_host.as_bytes()),
     };
     writer.request_line(out);
-    field(out, b"Host: ", writer.host);
-    head.fields
-        .copy_kept(buf, out, |meaning| writer.keeps(meaning));
+    field(out, b"Host: ", forwarding.host.unwrap_or(writer.host));
+    head.fields.copy_kept(buf, out, |field| {
+        writer.keeps(field.meaning) && changes::stays(forwarding.changes, field, buf)
+    });
     head.framing.write(out);
     writer.forwarding_fields(out);
+    changes::write(forwarding.changes, out);
     writer.connection_fields(out);
     out.extend_from_slice(b"\r\n");
 }
@@ -69,7 +81,14 @@ impl Writer<'_> {
     fn request_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.head.method_name(self.buf));
         out.push(b' ');
-        self.head.target.write(self.buf, self.head.method, out);
+        let target = &self.head.target;
+        match self.forwarding.path {
+            Some(path) if !target.is_about_server(self.head.method) => {
+                out.extend_from_slice(path);
+                out.extend_from_slice(target.query(self.buf));
+            }
+            _ => target.write(self.buf, self.head.method, out),
+        }
         out.extend_from_slice(b" HTTP/1.1\r\n");
     }
 
@@ -77,7 +96,9 @@ impl Writer<'_> {
     fn keeps(&self, meaning: Name) -> bool {
         match meaning {
             Name::Other | Name::Via | Name::Date => true,
-            Name::Trailer => self.head.framing == Framing::Chunked,
+            Name::Trailer => {
+                self.head.framing == Framing::Chunked && self.head.carry == Carry::Wire
+            }
             Name::Expect => self.head.expect_continue,
             Name::MaxForwards => self.head.max_forwards.is_none(),
             Name::Claim => self.forwarding.trusted,
@@ -108,7 +129,7 @@ impl Writer<'_> {
     }
 
     /// The values of a forwarding field that are believed.
-    fn believed(&self, meaning: Name) -> impl Iterator<Item = &[u8]> {
+    fn believed(&self, meaning: Name) -> impl DoubleEndedIterator<Item = &[u8]> {
         let values = || self.head.fields.meaning(self.buf, meaning);
         let believed = self.forwarding.trusted.then(values);
         believed
@@ -132,11 +153,20 @@ impl Writer<'_> {
         field(out, start, value);
     }
 
+    /// The values of RFC 7239's field that are believed: those behind the last one with a quote that does not close. What is
+    /// written behind that would be within the quote, and those before it are nearer to the client that may have left it open.
+    fn believed_forwarded(&self) -> impl Iterator<Item = &[u8]> {
+        let values = || self.believed(Name::Forwarded);
+        let sound = values().rev().take_while(|value| closes_its_quotes(value));
+        let unsound = values().count() - sound.count();
+        values().skip(unsound)
+    }
+
     /// RFC 7239's field. It is begun by whoever is the first, and continued by the others; where a
     /// trusted proxy wrote X-Forwarded-For alone, one that began here would name that proxy as
     /// the client.
     fn forwarded(&self, out: &mut Vec<u8>) {
-        let mut values = self.believed(Name::Forwarded).peekable();
+        let mut values = self.believed_forwarded().peekable();
         if values.peek().is_none() && self.believed(Name::ForwardedFor).next().is_some() {
             return;
         }
@@ -167,8 +197,7 @@ impl Writer<'_> {
 
     fn connection_fields(&self, out: &mut Vec<u8>) {
         if let Some(protocol) = self.head.upgrade.filter(|_| self.forwarding.upgrade) {
-            let protocol = protocol.of(self.buf);
-            field(out, b"Connection: upgrade\r\nUpgrade: ", protocol);
+            field(out, b"Connection: upgrade\r\nUpgrade: ", protocol.bytes());
         }
     }
 }

@@ -4,10 +4,10 @@
 use super::framing::Framing;
 
 /// The longest head that spans can describe.
-pub const LONGEST_HEAD: usize = u16::MAX as usize;
+pub const HEAD_MAX: usize = u16::MAX as usize;
 
 /// The most fields that a head may have, whatever the configuration says.
-pub const MOST_FIELDS: usize = 100;
+pub const FIELDS_MAX: usize = 100;
 
 /// What a message may be at most. Heads are bounded by [`Limits::new`]'s clamping, so that 16-bit
 /// spans always suffice.
@@ -23,18 +23,13 @@ impl Limits {
     /// Bytes of the request line, bytes of the whole head, number of fields (100 at most), bytes of
     /// a request's body.
     pub fn new(request_line: usize, head: usize, fields: usize, body: u64) -> Self {
-        let head = head.min(LONGEST_HEAD);
+        let head = head.min(HEAD_MAX);
         Self {
             request_line: request_line.min(head),
             head,
-            fields: fields.min(MOST_FIELDS),
+            fields: fields.min(FIELDS_MAX),
             body: body.min(i64::MAX as u64),
         }
-    }
-
-    /// The longest head in bytes: a connection's buffer must be able to hold it.
-    pub fn head(&self) -> usize {
-        self.head
     }
 
     /// The same with another bound on a request's body, in bytes; 0 leaves it as it is.
@@ -55,12 +50,12 @@ impl Limits {
 
     /// The same for servers, which are trusted with longer heads: 60 KiB, and no bound on the body.
     pub fn for_responses() -> Self {
-        Self::new(8 << 10, 60 << 10, MOST_FIELDS, u64::MAX)
+        Self::new(8 << 10, 60 << 10, FIELDS_MAX, u64::MAX)
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self::new(8 << 10, 32 << 10, MOST_FIELDS, u64::MAX)
+        Self::new(8 << 10, 32 << 10, FIELDS_MAX, u64::MAX)
     }
 }

@@ -36,6 +36,8 @@ pub enum Name {
     RequestId,
     Via,
     Date,
+    /// `Roundhouse-Reason`, which tells the balancer's own answers from servers'.
+    Reason,
     /// One of the above written with `_` for `-`, which some servers read as the same: never sent
     /// on.
     Imitation,
@@ -114,6 +116,7 @@ fn candidate(name: &[u8]) -> Option<(&'static [u8], Name)> {
         (15, b'x') => (b"x-forwarded-for", Name::ForwardedFor),
         (16, b'p') => (b"proxy-connection", Name::ProxyConnection),
         (16, b'x') => (b"x-forwarded-host", Name::ForwardedHost),
+        (17, b'r') => (b"roundhouse-reason", Name::Reason),
         (17, b't') => (b"transfer-encoding", Name::TransferEncoding),
         (17, b'x') => (b"x-forwarded-proto", Name::ForwardedProto),
         (18, b'p') => (b"proxy-authenticate", Name::ProxyAuthenticate),
@@ -156,7 +159,7 @@ mod tests {
     fn every_known_name_is_found_by_its_own_text() {
         let names = "te via host date proxy expect trailer upgrade forwarded connection keep-alive \
             max-forwards x-request-id x-real-ip content-length http2-settings x-forwarded-for proxy-connection \
-            x-forwarded-host transfer-encoding x-forwarded-proto proxy-authenticate proxy-authorization \
+            x-forwarded-host roundhouse-reason transfer-encoding x-forwarded-proto proxy-authenticate proxy-authorization \
             proxy-authentication-info";
         for name in names.split_whitespace() {
             assert_ne!(Name::of(name.as_bytes()), Name::Other, "{name}");

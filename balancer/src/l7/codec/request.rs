@@ -4,9 +4,11 @@ mod facts;
 mod line;
 mod read;
 
+use super::body::Carry;
 use super::fields::Fields;
 use super::framing::Framing;
 use super::method::{Method, Version};
+use super::protocol::Protocol;
 use super::scan::Scan;
 use super::span::Span;
 use super::target::Target;
@@ -27,7 +29,7 @@ pub enum Parse {
 }
 
 /// A parsed request head: spans over the buffer that was parsed, and the facts found on the way.
-/// Made once per connection and reused.
+/// Reused from one request to the next.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     /// The method.
@@ -40,6 +42,8 @@ pub struct RequestHead {
     pub fields: Fields,
     /// Where the body ends. Never [`Framing::UntilClose`].
     pub framing: Framing,
+    /// How the body is sent on.
+    pub carry: Carry,
     /// Host and port to route by: the absolute target's, else the Host field's. `None` for an
     /// HTTP/1.0 request without one.
     pub authority: Option<Span>,
@@ -49,7 +53,7 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// The one protocol that the client asks to change to (`websocket`), where `Connection` names
     /// the upgrade. Never `h2c`.
-    pub upgrade: Option<Span>,
+    pub upgrade: Option<Protocol>,
     /// `Max-Forwards` of OPTIONS. Zero: see [`RequestHead::ends_here`].
     pub max_forwards: Option<u64>,
     pub(super) scan: Scan,

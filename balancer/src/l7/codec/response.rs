@@ -3,9 +3,11 @@
 mod facts;
 mod read;
 
+use super::body::Carry;
 use super::fields::Fields;
 use super::framing::Framing;
 use super::method::{Method, Version};
+use super::protocol::Protocol;
 use super::refusal::BadResponse;
 use super::request::RequestHead;
 use super::scan::Scan;
@@ -14,15 +16,16 @@ use super::span::Span;
 pub use read::parse_response;
 
 /// How many interim responses one exchange relays.
-const MOST_INTERIM: u8 = 32;
+const INTERIM_MAX: u8 = 32;
 
 /// What the request asked, as far as the response's meaning depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The method was HEAD: the response has no body, whatever its head says.
     pub head_only: bool,
-    /// An upgrade was sent on: 101 is an answer. Otherwise 101 is a [`BadResponse`].
-    pub upgrade: bool,
+    /// The protocol that was asked for, where an upgrade was sent on: 101 to this one is an answer. Any other 101 is a
+    /// [`BadResponse`].
+    pub upgrade: Option<Protocol>,
 }
 
 impl Asked {
@@ -30,13 +33,13 @@ impl Asked {
     pub fn by(head: &RequestHead, upgrade: bool) -> Self {
         Self {
             head_only: head.method == Method::Head,
-            upgrade: upgrade && head.upgrade.is_some(),
+            upgrade: head.upgrade.filter(|_| upgrade),
         }
     }
 }
 
-/// A parsed response head: spans over the buffer that was parsed. Made once per connection and
-/// reused.
+/// A parsed response head: spans over the buffer that was parsed. Reused from one response to the
+/// next.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
     /// The status code, 100-599.
@@ -49,12 +52,14 @@ pub struct ResponseHead {
     pub fields: Fields,
     /// Where the body ends.
     pub framing: Framing,
+    /// How the body is sent on to a client that speaks HTTP/1.1.
+    pub carry: Carry,
     /// The length that a response to HEAD, or 304, declares without having a body.
     pub declared_length: Option<u64>,
     /// Whether the server's connection can be used again once the body has been read to its end and
     /// no byte follows it.
     pub keep_alive: bool,
-    /// The protocol that a 101 changes to.
+    /// The protocol that a 101 changes to, or those that a 426 asks for.
     pub upgrade: Option<Span>,
     pub(super) scan: Scan,
 }
@@ -97,7 +102,7 @@ pub struct InterimCap {
 
 impl Default for InterimCap {
     fn default() -> Self {
-        Self { left: MOST_INTERIM }
+        Self { left: INTERIM_MAX }
     }
 }
 

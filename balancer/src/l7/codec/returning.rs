@@ -2,6 +2,7 @@
 //! hop-by-hop, and whether its connection goes on.
 
 use super::body::Carry;
+use super::changes::{self, FieldChanges};
 use super::date::HttpDate;
 use super::forward::field;
 use super::framing::{Framing, write_length};
@@ -21,6 +22,8 @@ pub struct Returning<'a> {
     pub date: &'a HttpDate,
     /// The request's id, which a final answer names.
     pub request_id: &'a [u8],
+    /// What the route changes of a final answer's fields.
+    pub changes: Option<&'a dyn FieldChanges>,
 }
 
 /// How the body is written behind the rewritten head.
@@ -67,11 +70,13 @@ pub fn rewrite_response(
 ) -> Returned {
     let returned = decide(head, returning);
     status_line(head.status, head.reason.of(buf), out);
-    head.fields
-        .copy_kept(buf, out, |meaning| keeps(meaning, returned.relay));
+    let changes = returning.changes.filter(|_| !head.is_interim());
+    head.fields.copy_kept(buf, out, |field| {
+        keeps(field.meaning, returned.relay) && changes::stays(changes, field, buf)
+    });
     match returned.relay {
-        Relay::Plain(Carry::Wire) | Relay::Framed => Framing::Chunked.write(out),
         Relay::Plain(Carry::Content) => content_length(head.framing, out),
+        Relay::Plain(_) | Relay::Framed => Framing::Chunked.write(out),
         Relay::Nothing => {
             if let Some(length) = head.declared_length {
                 write_length(length, out);
@@ -89,6 +94,7 @@ pub fn rewrite_response(
         Version::Http10 => b"Via: 1.0 roundhouse\r\n",
         Version::Http11 => b"Via: 1.1 roundhouse\r\n",
     });
+    changes::write(changes, out);
     connection_fields(buf, head, returning, returned, out);
     out.extend_from_slice(b"\r\n");
     returned
@@ -101,7 +107,7 @@ fn decide(head: &ResponseHead, returning: &Returning<'_>) -> Returned {
         _ if head.is_upgrade() => (Relay::Tunnel, false),
         Framing::None => (Relay::Nothing, true),
         Framing::Length(_) => (Relay::Plain(Carry::Content), true),
-        Framing::Chunked if speaks_chunks => (Relay::Plain(Carry::Wire), true),
+        Framing::Chunked if speaks_chunks => (Relay::Plain(head.carry), true),
         Framing::UntilClose if speaks_chunks => (Relay::Framed, true),
         Framing::Chunked | Framing::UntilClose => (Relay::Plain(Carry::Content), false),
     };
@@ -135,6 +141,7 @@ fn keeps(meaning: Name, relay: Relay) -> bool {
         | Name::ProxyAuthenticationInfo
         | Name::Http2Settings
         | Name::RequestId
+        | Name::Reason
         | Name::FramingImitation
         | Name::Nominated => false,
         _ => true,
@@ -148,9 +155,12 @@ fn connection_fields(
     returned: Returned,
     out: &mut Vec<u8>,
 ) {
-    if let Some(protocol) = head.upgrade {
-        field(out, b"Connection: upgrade\r\nUpgrade: ", protocol.of(buf));
-    } else if !head.is_interim() {
+    // An older client knows nothing of upgrades, and none is asked for by it.
+    let is_understood = head.is_upgrade() || returning.version == Version::Http11;
+    if let Some(protocols) = head.upgrade.filter(|_| is_understood) {
+        field(out, b"Connection: upgrade\r\nUpgrade: ", protocols.of(buf));
+    }
+    if !head.is_interim() && !head.is_upgrade() {
         out.extend_from_slice(connection_line(returning.version, returned.keep_alive));
     }
 }

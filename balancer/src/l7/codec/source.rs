@@ -3,35 +3,48 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::name::{Name, is_token};
+use super::forwarded;
+use super::name::Name;
 use super::request::RequestHead;
 
-/// The longest request id that is taken over.
-const LONGEST_ID: usize = 128;
-
 impl RequestHead {
-    /// The id that the request came with, where it came with one alone that is a token of at most 128 bytes.
-    pub fn request_id<'a>(&'a self, buf: &'a [u8]) -> Option<&'a [u8]> {
-        let mut ids = self.fields.meaning(buf, Name::RequestId);
-        let id = ids.next().filter(|_| ids.next().is_none())?;
-        (id.len() <= LONGEST_ID && is_token(id)).then_some(id)
+    /// The client's address: `peer`, the other end of the connection, or where that is trusted, the rightmost address that
+    /// is not, in `X-Forwarded-For` or, where that is missing, in `Forwarded`. Where the field ends before, or has something
+    /// else than an address, it is the last one that was read.
+    pub fn source(&self, buf: &[u8], peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+        let lines = |meaning| self.fields.meaning(buf, meaning).rev();
+        let named = lines(Name::ForwardedFor).flat_map(|value| value.rsplit(|byte| *byte == b','));
+        let mut named = named.map(address).peekable();
+        if named.peek().is_some() {
+            return last_untrusted(peer, named, is_trusted);
+        }
+        let elements = lines(Name::Forwarded).flat_map(|value| forwarded::rsplit(value, b','));
+        let named = elements.map(|element| forwarded::source(element).and_then(address));
+        last_untrusted(peer, named, is_trusted)
     }
 
-    /// The client's address: `peer`, the other end of the connection, or where that is trusted, the rightmost address of
-    /// `X-Forwarded-For` that is not. Where the field ends before, or has something else than an address, it is the last
-    /// one that was read.
-    pub fn source(&self, buf: &[u8], peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
-        let mut source = peer;
-        let values = self.fields.meaning(buf, Name::ForwardedFor).rev();
-        let mut elements = values.flat_map(|value| value.rsplit(|byte| *byte == b','));
-        while is_trusted(source) {
-            let Some(address) = elements.next().and_then(address) else {
-                break;
-            };
-            source = address;
-        }
-        source
+    /// How the client came, as the first of the proxies says that servers are told of.
+    pub fn claimed_scheme<'a>(&'a self, buf: &'a [u8]) -> Option<&'a [u8]> {
+        let mut values = self.fields.meaning(buf, Name::ForwardedProto);
+        let value = values.find(|value| !value.is_empty())?;
+        let mut elements = value.split(|byte| *byte == b',');
+        elements.next().map(<[u8]>::trim_ascii)
     }
+}
+
+/// The first that is not trusted of `peer` and those whom it names, from the nearest on; or the last that could be read.
+fn last_untrusted(
+    peer: IpAddr,
+    mut named: impl Iterator<Item = Option<IpAddr>>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let mut source = peer;
+    while is_trusted(source)
+        && let Some(address) = named.next().flatten()
+    {
+        source = address;
+    }
+    source
 }
 
 /// An address as proxies write it: alone, in brackets, or with a port. One of IPv4 in IPv6's clothes is of IPv4.
@@ -99,6 +112,64 @@ mod tests {
     }
 
     #[test]
+    fn the_standard_field_is_read_where_the_older_one_is_missing() {
+        for (lines, wanted) in [
+            ("for=6.6.6.6, for=192.0.2.7", "192.0.2.7"),
+            (
+                "for=192.0.2.7;proto=https;by=10.0.0.1 , For=10.0.0.9",
+                "192.0.2.7",
+            ),
+            ("proto=http; FOR=192.0.2.7", "192.0.2.7"),
+            (
+                "for=192.0.2.7\r\nForwarded: for=10.0.0.8,for=10.0.0.9",
+                "192.0.2.7",
+            ),
+            ("for=10.0.0.8, for=10.0.0.9", "10.0.0.8"),
+            (r#"for="192.0.2.7:4711""#, "192.0.2.7"),
+            (r#"for="[2001:db8::7]";host="a""#, "2001:db8::7"),
+            (r#"for="[2001:db8::7]:4711""#, "2001:db8::7"),
+            (r#"for=192.0.2.7;host="a,for=6.6.6.6""#, "192.0.2.7"),
+            (r#"for=192.0.2.7;host="a;for=6.6.6.6""#, "192.0.2.7"),
+            (r#"for=192.0.2.7;host="\",for=6.6.6.6""#, "192.0.2.7"),
+            (r#"for="oops, for=192.0.2.7"#, "192.0.2.7"),
+        ] {
+            assert_eq!(
+                source(&format!("Forwarded: {lines}\r\n")),
+                wanted,
+                "{lines}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_standard_field_is_not_read_beyond_what_names_no_address() {
+        for unknown in [
+            "for=unknown",
+            "for=_hidden",
+            "for=\"_hidden:1\"",
+            "for=",
+            "for=\"",
+            "for=\"192.0.2.7",
+            "for=\"\\1.2.3.4\"",
+            "for=192.0.2.7;for=192.0.2.8",
+            "for",
+            "by=192.0.2.7",
+            "",
+        ] {
+            let lines = format!("Forwarded: for=6.6.6.6\r\nForwarded: {unknown}, for=10.0.0.9\r\n");
+            assert_eq!(source(&lines), "10.0.0.9", "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn the_older_field_is_read_where_both_are_there() {
+        let lines = "Forwarded: for=6.6.6.6\r\nX-Forwarded-For: 192.0.2.7\r\n";
+        assert_eq!(source(lines), "192.0.2.7");
+        let lines = "Forwarded: for=6.6.6.6\r\nX-Forwarded-For: unknown\r\n";
+        assert_eq!(source(lines), "10.0.0.1");
+    }
+
+    #[test]
     fn an_untrusted_peer_is_the_source_whatever_it_says() {
         let (text, head) = head("X-Forwarded-For: 6.6.6.6\r\n");
         let peer = "192.0.2.7".parse().unwrap();
@@ -121,28 +192,6 @@ mod tests {
                 Some(meant.parse().unwrap()),
                 "{text}"
             );
-        }
-    }
-
-    #[test]
-    fn an_id_is_taken_over_where_it_is_one_short_token() {
-        let id = |lines: &str| {
-            let (text, head) = head(lines);
-            let id = head.request_id(text.as_bytes()).map(<[u8]>::to_vec);
-            id.map(|id| String::from_utf8(id).unwrap())
-        };
-        assert_eq!(id("X-Request-Id: a-1.b\r\n").as_deref(), Some("a-1.b"));
-        let long = "x".repeat(128);
-        assert_eq!(id(&format!("X-Request-Id: {long}\r\n")), Some(long.clone()));
-        for lines in [
-            "",
-            "X-Request-Id: \r\n",
-            "X-Request-Id: a b\r\n",
-            "X-Request-Id: a\"b\r\n",
-            "X-Request-Id: a\r\nX-Request-Id: a\r\n",
-            &format!("X-Request-Id: x{long}\r\n"),
-        ] {
-            assert_eq!(id(lines), None, "{lines:?}");
         }
     }
 }

@@ -39,6 +39,11 @@ impl Span {
         usize::from(self.end)
     }
 
+    /// How many bytes it holds.
+    pub fn len(self) -> usize {
+        usize::from(self.end - self.start)
+    }
+
     /// Whether the span holds nothing.
     pub fn is_empty(self) -> bool {
         self.start == self.end

@@ -2,7 +2,8 @@
 //!
 //! Allowed is what RFC 3986 allows and what browsers send besides (the WHATWG URL standard leaves
 //! `|[]` in paths and more in queries as they are); never a fragment, a space or a raw non-ASCII
-//! byte. Nothing is decoded or normalised: matcher and server see the same bytes.
+//! byte. Nothing is decoded or normalised here: what a path's normal form is, and whether servers
+//! get that, is for the callers.
 
 use std::net::Ipv6Addr;
 
@@ -82,10 +83,22 @@ impl Target {
         })
     }
 
+    /// Whether it names the server as a whole, and no path: the asterisk form, or the absolute form
+    /// of the same.
+    pub fn is_about_server(&self, method: Method) -> bool {
+        let is_bare = self.form == Form::Absolute && self.path_and_query.is_empty();
+        self.form == Form::Asterisk || (is_bare && method == Method::Options)
+    }
+
+    /// The query with its question mark; empty where there is none.
+    pub fn query<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+        &self.path_and_query.of(buf)[self.path.len()..]
+    }
+
     /// Writes the target in the form that a server gets.
     pub(super) fn write(&self, buf: &[u8], method: Method, out: &mut Vec<u8>) {
         let text = self.path_and_query.of(buf);
-        if text.is_empty() && method == Method::Options {
+        if self.is_about_server(method) {
             return out.push(b'*');
         }
         if self.path.is_empty() {

@@ -1,5 +1,6 @@
 //! The codec as a whole: what comes in on one side against what goes out on the other.
 
+mod changes;
 mod checker;
 mod hyper_reading;
 mod invariants;

@@ -4,10 +4,10 @@ use super::name::{Name, is_token, is_value_byte};
 use super::refusal::BadBody;
 
 /// Bytes of one line, its end included.
-pub(super) const LONGEST_LINE: usize = 4 << 10;
+pub(super) const LINE_MAX: usize = 4 << 10;
 
 /// Bytes of all lines together.
-pub(super) const LONGEST_SECTION: usize = 8 << 10;
+pub(super) const SECTION_MAX: usize = 8 << 10;
 
 /// Names that a recipient might act on as if they had stood in the head: about requests,
 /// credentials, or how content is read (RFC 9110, 6.5.1). [`Name`] knows those of framing, routing
@@ -49,10 +49,10 @@ pub(super) enum Trailer {
 
 /// The first line of `input`, its end included; `None` while it is not whole.
 pub(super) fn line(input: &[u8]) -> Result<Option<&[u8]>, BadBody> {
-    let within = &input[..input.len().min(LONGEST_LINE)];
+    let within = &input[..input.len().min(LINE_MAX)];
     match memchr::memchr(b'\n', within) {
         Some(end) => Ok(Some(&input[..=end])),
-        None if within.len() == LONGEST_LINE => Err(BadBody::TrailersTooLong),
+        None if within.len() == LINE_MAX => Err(BadBody::TrailersTooLong),
         None => Ok(None),
     }
 }

@@ -24,6 +24,7 @@ pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
     problems.share("panic_threshold", pool.panic_threshold);
     problems.share("guard.withdrawal_share", pool.guard.withdrawal_share);
     pool.guard.unknown.check("guard.", &mut problems);
+    pool.probes.unknown.check("probes.", &mut problems);
     pool.unknown.check("", &mut problems);
     problems.into_result()
 }
@@ -76,7 +77,7 @@ fn check_outlier(outlier: &Outlier, problems: &mut Problems) {
     outlier.unknown.check("outlier.", problems);
 }
 
-fn check_retry(retry: &Retry, problems: &mut Problems) {
+pub(super) fn check_retry(retry: &Retry, problems: &mut Problems) {
     problems.check(retry.retries <= 10, "retry.retries", "must be from 0 to 10");
     problems.check(
         retry.replay_bytes <= 16 * 1024 * 1024,
@@ -113,17 +114,33 @@ fn check_load(pool: &Pool, problems: &mut Problems) {
 }
 
 fn check_timeouts(timeouts: &Timeouts, problems: &mut Problems) {
-    problems.duration("timeouts.connect", timeouts.connect, MILLISECOND, HOUR);
-    problems.duration("timeouts.per_try", timeouts.per_try, MILLISECOND, HOUR);
-    problems.duration(
-        "timeouts.response",
-        timeouts.response,
-        MILLISECOND,
-        24 * HOUR,
-    );
-    problems.duration("timeouts.idle", timeouts.idle, MILLISECOND, 24 * HOUR);
-    problems.duration("timeouts.drain", timeouts.drain, Duration::ZERO, 24 * HOUR);
-    timeouts.unknown.check("timeouts.", problems);
+    let Timeouts {
+        connect,
+        per_try,
+        response,
+        idle,
+        drain,
+        unknown,
+    } = timeouts;
+    let times = [connect, per_try, response, idle];
+    check_times(times.map(|time| Some(*time)), problems);
+    problems.duration("timeouts.drain", *drain, Duration::ZERO, 24 * HOUR);
+    unknown.check("timeouts.", problems);
+}
+
+/// The times to connect, of one try, until the response and between bytes, as far as they are given.
+pub(super) fn check_times(times: [Option<Duration>; 4], problems: &mut Problems) {
+    let bounds = [
+        ("timeouts.connect", HOUR),
+        ("timeouts.per_try", HOUR),
+        ("timeouts.response", 24 * HOUR),
+        ("timeouts.idle", 24 * HOUR),
+    ];
+    for ((field, most), time) in bounds.into_iter().zip(times) {
+        if let Some(time) = time {
+            problems.duration(field, time, MILLISECOND, most);
+        }
+    }
 }
 
 fn check_health(health: &HealthCheck, problems: &mut Problems) {
@@ -221,6 +238,25 @@ mod tests {
         assert!(statuses(&["502-504"]).is_empty());
         assert!(statuses(&["503"]).is_empty());
         assert_eq!(statuses(&["500-504"]), ["retry.statuses"]);
+    }
+
+    #[test]
+    fn one_try_may_be_given_all_the_time_that_there_is() {
+        let timeouts = |per_try: &str, response: &str| {
+            broken(json!({"timeouts": {"per_try": per_try, "response": response}}))
+        };
+        assert!(timeouts("10s", "2s").is_empty());
+        assert!(broken(json!({"timeouts": {"response": "2s"}})).is_empty());
+        assert_eq!(timeouts("0s", "2s"), ["timeouts.per_try"]);
+    }
+
+    #[test]
+    fn only_known_settings_of_the_probes_are_taken() {
+        assert!(broken(json!({"probes": {"from": "quorum"}})).is_empty());
+        assert_eq!(
+            broken(json!({"probes": {"form": "quorum"}})),
+            ["probes.form"]
+        );
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{Gate, Unpicked};
+use super::{Admission, Unpicked};
 use crate::Live;
 
 /// Shared by all threads, and by every table that knows the server.
 #[derive(Debug)]
 pub(crate) struct Places {
     /// Of its pool: whoever waits there is told when a place comes free.
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     /// Connections at the same time; 0 where there is no bound.
     connections_max: AtomicU32,
     /// Requests in flight at the same time; 0 where there is no bound.
@@ -26,9 +26,9 @@ pub(crate) struct Places {
 pub struct Place(Arc<Live>);
 
 impl Places {
-    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(admission: Arc<Admission>) -> Self {
         Self {
-            gate,
+            admission,
             connections_max: AtomicU32::new(0),
             requests_max: AtomicU32::new(0),
             held: AtomicU32::new(0),
@@ -43,8 +43,8 @@ impl Places {
         self.requests_max.store(requests_max, Ordering::Relaxed);
     }
 
-    pub(crate) fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     pub(crate) fn connections_max(&self) -> u32 {
@@ -103,6 +103,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let places = self.0.places();
         places.held.fetch_sub(1, Ordering::SeqCst);
-        places.gate.come_free();
+        places.admission.come_free();
     }
 }

@@ -62,7 +62,7 @@ impl Wake for Woken {
 
 enum Stage {
     Comes,
-    /// It has looked in vain, and is about to stand in line.
+    /// It has looked in vain, and is about to stand in the queue.
     Turns,
     Waits(Queued),
     /// It was called, has looked in vain, and is about to say so.
@@ -92,7 +92,7 @@ struct World {
     requests: Vec<Request>,
     /// How many came.
     came: usize,
-    placed_from_line: usize,
+    placed_from_queue: usize,
 }
 
 impl World {
@@ -107,7 +107,7 @@ impl World {
             sockets: Vec::new(),
             requests: Vec::new(),
             came: 0,
-            placed_from_line: 0,
+            placed_from_queue: 0,
         };
         if seed.is_multiple_of(3) {
             world.bound_requests(1 + u32::try_from(seed % 5).expect("small"));
@@ -137,7 +137,7 @@ impl World {
         self.table = Table::compile(&self.snapshot, &self.table, 0, Duration::ZERO);
         // As the workers do when they take a table over.
         self.shelves.iter().for_each(Shelf::make_room);
-        self.pool().gate().change();
+        self.pool().admission().change();
     }
 
     fn bound_requests(&mut self, requests_max: u32) {
@@ -184,7 +184,7 @@ impl World {
         let mut request = self.requests.swap_remove(index);
         let stage = std::mem::replace(&mut request.stage, Stage::Over);
         request.stage = match stage {
-            Stage::Comes if self.pool().gate().waiting() > 0 => Stage::Turns,
+            Stage::Comes if self.pool().admission().waiting() > 0 => Stage::Turns,
             Stage::Comes => match self.pick(&mut request) {
                 Ok(flight) => Stage::Placed(flight),
                 Err(Unpicked::Full) => Stage::Turns,
@@ -192,7 +192,7 @@ impl World {
             },
             Stage::Turns => {
                 request.woken.0.store(true, Ordering::SeqCst);
-                Stage::Waits(self.pool().queue(&request.tried).expect("room"))
+                Stage::Waits(self.pool().enqueue(&request.tried).expect("room"))
             }
             Stage::Waits(queued) => self.wait(&mut request, queued),
             Stage::LookedInVain(queued) => {
@@ -247,7 +247,7 @@ impl World {
         match self.pick(request) {
             Ok(flight) => {
                 self.check_order(request, &queued);
-                self.placed_from_line += 1;
+                self.placed_from_queue += 1;
                 queued.placed();
                 Stage::Placed(flight)
             }
@@ -355,7 +355,7 @@ impl World {
             assert!(left > 0, "someone waits for ever");
         }
         let pool = self.pool();
-        assert_eq!(pool.gate().waiting(), 0);
+        assert_eq!(pool.admission().waiting(), 0);
         for (server, open) in pool.servers().iter().zip(&self.sockets) {
             let live = server.live();
             assert_eq!((live.places().held(), live.in_flight()), (0, 0));
@@ -366,14 +366,14 @@ impl World {
 
 #[test]
 fn no_schedule_exceeds_a_bound_or_leaves_someone_waiting_beside_a_place() {
-    let mut placed_from_line = 0;
+    let mut placed_from_queue = 0;
     for seed in 0..SCHEDULES {
         let result = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
             world.run();
-            world.placed_from_line
+            world.placed_from_queue
         });
-        placed_from_line += result.unwrap_or_else(|_| panic!("seed {seed}"));
+        placed_from_queue += result.unwrap_or_else(|_| panic!("seed {seed}"));
     }
-    assert!(placed_from_line > 1000, "hardly anyone waited");
+    assert!(placed_from_queue > 1000, "hardly anyone waited");
 }

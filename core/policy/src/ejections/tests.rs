@@ -4,7 +4,7 @@ use model::{Health, PoolId, Revision, ServerState, Stamped};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Gate, InFlight, Outcome, tier};
+use crate::{Admission, InFlight, Outcome, tier};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Fleet {
     rules: model::Outlier,
     panic_threshold: f64,
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     servers: Vec<Arc<Server>>,
 }
 
@@ -21,12 +21,17 @@ impl Fleet {
         let mut fleet = Self {
             rules,
             panic_threshold: 0.0,
-            gate: Arc::default(),
+            admission: Arc::default(),
             servers: Vec::new(),
         };
         for number in 0..size {
             let key = format!("default/s{number}").parse().expect("a key");
-            let live = Arc::new(Live::new(number, key, Revision(1), Arc::clone(&fleet.gate)));
+            let live = Arc::new(Live::new(
+                number,
+                key,
+                Revision(1),
+                Arc::clone(&fleet.admission),
+            ));
             let server = fleet.server(&live, Health::Up);
             fleet.servers.push(server);
         }
@@ -68,19 +73,21 @@ impl Fleet {
     }
 
     fn update(&self) {
-        let members = tier::members(&self.servers, self.panic_threshold, |_| 1);
-        let ejections = self.gate.ejections();
+        let members = tier::tiers(&self.servers, self.panic_threshold, |_| 1).members;
+        let ejections = self.admission.ejections();
         ejections.update(&self.rules, &self.servers, &members);
     }
 
-    fn accuse(&self, index: usize) {
+    fn eject(&self, index: usize) {
         let live = self.servers[index].live();
-        self.gate.ejections().accuse(live, Rule::GatewayFailures);
+        self.admission
+            .ejections()
+            .eject(live, Rule::GatewayFailures);
     }
 
     /// What is settled at this time, where chance makes nothing shorter.
     fn settle(&self, now: Duration) -> Vec<Ejection> {
-        self.gate.ejections().settle(now, || 0.0)
+        self.admission.ejections().settle(now, || 0.0)
     }
 
     fn ejected(&self) -> Vec<u64> {
@@ -103,7 +110,7 @@ fn rules() -> model::Outlier {
 #[test]
 fn a_server_that_broke_a_rule_is_ejected_at_once_and_comes_back_when_its_time_is_over() {
     let fleet = Fleet::of(4, rules());
-    fleet.accuse(1);
+    fleet.eject(1);
     assert_eq!(fleet.ejected(), [1]);
     let settled = fleet.settle(SECOND);
     let expected = Ejection {
@@ -129,7 +136,7 @@ fn no_more_than_the_share_are_ejected_rounded_down() {
             },
         );
         for index in 0..fleet.servers.len() {
-            fleet.accuse(index);
+            fleet.eject(index);
         }
         assert_eq!(fleet.ejected().len(), most, "{share} of {size}");
     }
@@ -149,7 +156,7 @@ fn those_that_take_no_requests_let_no_more_be_ejected() {
             fleet.change(index, change);
         }
         for index in 0..8 {
-            fleet.accuse(index);
+            fleet.eject(index);
         }
         assert_eq!(fleet.ejected(), [0, 1]);
     }
@@ -158,7 +165,7 @@ fn those_that_take_no_requests_let_no_more_be_ejected() {
         fleet.judge(index, Health::Down);
     }
     for index in 0..8 {
-        fleet.accuse(index);
+        fleet.eject(index);
     }
     assert_eq!(fleet.ejected(), [0, 1]);
 }
@@ -170,14 +177,14 @@ fn backups_count_only_where_they_are_used() {
         fleet.change(index, |server| server.backup = true);
     }
     for index in (0..6).rev() {
-        fleet.accuse(index);
+        fleet.eject(index);
     }
     assert_eq!(fleet.ejected(), [2]);
     for index in 0..3 {
         fleet.judge(index, Health::Down);
     }
     for index in (0..6).rev() {
-        fleet.accuse(index);
+        fleet.eject(index);
     }
     assert_eq!(fleet.ejected(), [5], "the last of the others was let go");
 }
@@ -190,7 +197,7 @@ fn where_verdicts_are_not_believed_those_that_are_down_may_be_ejected_too() {
         fleet.judge(index, Health::Down);
     }
     for index in (0..8).rev() {
-        fleet.accuse(index);
+        fleet.eject(index);
     }
     assert_eq!(fleet.ejected(), [4, 5, 6, 7]);
 }
@@ -198,25 +205,25 @@ fn where_verdicts_are_not_believed_those_that_are_down_may_be_ejected_too() {
 #[test]
 fn one_that_is_removed_while_it_is_ejected_comes_back_as_any_other() {
     let mut fleet = Fleet::of(4, rules());
-    fleet.accuse(3);
-    fleet.accuse(2);
+    fleet.eject(3);
+    fleet.eject(2);
     let gone = fleet.servers.pop().expect("a server");
     fleet.update();
     assert_eq!(fleet.ejected(), [2]);
     fleet.servers.push(gone);
     fleet.update();
     assert_eq!(fleet.ejected(), [2]);
-    fleet.accuse(3);
+    fleet.eject(3);
     assert_eq!(fleet.ejected(), [2, 3]);
 }
 
 #[test]
-fn workers_that_accuse_while_servers_come_and_go_eject_no_more_than_the_share() {
+fn workers_eject_no_more_than_the_share_while_servers_come_and_go() {
     let fleet = Fleet::of(16, rules());
     let fewer = Fleet {
         rules: rules(),
         panic_threshold: 0.0,
-        gate: Arc::clone(&fleet.gate),
+        admission: Arc::clone(&fleet.admission),
         servers: fleet.servers[..8].to_vec(),
     };
     std::thread::scope(|scope| {
@@ -224,7 +231,7 @@ fn workers_that_accuse_while_servers_come_and_go_eject_no_more_than_the_share() 
             let fleet = &fleet;
             scope.spawn(move || {
                 for step in 0..20_000 {
-                    fleet.accuse((step * 7 + turn) % 16);
+                    fleet.eject((step * 7 + turn) % 16);
                 }
             });
         }
@@ -239,7 +246,7 @@ fn workers_that_accuse_while_servers_come_and_go_eject_no_more_than_the_share() 
     });
     fewer.update();
     for index in 0..8 {
-        fleet.accuse(index);
+        fleet.eject(index);
     }
     assert_eq!(fleet.ejected().len(), 4);
 }
@@ -253,7 +260,7 @@ fn the_last_one_that_may_be_used_is_never_ejected() {
     let mut fleet = Fleet::of(4, all);
     fleet.judge(3, Health::Down);
     for index in 0..4 {
-        fleet.accuse(index);
+        fleet.eject(index);
     }
     assert_eq!(fleet.ejected(), [0, 1]);
     // Where it goes down, those that are left are better than none.
@@ -268,7 +275,7 @@ fn each_ejection_lasts_longer_and_good_behaviour_is_rewarded() {
     let mut eject = |calm: Duration| {
         now += calm;
         fleet.settle(now);
-        fleet.accuse(0);
+        fleet.eject(0);
         let lasts = fleet.settle(now)[0].lasts;
         now += lasts;
         fleet.settle(now);
@@ -286,7 +293,7 @@ fn each_ejection_lasts_longer_and_good_behaviour_is_rewarded() {
 #[test]
 fn an_ejection_survives_a_change_of_the_pool_and_ends_with_the_incarnation() {
     let mut fleet = Fleet::of(4, rules());
-    fleet.accuse(0);
+    fleet.eject(0);
     fleet.settle(Duration::ZERO);
     fleet.judge(2, Health::Down);
     assert_eq!(fleet.ejected(), [0]);
@@ -301,7 +308,7 @@ fn an_ejection_survives_a_change_of_the_pool_and_ends_with_the_incarnation() {
 #[test]
 fn a_verdict_that_stays_up_ends_no_ejection_and_one_that_comes_up_does() {
     let mut fleet = Fleet::of(4, rules());
-    fleet.accuse(0);
+    fleet.eject(0);
     fleet.judge(0, Health::Up);
     assert_eq!(fleet.ejected(), [0]);
     fleet.judge(0, Health::Down);
@@ -314,7 +321,7 @@ fn a_verdict_that_stays_up_ends_no_ejection_and_one_that_comes_up_does() {
 fn fewer_servers_let_fewer_be_ejected() {
     let mut fleet = Fleet::of(6, rules());
     for index in 0..3 {
-        fleet.accuse(index);
+        fleet.eject(index);
         fleet.settle(SECOND * u32::try_from(index).expect("small"));
     }
     fleet.servers.truncate(4);
@@ -344,7 +351,7 @@ fn servers_are_compared_each_interval() {
 /// What happens next to a pool.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Accuse(usize),
+    Eject(usize),
     Wait(u64),
     Judge(usize, bool),
     Remove(usize),
@@ -353,7 +360,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0_usize..12).prop_map(Event::Accuse),
+        6 => (0_usize..12).prop_map(Event::Eject),
         4 => (0_u64..40_000).prop_map(Event::Wait),
         2 => (0_usize..12, any::<bool>()).prop_map(|(index, up)| Event::Judge(index, up)),
         1 => (0_usize..12).prop_map(Event::Remove),
@@ -378,7 +385,7 @@ proptest! {
             let within = |index: usize| index % fleet.servers.len().max(1);
             match event {
                 _ if fleet.servers.is_empty() => break,
-                Event::Accuse(index) => fleet.accuse(within(index)),
+                Event::Eject(index) => fleet.eject(within(index)),
                 Event::Judge(index, up) => {
                     fleet.judge(within(index), if up { Health::Up } else { Health::Down });
                 }
@@ -391,7 +398,7 @@ proptest! {
                 }),
                 Event::Wait(millis) => now += Duration::from_millis(millis),
             }
-            for ejection in fleet.gate.ejections().settle(now, || chance) {
+            for ejection in fleet.admission.ejections().settle(now, || chance) {
                 prop_assert!(ejection.lasts <= rules.ejection_max);
                 prop_assert!(ejection.lasts + SECOND / 1000 >= rules.ejection.mul_f64(1.0 - jitter));
                 ends.insert(ejection.server, now + ejection.lasts);

@@ -34,7 +34,7 @@ impl P2c {
 
     pub(super) fn pick(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {
         let mut flight = self.take(choice, chance)?;
-        flight.want_latency();
+        flight.time_for_algorithm();
         Some(flight)
     }
 

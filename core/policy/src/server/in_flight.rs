@@ -15,7 +15,10 @@ pub struct InFlight {
     outcome: Outcome,
     /// Reserved for its connection, where the server has a bound.
     place: Option<Place>,
-    wants_latency: bool,
+    /// Whether the pool's algorithm wants to know how long the first byte of the answer takes.
+    timed_by_algorithm: bool,
+    /// Whether the rule does that compares the pool's servers by it.
+    timed_by_rule: bool,
     /// Among all of its pool, where that counts them.
     counted: Option<Counted>,
 }
@@ -49,7 +52,8 @@ impl InFlight {
         Ok(Self {
             server,
             outcome: Outcome::Abandoned,
-            wants_latency: false,
+            timed_by_algorithm: false,
+            timed_by_rule: false,
             counted: None,
             place,
         })
@@ -64,32 +68,41 @@ impl InFlight {
         &self.server
     }
 
-    /// Whether the pool's algorithm wants to know how long the first byte of the answer takes.
-    pub fn wants_latency(&self) -> bool {
-        self.wants_latency
+    /// Whether anybody wants to know how long the first byte of the answer takes.
+    pub fn is_timed(&self) -> bool {
+        self.timed_by_algorithm || self.timed_by_rule
     }
 
-    /// Says how long the answer took to begin, where that is wanted.
-    pub fn answered_after(&self, took: Duration, now: Duration) {
-        self.server.live().latency().observe(took, now);
+    /// Tells those who want to know it how long the try took: until the first byte of an answer, or until it failed. To the algorithm an
+    /// error is no answer; the rule looks at how fast answers are, and not at what they say.
+    pub fn took(&self, latency: Duration, now: Duration, outcome: Outcome) {
+        let live = self.server.live();
+        let is_answer = !matches!(outcome, Outcome::Failed | Outcome::Abandoned);
+        if self.timed_by_rule && is_answer {
+            live.signs().took(latency);
+        }
+        if !self.timed_by_algorithm {
+            return;
+        }
+        match outcome {
+            Outcome::Answered { .. } => live.latency().observe(latency, now),
+            Outcome::ServerError | Outcome::GatewayError | Outcome::Failed => {
+                live.latency().observe_failure(latency, now);
+            }
+            Outcome::Abandoned => {}
+        }
     }
 
-    /// Says how long it took to fail, where latencies are wanted.
-    pub fn failed_after(&self, took: Duration, now: Duration) {
-        self.server.live().latency().observe_failure(took, now);
+    pub(crate) fn time_for_algorithm(&mut self) {
+        self.timed_by_algorithm = true;
     }
 
-    pub(crate) fn want_latency(&mut self) {
-        self.wants_latency = true;
+    pub(crate) fn time_for_rule(&mut self) {
+        self.timed_by_rule = true;
     }
 
     pub(crate) fn count_in(&mut self, flights: &Flights) {
         self.counted = Some(flights.count_in());
-    }
-
-    /// Notes how long the first byte of the answer took, by which the pool's servers are compared.
-    pub fn took(&self, latency: Duration) {
-        self.server.live().signs().took(latency);
     }
 
     /// Notes how the try went; the flight goes on until this is dropped.

@@ -13,7 +13,7 @@ use crate::outlier::Tally;
 use crate::pick::Ranked;
 use crate::signs::Signs;
 use crate::warmth::Warmth;
-use crate::{Gate, Unpicked};
+use crate::{Admission, Unpicked};
 
 /// The parts of a request in flight, in which loads are compared.
 pub(crate) const LOAD_PARTS: u64 = 100;
@@ -46,7 +46,12 @@ pub struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(number: u64, key: ServerKey, incarnation: Revision, gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        key: ServerKey,
+        incarnation: Revision,
+        admission: Arc<Admission>,
+    ) -> Self {
         Self {
             number,
             key,
@@ -59,7 +64,7 @@ impl Live {
             keeps_connections: AtomicBool::new(true),
             is_down: AtomicBool::new(false),
             leaves_by: AtomicU64::new(u64::MAX),
-            places: Places::new(gate),
+            places: Places::new(admission),
             latency: Latency::default(),
             ranked: Ranked::default(),
             warmth: Warmth::default(),
@@ -124,7 +129,7 @@ impl Live {
     pub(super) fn count_out(&self) {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         if self.places.requests_max() > 0 {
-            self.gate().come_free();
+            self.admission().come_free();
         }
     }
 
@@ -152,7 +157,7 @@ impl Live {
     fn note_failure(&self, gateway: bool) {
         self.answered_at.store(0, Ordering::Relaxed);
         if let Some(rule) = self.signs.failed(gateway) {
-            self.gate().ejections().accuse(self, rule);
+            self.admission().ejections().eject(self, rule);
         }
     }
 
@@ -166,11 +171,12 @@ impl Live {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Whether it answered a request well within `recent` before `now`, on the callers' clock, and has failed none since.
-    pub fn has_answered_within(&self, recent: Duration, now: Duration) -> bool {
+    /// How long before `now`, on the callers' clock, it last answered a request well; nothing where it never did, or has failed one
+    /// since.
+    pub fn since_good_answer(&self, now: Duration) -> Option<Duration> {
         match self.answered_at.load(Ordering::Relaxed) {
-            0 => false,
-            at => Duration::from_millis(at - 1) + recent >= now,
+            0 => None,
+            at => Some(now.saturating_sub(Duration::from_millis(at - 1))),
         }
     }
 
@@ -248,8 +254,8 @@ impl Live {
     }
 
     /// What stands before its pool's servers.
-    pub(crate) fn gate(&self) -> &Arc<Gate> {
-        self.places.gate()
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        self.places.admission()
     }
 }
 

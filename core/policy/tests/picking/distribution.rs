@@ -4,20 +4,10 @@ use model::{Algorithm, Health};
 use policy::Tried;
 use proptest::prelude::*;
 
-use crate::fixture::{Balancer, State, index_of};
-
-const ALL: [Algorithm; 7] = [
-    Algorithm::RoundRobin,
-    Algorithm::Random,
-    Algorithm::LeastConnections,
-    Algorithm::FleetLeastConnections,
-    Algorithm::P2c,
-    Algorithm::IpHash,
-    Algorithm::Hash,
-];
+use crate::fixture::{ALGORITHMS, Balancer, State, index_of};
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
-    prop::sample::select(ALL.to_vec())
+    prop::sample::select(ALGORITHMS.to_vec())
 }
 
 proptest! {

@@ -14,6 +14,16 @@ use rand::rngs::SmallRng;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
+pub(crate) const ALGORITHMS: [Algorithm; 7] = [
+    Algorithm::RoundRobin,
+    Algorithm::Random,
+    Algorithm::LeastConnections,
+    Algorithm::FleetLeastConnections,
+    Algorithm::P2c,
+    Algorithm::IpHash,
+    Algorithm::Hash,
+];
+
 /// A fleet's state, which tests change.
 #[derive(Clone)]
 pub(crate) struct State {
@@ -83,6 +93,8 @@ impl State {
             incarnation: self.snapshot.servers[&key(index)].incarnation,
             health,
             reason: String::new(),
+            silent_ms: 0,
+            unknown: model::Unknown::default(),
         };
         let verdict = Arc::new(Stamped::new(Revision(1), verdict));
         self.snapshot.health.insert(key(index), verdict);

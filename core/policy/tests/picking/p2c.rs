@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::Algorithm;
-use policy::InFlight;
+use policy::{InFlight, Outcome};
 
 use crate::fixture::{Balancer, SECOND, State, index_of};
 
@@ -14,9 +14,10 @@ fn serve(balancer: &mut Balancer, takes: &[Duration], count: usize) -> Vec<usize
     let mut counts = vec![0; takes.len()];
     for _ in 0..count {
         let flight = balancer.pick().expect("a server");
-        assert!(flight.wants_latency());
+        assert!(flight.is_timed());
         balancer.now += 10 * MILLISECOND;
-        flight.answered_after(takes[index_of(&flight)], balancer.now);
+        let answered = Outcome::Answered { at: balancer.now };
+        flight.took(takes[index_of(&flight)], balancer.now, answered);
         counts[index_of(&flight)] += 1;
     }
     counts
@@ -53,14 +54,27 @@ fn a_server_that_fails_fast_does_not_look_fast() {
     for _ in 0..1_000 {
         let flight = balancer.pick().expect("a server");
         balancer.now += MILLISECOND;
-        if index_of(&flight) == 0 {
-            flight.failed_after(MILLISECOND / 10, balancer.now);
+        let (took, outcome) = if index_of(&flight) == 0 {
             failed += 1;
+            let failures = [Outcome::Failed, Outcome::GatewayError, Outcome::ServerError];
+            (MILLISECOND / 10, failures[failed % failures.len()])
         } else {
-            flight.answered_after(MILLISECOND, balancer.now);
-        }
+            (MILLISECOND, Outcome::Answered { at: balancer.now })
+        };
+        flight.took(took, balancer.now, outcome);
     }
     assert!(failed < 100, "{failed} of 1000");
+}
+
+#[test]
+fn what_is_abandoned_says_nothing_of_its_server() {
+    let mut balancer = pool(2);
+    serve(&mut balancer, &[MILLISECOND; 2], 100);
+    let flight = balancer.pick().expect("a server");
+    flight.took(60 * SECOND, balancer.now, Outcome::Abandoned);
+    drop(flight);
+    let counts = serve(&mut balancer, &[MILLISECOND; 2], 100);
+    assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
 }
 
 #[test]
@@ -100,7 +114,11 @@ fn what_was_measured_survives_a_change_of_membership() {
 }
 
 #[test]
-fn no_other_algorithm_wants_to_know_latencies() {
-    let mut balancer = Balancer::new(&State::of(Algorithm::RoundRobin, &[1]), 0);
-    assert!(!balancer.pick().expect("a server").wants_latency());
+fn nobody_else_wants_to_know_latencies_but_the_rule_that_compares_them() {
+    let mut state = State::of(Algorithm::RoundRobin, &[1]);
+    let mut balancer = Balancer::new(&state, 0);
+    assert!(!balancer.pick().expect("a server").is_timed());
+    state.change_pool(|pool| pool.outlier.latency_factor = 3.0);
+    balancer.follow(&state);
+    assert!(balancer.pick().expect("a server").is_timed());
 }

@@ -1,9 +1,10 @@
 //! Who may be picked at all.
 
 use model::{Algorithm, Health};
+use policy::{Outcome, Tried};
 use proptest::prelude::*;
 
-use crate::fixture::{Balancer, State};
+use crate::fixture::{ALGORITHMS, Balancer, State, index_of};
 
 /// The servers that get requests, in a pool whose servers have this health.
 fn used(state: &State) -> Vec<usize> {
@@ -58,6 +59,71 @@ fn backups_count_for_nothing_where_too_many_are_down() {
     assert_eq!(of(&[UP, UP, DOWN, DOWN, DOWN, DOWN]), [0, 1]);
     let small = pool(&[UP, DOWN, DOWN, UP, DOWN, DOWN], &[3, 4, 5], 0.5);
     assert_eq!(used(&small), [0], "three are a small pool");
+}
+
+#[test]
+fn a_request_that_has_tried_all_others_gets_a_backup() {
+    for algorithm in ALGORITHMS {
+        let mut state = pool(&[UP; 4], &[2, 3], 0.5);
+        state.change_pool(|pool| pool.algorithm = algorithm);
+        let mut balancer = Balancer::new(&state, 0);
+        for hash in 0..50 {
+            let mut tried = Tried::default();
+            let mut order = Vec::new();
+            while let Some(flight) = balancer.pick_for(hash, &tried) {
+                order.push(index_of(&flight));
+                tried.add(flight.server().live());
+                let pool = balancer.table.route().expect("the pool");
+                assert_eq!(pool.has_another(&tried), order.len() < 4);
+                assert_eq!(pool.has_a_sound_other(&tried), order.len() < 4);
+            }
+            let (first, last) = order.split_at(2);
+            let (mut first, mut last) = (first.to_vec(), last.to_vec());
+            first.sort_unstable();
+            last.sort_unstable();
+            assert_eq!((first, last), (vec![0, 1], vec![2, 3]), "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn backups_share_what_they_get_by_their_weights() {
+    let mut state = pool(&[UP; 3], &[1, 2], 0.5);
+    state.put(2, |server| server.weight = 3);
+    let mut balancer = Balancer::new(&state, 0);
+    let mut tried = Tried::default();
+    tried.add(balancer.pick().expect("the first").server().live());
+    let picks = (0..40).map(|_| index_of(&balancer.pick_for(0, &tried).expect("a backup")));
+    assert_eq!(picks.filter(|index| *index == 2).count(), 30);
+}
+
+#[test]
+fn a_server_that_is_only_busy_sends_nothing_to_a_backup() {
+    let mut state = pool(&[UP, UP], &[1], 0.5);
+    state.put(0, |server| server.max_connections = 1);
+    let mut balancer = Balancer::new(&state, 0);
+    let _busy = balancer.pick().expect("the first");
+    assert!(balancer.pick().is_none());
+}
+
+#[test]
+fn a_backup_goes_before_a_server_that_is_ejected() {
+    let mut state = pool(&[UP; 3], &[2], 0.5);
+    state.change_pool(|pool| pool.outlier.gateway_failures = 1);
+    state.change_pool(|pool| pool.outlier.ejected_share = 0.5);
+    let mut balancer = Balancer::new(&state, 0);
+    let mut failing = balancer.pick().expect("a server");
+    let ejected = index_of(&failing);
+    failing.note(Outcome::GatewayError);
+    drop(failing);
+    let mut tried = Tried::default();
+    let order: Vec<usize> = std::iter::from_fn(|| {
+        let flight = balancer.pick_for(0, &tried)?;
+        tried.add(flight.server().live());
+        Some(index_of(&flight))
+    })
+    .collect();
+    assert_eq!(order, [1 - ejected, 2, ejected]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Probes against real sockets, whose other end does what each test says.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::StatusRange;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::*;
 
@@ -168,6 +169,35 @@ async fn a_server_that_closes_between_probes_does_not_fail() {
     for _ in 0..5 {
         assert_eq!(prober.probe(&check()).await, Ok(()));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_while_its_connection_rests_is_asked_again_at_once() {
+    let signals = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+    let [close, closed] = signals.clone();
+    let address = server(move |mut stream, number| {
+        let [close, closed] = signals.clone();
+        async move {
+            while read_head(&mut stream).await.is_some() {
+                write(&mut stream, OK).await;
+                if number == 0 {
+                    close.notified().await;
+                    drop(stream);
+                    closed.notify_one();
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let mut prober = Prober::new(address);
+    assert_eq!(prober.probe(&check()).await, Ok(()));
+    assert!(prober.is_connected());
+    close.notify_one();
+    closed.notified().await;
+    // After a whole exchange over another connection, it is known here that this one has ended.
+    assert_eq!(outcome(address, &check()).await, Ok(()));
+    assert_eq!(prober.probe(&check()).await, Ok(()));
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use model::{
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{Commit, Committed, Committing, LEASE, Leading, Memory, Reading, StateFile, Store};
+use crate::{
+    Commit, Committed, Committing, LEASE, Leading, Memory, Reading, StateFile, Store, StoreKey,
+};
 
 struct Following {
     views: watch::Receiver<Arc<View>>,
@@ -103,6 +105,37 @@ async fn each_commit_is_followed_without_any_time_passing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_view_says_whether_it_is_current_and_when_its_revisions_were_committed() {
+    let registry = seeded(1).await;
+    let mut following = Following::start(&registry, options());
+    let view = following.until(|view| view.current).await;
+    assert_eq!((view.current_until, view.dated.len()), (None, 0));
+    let committed = commit(&registry, put("s1")).await;
+    let view = following
+        .until(|view| holds(view, committed.position))
+        .await;
+    let revisions: Vec<_> = view.dated.iter().map(|(revision, _)| *revision).collect();
+    assert_eq!(revisions, [committed.position.revision]);
+
+    // More at once than a subscriber may be behind.
+    let heard = Instant::now();
+    let mut last = committed;
+    for _ in 0..1000 {
+        commit(
+            &registry,
+            Change::Server("default/s1".parse().unwrap(), None),
+        )
+        .await;
+        last = commit(&registry, put("s1")).await;
+    }
+    let view = following.until(|view| !view.current).await;
+    assert_eq!(view.current_until, Some(heard));
+    let view = following.until(|view| view.current).await;
+    assert!(holds(&view, last.position));
+    following.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_registry_without_memory_is_said_to_be_so_and_found_once_it_has_one() {
     let registry = Arc::new(Memory::new());
     let mut following = Following::start(&registry, options());
@@ -136,6 +169,22 @@ async fn a_heartbeat_names_the_leader_and_leaves_the_snapshot_alone() {
     assert_eq!((leader.instance, leader.term), (instance, term));
     let (before, after) = (before.snapshot.as_ref(), after.snapshot.as_ref());
     assert!(Arc::ptr_eq(before.unwrap(), after.unwrap()));
+    following.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_is_doubted_is_seen_to_be_empty_at_once() {
+    let registry = seeded(1).await;
+    let options = options();
+    let doubts = Arc::clone(&options.doubts);
+    let mut following = Following::start(&registry, options);
+    following.until(|view| view.snapshot.is_some()).await;
+    registry.tamper(|store| *store = Store::default());
+    let emptied = Instant::now();
+    doubts.notify_one();
+    following.until(|view| view.head_missing).await;
+    // Time that stands still unless everybody waits for it.
+    assert_eq!(emptied.elapsed(), Duration::ZERO);
     following.stop().await;
 }
 
@@ -246,12 +295,38 @@ async fn a_damaged_state_does_not_replace_a_good_one_on_disk() {
 
     registry.tamper(|store| store.tamper(Collection::Servers, "default/s1", None));
     let changed = commit(&registry, put("s3")).await;
-    registry.tamper(Store::forget_log);
+    registry.tamper(|store| store.evict(StoreKey::Log));
     let mut following = Following::start(&registry, options.clone());
     let view = following.until(|view| !view.damage.is_empty()).await;
     assert!(holds(&view, changed.position));
     following.stop().await;
     assert_eq!(load(), Some(good));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_written_without_waiting_for_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let options = FollowOptions {
+        state_file: Some(path.clone()),
+        ..options()
+    };
+    let on_disk = || StateFile::load(&path, &options.fleet).expect("a state or none");
+    let registry = seeded(1).await;
+    let first = commit(&registry, put("s1")).await;
+    let mut following = Following::start(&registry, options.clone());
+    following.until(|view| holds(view, first.position)).await;
+    while on_disk().is_none_or(|state| state.position != first.position) {
+        tokio::task::yield_now().await;
+    }
+
+    let last = commit(&registry, put("s2")).await;
+    following.until(|view| holds(view, last.position)).await;
+    let stopped = Instant::now();
+    following.stop().await;
+    // Time that stands still unless everybody waits for it.
+    assert_eq!(stopped.elapsed(), Duration::ZERO);
+    assert_eq!(on_disk().map(|state| state.position), Some(last.position));
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,14 +56,18 @@ impl Follower {
     }
 
     pub(super) fn snapshot_read(&mut self, snapshot: Option<Snapshotted>, now: Duration) {
-        let auditing = std::mem::take(&mut self.auditing);
+        let was_audit = std::mem::take(&mut self.reading_is_audit);
         self.answered(now);
         let Some(snapshot) = snapshot else {
             self.expected = None;
+            if self.overflowed || !self.buffer.is_empty() {
+                // Perhaps of a head that was made since.
+                self.doubt = Doubt::Snapshot;
+            }
             return self.missing(now);
         };
         self.audit_at = now + AUDIT_PAUSE * elements(&snapshot.snapshot);
-        if auditing && self.position() != Some(snapshot.head.position) {
+        if was_audit && self.position() != Some(snapshot.head.position) {
             // Revisions were made meanwhile, so it says nothing about the own copy.
             return self.compare(&snapshot.head);
         }
@@ -75,7 +79,10 @@ impl Follower {
     fn answered(&mut self, now: Duration) {
         self.under_way = None;
         self.backoff.succeeded();
-        self.head_check_at = now + self.backoff.jitter(HEAD_CHECK_PERIOD);
+        self.head_check_at = match self.doubted {
+            true => now,
+            false => now + self.backoff.jitter(HEAD_CHECK_PERIOD),
+        };
     }
 
     /// The registry has no memory. What we have stays in force.
@@ -140,6 +147,7 @@ impl Follower {
 
     /// What was applied last may be lost, unless the history is another one altogether.
     fn abandon(&mut self, adopted: Position) {
+        self.dated.clear();
         let recent: Vec<_> = self.recent.drain(..).collect();
         let same = recent
             .last()

@@ -1,10 +1,11 @@
 //! What the follower shows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Delta, Fault, Hold, Origin, Position, Snapshot};
+use model::{Collection, Delta, Fault, Hold, Moment, Origin, Position, Revision, Snapshot};
 
-use super::{Follower, Heard};
+use super::{Doubt, Follower, Heard, Request};
 use crate::guard::Guard;
 
 impl Follower {
@@ -34,6 +35,16 @@ impl Follower {
         self.connected
     }
 
+    /// Whether the own copy is the registry's of now, as far as can be heard: the subscription stands, and no doubt is open. Where the
+    /// registry has no memory, there is nothing in it that the own copy could lack.
+    pub fn is_current(&self) -> bool {
+        let reads = matches!(
+            self.under_way,
+            Some(Request::ReadLog(_) | Request::ReadSnapshot)
+        );
+        self.connected && self.doubt == Doubt::None && (self.reading_is_audit || !reads)
+    }
+
     /// Whether the registry has no memory.
     pub fn is_head_missing(&self) -> bool {
         self.head_missing
@@ -52,8 +63,18 @@ impl Follower {
         !self.tainted.is_empty()
     }
 
+    /// The collections of which the own copy is a damaged one.
+    pub fn tainted(&self) -> &BTreeSet<Collection> {
+        &self.tainted
+    }
+
     pub fn holds(&self) -> Vec<Hold> {
         self.guard.as_ref().map(Guard::holds).unwrap_or_default()
+    }
+
+    /// The latest revisions that were followed one by one, oldest first, and when each was committed.
+    pub fn dated(&self) -> impl ExactSizeIterator<Item = (Revision, Moment)> {
+        self.dated.iter().copied()
     }
 
     pub fn abandoned(&self) -> Option<&Arc<[Delta]>> {

@@ -1,9 +1,8 @@
 //! Where a delta belongs, and what of a snapshot is better kept from before.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Collection, Delta, Fault, Position, Snapshot, Stamped};
+use model::{Collection, Delta, Elements, Fault, Position, Snapshot};
 
 /// A delta's place relative to a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +34,31 @@ pub(super) fn keep_collection(snapshot: &mut Snapshot, own: &Snapshot, collectio
         Collection::Servers => snapshot.servers.clone_from(&own.servers),
         Collection::Health => snapshot.health.clone_from(&own.health),
         Collection::Holds => snapshot.holds.clone_from(&own.holds),
+        Collection::Routes => snapshot.routes.clone_from(&own.routes),
+        Collection::Listeners => snapshot.listeners.clone_from(&own.listeners),
+        Collection::Networks => snapshot.networks.clone_from(&own.networks),
+        Collection::Other(_) => {}
     }
+    snapshot.unread.take_over(collection, &own.unread);
 }
 
 /// How many elements there are.
 pub(super) fn elements(snapshot: &Snapshot) -> u32 {
-    let desired = snapshot.pools.len() + snapshot.servers.len();
-    let all = desired + snapshot.health.len() + snapshot.holds.len();
+    let Snapshot {
+        pools,
+        servers,
+        health,
+        holds,
+        routes,
+        listeners,
+        networks,
+        unread,
+        position: _,
+        desired: _,
+        faults: _,
+    } = snapshot;
+    let observed = pools.len() + servers.len() + health.len() + holds.len() + unread.len();
+    let all = observed + routes.len() + listeners.len() + networks.len();
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 
@@ -49,24 +66,25 @@ pub(super) fn elements(snapshot: &Snapshot) -> u32 {
 pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
     let faults = snapshot.faults.clone();
     for fault in &faults {
-        if fault.key == Fault::WHOLE_COLLECTION {
-            keep_collection(snapshot, own, fault.collection);
-            continue;
-        }
         match fault.collection {
+            // Nothing of it was ever in use.
+            Collection::Other(_) => {}
+            collection if fault.key == Fault::WHOLE_COLLECTION => {
+                keep_collection(snapshot, own, collection);
+            }
             Collection::Pools => keep(&mut snapshot.pools, &own.pools, fault),
             Collection::Servers => keep(&mut snapshot.servers, &own.servers, fault),
             Collection::Health => keep(&mut snapshot.health, &own.health, fault),
             Collection::Holds => keep(&mut snapshot.holds, &own.holds, fault),
+            Collection::Routes => keep(&mut snapshot.routes, &own.routes, fault),
+            Collection::Listeners => keep(&mut snapshot.listeners, &own.listeners, fault),
+            Collection::Networks => keep(&mut snapshot.networks, &own.networks, fault),
         }
     }
 }
 
-fn keep<K, V>(
-    elements: &mut BTreeMap<K, Arc<Stamped<V>>>,
-    own: &BTreeMap<K, Arc<Stamped<V>>>,
-    fault: &Fault,
-) where
+fn keep<K, V>(elements: &mut Elements<K, V>, own: &Elements<K, V>, fault: &Fault)
+where
     K: Ord + Clone + TryFrom<String>,
 {
     let Ok(key) = K::try_from(fault.key.clone()) else {

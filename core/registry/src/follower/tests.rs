@@ -1,11 +1,15 @@
 //! The follower, told by hand what arrives.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{Author, Collection, Entry, Epoch, Fault, Revision, RevisionId, Server};
+use model::{
+    Author, Collection, Entry, Epoch, Fault, Health, Revision, RevisionId, Server, ServerKey,
+};
 use rand::SeedableRng;
 use serde_json::json;
 
+use super::step::keep_last_good;
 use super::*;
 
 /// A registry's history, revision by revision.
@@ -29,10 +33,21 @@ impl History {
     }
 
     fn commit(&mut self, key: &str) -> Delta {
-        let from = self.snapshot.position;
         let (pool, id) = key.split_once('/').expect("a key");
         let address = "10.0.0.1:80".parse().expect("an address");
         let server = Server::new(pool.parse().unwrap(), id.parse().unwrap(), address);
+        self.write(Collection::Servers, key, &json!(server))
+    }
+
+    /// No probe has got an answer from a server for four seconds.
+    fn find_silent(&mut self, key: &str) -> Delta {
+        let incarnation = self.snapshot.servers[&server_key(key)].incarnation;
+        let verdict = json!({"incarnation": incarnation, "health": "down", "silent_ms": 4_000});
+        self.write(Collection::Health, key, &verdict)
+    }
+
+    fn write(&mut self, collection: Collection, key: &str, value: &serde_json::Value) -> Delta {
+        let from = self.snapshot.position;
         let revision = from.revision.next();
         let delta = Delta {
             epoch: from.epoch,
@@ -44,11 +59,12 @@ impl History {
                 name: "test".into(),
             },
             entries: vec![Entry {
-                collection: Collection::Servers,
+                collection,
                 key: key.into(),
                 value: Some(json!({"revision": revision, "created": revision,
-                    "incarnation": revision, "value": server})),
+                    "incarnation": revision, "value": value})),
             }],
+            time: None,
         };
         self.snapshot.advance(&delta);
         self.log.push(delta.clone());
@@ -66,7 +82,7 @@ impl History {
     }
 
     fn read(&self) -> Input {
-        Input::Snapshot(Some(self.read_damaged(Vec::new())))
+        Input::Snapshot(Some(Box::new(self.read_damaged(Vec::new()))))
     }
 
     fn read_damaged(&self, damage: Vec<Fault>) -> Snapshotted {
@@ -76,6 +92,10 @@ impl History {
             damage,
         }
     }
+}
+
+fn server_key(text: &str) -> ServerKey {
+    text.parse().expect("a key")
 }
 
 const NOW: Duration = Duration::from_secs(100);
@@ -136,6 +156,58 @@ fn deltas_that_come_during_the_snapshot_are_applied_after_it() {
     follower.handle(read, NOW);
     assert_at(&follower, &history);
     assert_eq!(follower.request(NOW), None);
+}
+
+#[test]
+fn the_own_copy_is_current_while_nothing_is_in_doubt_and_the_connection_stands() {
+    let mut history = History::new();
+    let mut follower = follower();
+    assert!(!follower.is_current());
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    assert!(!follower.is_current(), "nothing was read yet");
+    follower.request(NOW);
+    assert!(!follower.is_current(), "nor now");
+    follower.handle(history.read(), NOW);
+    assert!(follower.is_current());
+    follower.handle(delta(&history.commit("default/s1")), NOW);
+    assert!(follower.is_current());
+
+    history.commit("default/s2");
+    follower.handle(delta(&history.commit("default/s3")), NOW);
+    assert!(!follower.is_current(), "one was missed");
+    assert!(matches!(follower.request(NOW), Some(Request::ReadLog(_))));
+    assert!(!follower.is_current(), "it is being read");
+    follower.handle(Input::Failed, NOW);
+    assert!(!follower.is_current(), "it could not be read");
+    let again = follower.wake();
+    assert_eq!(follower.request(again), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), again);
+    assert!(follower.is_current());
+
+    follower.handle(Input::Lost, again);
+    assert!(!follower.is_current());
+}
+
+#[test]
+fn revisions_that_say_when_they_were_committed_are_shown_until_the_history_is_another_one() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    let mut fork = history.clone();
+    let old = history.commit("default/s1");
+    let mut new = history.commit("default/s2");
+    new.time = Some(Moment(7));
+    follower.handle(delta(&old), NOW);
+    follower.handle(delta(&new), NOW);
+    let dated: Vec<_> = follower.dated().collect();
+    assert_eq!(dated, [(new.revision, Moment(7))]);
+    fork.commit("default/s3");
+    follower.handle(heartbeat(&fork), NOW);
+    follower.request(NOW);
+    follower.handle(Input::Log(None), NOW);
+    follower.request(NOW);
+    follower.handle(fork.read(), NOW);
+    assert_eq!(follower.dated().len(), 0);
 }
 
 #[test]
@@ -278,6 +350,22 @@ fn a_registry_without_memory_leaves_what_is_known_in_force() {
 }
 
 #[test]
+fn a_head_that_is_made_while_none_is_read_is_looked_for_at_once() {
+    let mut history = History::new();
+    let mut follower = follower();
+    assert_eq!(follower.request(NOW), Some(Request::Subscribe));
+    follower.handle(Input::Subscribed, NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+    follower.handle(delta(&history.commit("default/s1")), NOW);
+    follower.handle(Input::Snapshot(None), NOW);
+    assert!(!follower.is_current());
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+    follower.handle(Input::Snapshot(None), NOW);
+    assert_eq!(follower.request(NOW), None, "it was of one that is gone");
+    assert!(follower.is_head_missing());
+}
+
+#[test]
 fn the_head_is_compared_on_a_timer_too() {
     let mut history = History::new();
     let mut follower = following(&history);
@@ -388,7 +476,7 @@ fn damage_is_reported_until_a_snapshot_is_whole_again() {
         reason: "evicted".into(),
     };
     let read = history.read_damaged(vec![fault.clone()]);
-    follower.handle(Input::Snapshot(Some(read)), NOW);
+    follower.handle(Input::Snapshot(Some(Box::new(read))), NOW);
     assert_eq!(follower.damage(), [fault]);
     let check = follower.wake();
     assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
@@ -410,7 +498,7 @@ fn robbed() -> (History, History) {
     history.commit("default/s1");
     history.commit("default/s2");
     let mut robbed = history.clone();
-    let taken = "default/s2".parse().expect("a key");
+    let taken: ServerKey = "default/s2".parse().expect("a key");
     robbed.snapshot.servers.remove(&taken);
     (history, robbed)
 }
@@ -423,7 +511,7 @@ fn who_audits_reports_damage_that_no_delta_tells_of_and_keeps_what_was_whole() {
     assert_eq!(follower.request(check), Some(Request::ReadSnapshot));
     let damage = damage(Collection::Servers);
     let read = robbed.read_damaged(vec![damage.clone()]);
-    follower.handle(Input::Snapshot(Some(read)), check);
+    follower.handle(Input::Snapshot(Some(Box::new(read))), check);
     assert_eq!(follower.damage(), [damage]);
     assert!(!follower.is_tainted());
     assert_at(&follower, &history);
@@ -443,7 +531,7 @@ fn what_was_damaged_from_the_start_is_repaired_bit_by_bit() {
     follower.request(NOW);
     let read = |history: &History| {
         let damage = damage(Collection::Servers);
-        Input::Snapshot(Some(history.read_damaged(vec![damage])))
+        Input::Snapshot(Some(Box::new(history.read_damaged(vec![damage]))))
     };
     follower.handle(read(&robbed), NOW);
     assert!(follower.is_tainted());
@@ -458,6 +546,20 @@ fn what_was_damaged_from_the_start_is_repaired_bit_by_bit() {
     follower.handle(history.read(), check);
     assert!(!follower.is_tainted());
     assert_at(&follower, &history);
+}
+
+#[test]
+fn a_saved_copy_of_a_damaged_registry_is_read_anew_although_the_log_goes_on_from_it() {
+    let (history, robbed) = robbed();
+    let tainted = [Collection::Servers].into();
+    let mut follower = follower().booted(robbed.snapshot, None, tainted);
+    assert!(follower.is_tainted());
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadSnapshot));
+    follower.handle(history.read(), NOW);
+    assert_at(&follower, &history);
+    assert!(!follower.is_tainted());
 }
 
 #[test]
@@ -543,7 +645,7 @@ fn a_collection_that_cannot_be_read_at_all_stays_as_it_was() {
     follower.handle(Input::Log(None), NOW);
     follower.request(NOW);
     let read = broken.read_damaged(vec![damage(Collection::Servers)]);
-    follower.handle(Input::Snapshot(Some(read)), NOW);
+    follower.handle(Input::Snapshot(Some(Box::new(read))), NOW);
     let truth = follower.truth().expect("a state");
     assert_eq!(truth.servers, history.snapshot.servers);
     assert_eq!(truth.position, broken.snapshot.position);
@@ -560,7 +662,7 @@ fn the_last_good_element_stays_where_a_snapshot_holds_nonsense() {
     broken
         .snapshot
         .servers
-        .remove(&"default/s1".parse().unwrap());
+        .remove(&"default/s1".parse::<ServerKey>().unwrap());
     broken.snapshot.faults.push(Fault {
         collection: Collection::Servers,
         key: "default/s1".into(),
@@ -588,4 +690,107 @@ fn an_unchanged_snapshot_is_not_a_new_one() {
     follower.request(NOW);
     follower.handle(history.read(), NOW);
     assert!(Arc::ptr_eq(&before, follower.truth().unwrap()));
+}
+
+#[test]
+fn a_collection_of_a_newer_version_costs_no_read_and_no_revision() {
+    let mut history = History::new();
+    let mut follower = following(&history);
+    history.commit("default/s1");
+    let mut newer = history.log[0].clone();
+    newer.entries.push(Entry {
+        collection: "weather".parse().unwrap(),
+        key: "r1".into(),
+        value: Some(json!({"revision": 2, "created": 2, "incarnation": 2, "value": {}})),
+    });
+    follower.handle(delta(&newer), Duration::ZERO);
+    assert_eq!(follower.position(), Some(newer.position()));
+    assert_eq!(follower.request(Duration::ZERO), None);
+    let truth = follower.truth().unwrap();
+    assert_eq!((truth.servers.len(), truth.unread.len()), (1, 1));
+    let [fault] = truth.faults.as_slice() else {
+        panic!("it is named once: {:?}", truth.faults);
+    };
+    assert_eq!(fault.key, Fault::WHOLE_COLLECTION);
+    // A snapshot of the same is no reason to keep what was there before.
+    let mut later = Snapshot::clone(truth);
+    later.apply(&Entry {
+        value: None,
+        ..newer.entries[1].clone()
+    });
+    later.apply(&Entry {
+        key: "r2".into(),
+        ..newer.entries[1].clone()
+    });
+    keep_last_good(&mut later, truth);
+    let keys: Vec<_> = later.unread.iter().map(|(_, key, _)| key).collect();
+    assert_eq!(keys, ["r2"]);
+}
+
+/// Whether every server has answered just now.
+#[derive(Debug, Default)]
+struct Answers(AtomicBool);
+
+impl Witness for Answers {
+    fn good_answers(
+        &self,
+        servers: &BTreeMap<ServerKey, Revision>,
+    ) -> BTreeMap<ServerKey, Duration> {
+        let answered = self.0.load(Ordering::Relaxed);
+        let servers = servers.keys().filter(|_| answered);
+        servers.map(|key| (key.clone(), Duration::ZERO)).collect()
+    }
+}
+
+#[test]
+fn a_verdict_that_is_news_is_judged_again_soon_and_what_is_held_back_each_second() {
+    let mut history = History::new();
+    history.commit("default/s1");
+    let answers = Arc::new(Answers::default());
+    let mut follower = follower().guarded(Some(Arc::clone(&answers) as Arc<dyn Witness>));
+    follower.request(NOW);
+    follower.handle(Input::Subscribed, NOW);
+    follower.request(NOW);
+    follower.handle(history.read(), NOW);
+    let quiet = follower.wake();
+
+    let later = NOW + Duration::from_millis(500);
+    follower.handle(delta(&history.find_silent("default/s1")), later);
+    // One look at once, if it is due, and the next soon after it.
+    let mut at = later;
+    for _ in 0..2 {
+        at = at.max(follower.wake());
+        assert_eq!(health(&follower), Health::Down);
+        answers.0.store(at > later, Ordering::Relaxed);
+        follower.handle(Input::Tick, at);
+    }
+    assert!(at <= later + Duration::from_millis(100), "{:?}", at - later);
+    assert_eq!(health(&follower), Health::Unknown, "as it was");
+
+    while follower.wake() < quiet {
+        at = follower.wake();
+        follower.handle(Input::Tick, at);
+    }
+    assert!(quiet - at <= Duration::from_secs(1), "{:?}", quiet - at);
+    assert_eq!(follower.holds().len(), 1);
+}
+
+fn health(follower: &Follower) -> Health {
+    let in_force = follower.in_force().expect("a state");
+    in_force.health_of(&server_key("default/s1"))
+}
+
+#[test]
+fn a_doubt_is_looked_into_at_once_and_again_where_the_answer_may_be_of_before() {
+    let history = History::new();
+    let mut follower = following(&history);
+    follower.handle(Input::Doubted, NOW);
+    assert_eq!(follower.wake(), NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadHead));
+    follower.handle(Input::Doubted, NOW);
+    follower.handle(Input::Head(Some(history.head())), NOW);
+    assert_eq!(follower.request(NOW), Some(Request::ReadHead));
+    follower.handle(Input::Head(None), NOW);
+    assert!(follower.is_head_missing());
+    assert_eq!(follower.request(NOW), None, "it is known");
 }

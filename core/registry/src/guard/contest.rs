@@ -1,25 +1,68 @@
-//! `down` verdicts that the process's own successes contradict, where they come as a storm: an inspector that
-//! is cut off from the servers must not take a working pool away.
+//! `down` verdicts that the process's own successes contradict: an inspector that is cut off from the servers
+//! must not take working ones away.
+//!
+//! A server that is dead answers nobody. So a verdict for want of any answer is contradicted by each answer that
+//! came while the probes got none. Other verdicts are the inspector's to give, though the server answers:
+//! they are contested only where they come as a storm.
+//!
+//! The answer may be noted after the verdict that it contradicts has come: that of a request which was under way, say. So verdicts
+//! that are new are judged again for a while, soon at first.
+//!
+//! An operator who rejects such verdicts answers for them: this process goes on with what held before until a request
+//! fails there, however long ago the last one was answered, or until the inspector gives another verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{
-    Collection, Delta, Health, PoolId, Position, Revision, ServerKey, Snapshot, Stamped, Verdict,
+    Collection, Delta, Health, HoldDecision, PoolId, Position, Revision, ServerKey, Snapshot,
+    Stamped, Verdict,
 };
 
-use super::{Witness, exceeds, is_confirmed, share_of};
+use super::{Cause, Witness, decision_on, exceeds, share_of};
 
 type Found = Arc<Stamped<Verdict>>;
+
+/// How recent an answer must be that contradicts a storm, or goes on to contradict what it has contradicted.
+const RECENT: Duration = Duration::from_secs(10);
+
+/// How often what is held back is judged again.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How soon verdicts are judged again after one of them came. Each further look comes twice as late, up to the period.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+
+/// How often they are judged so: until they are older than an answer may be that contradicts a storm.
+const LOOKS: u32 = 14;
 
 /// The verdicts held back, and what held before each `down`.
 #[derive(Debug, Clone)]
 pub(super) struct Contest {
     witness: Option<Arc<dyn Witness>>,
-    /// Since when.
-    contested: BTreeMap<ServerKey, Position>,
-    /// The last verdict that was not `down` on each server that is, by incarnation.
-    last_good: BTreeMap<ServerKey, (Revision, Option<Found>)>,
+    contested: BTreeMap<ServerKey, Contested>,
+    /// The servers that the registry calls down.
+    downs: BTreeMap<ServerKey, Down>,
+    /// How often these were judged again since one of them came.
+    looks: u32,
+}
+
+/// A `down`, and what held before it.
+#[derive(Debug, Clone)]
+struct Down {
+    incarnation: Revision,
+    /// The revision that says so.
+    given: Option<Revision>,
+    /// The last verdict that was not `down`.
+    last_good: Option<Found>,
+}
+
+/// A verdict that is not believed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Contested {
+    since: Position,
+    /// An operator has said that it is wrong.
+    is_rejected: bool,
 }
 
 impl Contest {
@@ -27,7 +70,8 @@ impl Contest {
         Self {
             witness,
             contested: BTreeMap::new(),
-            last_good: BTreeMap::new(),
+            downs: BTreeMap::new(),
+            looks: LOOKS,
         }
     }
 
@@ -35,8 +79,10 @@ impl Contest {
         self.contested.is_empty()
     }
 
+    /// What an operator has yet to decide on.
     pub(super) fn held(&self) -> impl Iterator<Item = (&ServerKey, Position)> {
-        self.contested.iter().map(|(key, since)| (key, *since))
+        let open = self.contested.iter().filter(|(_, it)| !it.is_rejected);
+        open.map(|(key, it)| (key, it.since))
     }
 
     /// Whether a delta can change what is contested.
@@ -45,80 +91,134 @@ impl Contest {
         !self.contested.is_empty() || (self.witness.is_some() && delta.entries.iter().any(verdict))
     }
 
+    /// In what time to judge anew though the registry says nothing: the witness may have seen more by then.
+    pub(super) fn look_again(&self) -> Option<Duration> {
+        let is_due = !self.contested.is_empty() || self.looks < LOOKS;
+        is_due.then(|| PERIOD.min(FIRST_LOOK * 2_u32.pow(self.looks)))
+    }
+
     /// Judges the verdicts anew. Whether what is held back has changed.
-    pub(super) fn update(&mut self, truth: &Snapshot, before: &Snapshot) -> bool {
+    pub(super) fn update(&mut self, truth: &Snapshot, before: &Snapshot, cause: Cause<'_>) -> bool {
         let Some(witness) = self.witness.clone() else {
             return false;
         };
         let downs = downs(truth);
-        self.remember(&downs, before);
-        let mut contested: BTreeMap<PoolId, Vec<(ServerKey, Position)>> = BTreeMap::new();
-        for (key, incarnation) in downs {
-            if witness.has_answered(&key, incarnation) && !is_ruled_on(truth, &key) {
-                let since = self.since(&key, truth);
-                let pool = contested.entry(key.pool.clone()).or_default();
+        if self.remember(&downs, truth, before) {
+            self.looks = 0;
+        } else if matches!(cause, Cause::Tick) {
+            self.looks = LOOKS.min(self.looks + 1);
+        }
+        let mut certain = BTreeMap::new();
+        let mut rejected = BTreeSet::new();
+        let mut storms: BTreeMap<PoolId, Vec<(ServerKey, Position)>> = BTreeMap::new();
+        for (key, ago) in witness.good_answers(&downs) {
+            let decision = decision_on_verdict(truth, &key);
+            if decision == Some(HoldDecision::Confirm) {
+                continue;
+            }
+            let since = self.since(&key, truth);
+            // Where all may be withdrawn at once, the inspector is always believed.
+            let is_guarded = share_of(&key.pool, truth, before) < 1.0;
+            let is_rejected = decision == Some(HoldDecision::Reject);
+            if is_rejected {
+                rejected.insert(key.clone());
+            }
+            if is_rejected || (is_guarded && self.is_contradicted(&key, ago, truth)) {
+                certain.insert(key.clone(), since);
+            }
+            if ago <= RECENT {
+                let pool = storms.entry(key.pool.clone()).or_default();
                 pool.push((key, since));
             }
         }
-        contested.retain(|pool, servers| {
+        storms.retain(|pool, servers| {
             let share = share_of(pool, truth, before);
             exceeds(share, servers.len(), truth.servers_of(pool).len())
         });
-        let contested = contested.into_values().flatten().collect();
+        let mut contested = certain;
+        contested.extend(storms.into_values().flatten());
+        let contested = contested.into_iter().map(|(key, since)| {
+            let is_rejected = rejected.contains(&key);
+            (key, Contested { since, is_rejected })
+        });
+        let contested: BTreeMap<_, _> = contested.collect();
         let changed = self.contested != contested;
         self.contested = contested;
         changed
     }
 
+    /// Whether it answered while probes got no answer; or did, and still answers.
+    fn is_contradicted(&self, key: &ServerKey, ago: Duration, truth: &Snapshot) -> bool {
+        let silent = truth
+            .health
+            .get(key)
+            .map_or(0, |found| found.value.silent_ms);
+        let silent = Duration::from_millis(silent);
+        let goes_on = self.contested.contains_key(key) && ago <= RECENT;
+        !silent.is_zero() && (ago < silent || goes_on)
+    }
+
     /// Puts back what held before.
     pub(super) fn lay_over(&self, in_force: &mut Snapshot) {
         for key in self.contested.keys() {
-            match self.last_good.get(key) {
-                Some((_, Some(verdict))) => {
-                    in_force.health.insert(key.clone(), Arc::clone(verdict));
-                }
-                _ => {
-                    in_force.health.remove(key);
-                }
-            }
+            let last_good = self.downs.get(key).and_then(|down| down.last_good.as_ref());
+            match last_good {
+                Some(verdict) => in_force.health.insert(key.clone(), Arc::clone(verdict)),
+                None => in_force.health.remove(key),
+            };
         }
     }
 
     fn since(&self, key: &ServerKey, truth: &Snapshot) -> Position {
-        let known = self.contested.get(key).copied();
+        let known = self.contested.get(key).map(|it| it.since);
         let valid = |since: &Position| {
             since.epoch == truth.position.epoch && since.revision <= truth.position.revision
         };
         known.filter(valid).unwrap_or(truth.position)
     }
 
-    fn remember(&mut self, downs: &[(ServerKey, Revision)], before: &Snapshot) {
-        let mut old = std::mem::take(&mut self.last_good);
+    /// Keeps what held before each `down`. Whether one of them is new.
+    fn remember(
+        &mut self,
+        downs: &BTreeMap<ServerKey, Revision>,
+        truth: &Snapshot,
+        before: &Snapshot,
+    ) -> bool {
+        let mut old = std::mem::take(&mut self.downs);
+        let mut is_new = false;
         for (key, incarnation) in downs {
-            let known = old.remove(key).filter(|(known, _)| known == incarnation);
-            let good = match before.health.get(key) {
-                Some(found) if found.value.health == Health::Down => known,
-                found => Some((*incarnation, found.cloned())),
+            let known = old.remove(key);
+            let known = known.filter(|known| known.incarnation == *incarnation);
+            let given = truth.health.get(key).map(|found| found.revision);
+            is_new |= known.as_ref().is_none_or(|known| known.given != given);
+            let last_good = match before.health.get(key) {
+                Some(found) if found.value.health == Health::Down => {
+                    known.and_then(|known| known.last_good)
+                }
+                found => found.cloned(),
             };
-            let good = good.or(Some((*incarnation, None)));
-            self.last_good.extend(good.map(|good| (key.clone(), good)));
+            let down = Down {
+                incarnation: *incarnation,
+                given,
+                last_good,
+            };
+            self.downs.insert(key.clone(), down);
         }
+        is_new
     }
 }
 
-/// Whether an operator has confirmed the verdict, which a ruling of its own revision or a later one does.
-fn is_ruled_on(truth: &Snapshot, key: &ServerKey) -> bool {
-    truth.health.get(key).is_some_and(|verdict| {
-        let given = Position {
-            revision: verdict.revision,
-            ..truth.position
-        };
-        is_confirmed(truth, &key.pool, given)
-    })
+/// What an operator decided on the verdict, by a ruling of its own revision or a later one.
+fn decision_on_verdict(truth: &Snapshot, key: &ServerKey) -> Option<HoldDecision> {
+    let given = Position {
+        revision: truth.health.get(key)?.revision,
+        ..truth.position
+    };
+    decision_on(truth, &key.pool, given)
 }
 
 /// The servers that the registry calls down.
-fn downs(truth: &Snapshot) -> Vec<(ServerKey, Revision)> {
+fn downs(truth: &Snapshot) -> BTreeMap<ServerKey, Revision> {
     let down = truth
         .health
         .iter()

@@ -1,7 +1,5 @@
 //! The guard over histories that take servers away.
 
-use std::collections::BTreeSet;
-
 use model::{
     Change, Entry, Epoch, Health, HoldDecision, Pool, RevisionId, Ruling, Server, Stamped, Verdict,
 };
@@ -9,6 +7,10 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
+
+fn pool_id(name: &str) -> PoolId {
+    name.parse().expect("a name")
+}
 
 fn key(text: &str) -> ServerKey {
     text.parse().expect("a key")
@@ -32,11 +34,25 @@ struct Bench {
 }
 
 #[derive(Debug, Default)]
-struct Successes(Mutex<BTreeSet<ServerKey>>);
+struct Successes(Mutex<BTreeMap<ServerKey, Duration>>);
+
+impl Successes {
+    /// From now on this server has answered so long ago.
+    fn saw(&self, server: &str, ago: Duration) {
+        self.0.lock().insert(key(server), ago);
+    }
+}
 
 impl Witness for Successes {
-    fn has_answered(&self, server: &ServerKey, _: Revision) -> bool {
-        self.0.lock().contains(server)
+    fn good_answers(
+        &self,
+        servers: &BTreeMap<ServerKey, Revision>,
+    ) -> BTreeMap<ServerKey, Duration> {
+        let known = self.0.lock().clone();
+        known
+            .into_iter()
+            .filter(|(key, _)| servers.contains_key(key))
+            .collect()
     }
 }
 
@@ -86,6 +102,7 @@ impl Bench {
             desired: revision,
             author,
             entries: changes.iter().map(entry).collect(),
+            time: None,
         };
         self.guard.advance(&mut self.truth, &delta);
     }
@@ -109,16 +126,23 @@ impl Bench {
             epoch: position.epoch,
             revision: position.revision,
             decision,
+            unknown: model::Unknown::default(),
         };
         let pool = pool.parse().expect("a name");
         self.delta(operator(), &[Change::Ruling(pool, Some(ruling))]);
     }
 
     fn verdict(&mut self, text: &str, health: Health) {
+        self.verdict_after(text, health, 0);
+    }
+
+    fn verdict_after(&mut self, text: &str, health: Health, silent_ms: u64) {
         let verdict = Verdict {
             incarnation: Revision(1),
             health,
             reason: String::new(),
+            silent_ms,
+            unknown: model::Unknown::default(),
         };
         self.delta(source(), &[Change::Verdict(key(text), Some(verdict))]);
     }
@@ -152,6 +176,8 @@ fn put_up(snapshot: &mut Snapshot, key: &ServerKey) {
         incarnation: Revision(1),
         health: Health::Up,
         reason: String::new(),
+        silent_ms: 0,
+        unknown: model::Unknown::default(),
     };
     snapshot.health.insert(key.clone(), stamped(verdict));
 }
@@ -205,18 +231,24 @@ fn a_snapshot_has_no_author_and_is_guarded() {
 fn a_pool_that_vanishes_with_its_servers_keeps_its_definition() {
     let mut bench = Bench::new(&[("a", 3), ("b", 2)]);
     bench.snapshot(&[], |next| {
-        next.pools.remove(&"a".parse().unwrap());
-        next.servers.retain(|key, _| key.pool.as_str() != "a");
+        next.pools.remove(&pool_id("a"));
+        let others = next
+            .servers
+            .iter()
+            .filter(|(key, _)| key.pool != pool_id("a"));
+        next.servers = others
+            .map(|(key, server)| (key.clone(), Arc::clone(server)))
+            .collect();
     });
     assert_eq!(bench.servers("a"), 3);
-    assert!(bench.in_force().pools.contains_key(&"a".parse().unwrap()));
+    assert!(bench.in_force().pools.contains_key(&pool_id("a")));
 }
 
 #[test]
 fn a_pool_whose_definition_alone_vanishes_is_held_too() {
     let mut bench = Bench::new(&[("a", 2)]);
     bench.snapshot(&[], |next| next.pools.clear());
-    assert!(bench.in_force().pools.contains_key(&"a".parse().unwrap()));
+    assert!(bench.in_force().pools.contains_key(&pool_id("a")));
     assert_eq!(bench.guard.holds().len(), 1);
 }
 
@@ -228,6 +260,26 @@ fn a_damaged_collection_takes_not_even_a_single_server() {
     assert_eq!(bench.servers("a"), 1);
     bench.snapshot(&[], |_| {});
     assert_eq!(bench.servers("a"), 0, "it was no damage after all");
+    bench.assert_free();
+}
+
+#[test]
+fn a_source_that_removes_a_pool_is_held_with_all_its_servers() {
+    let mut bench = Bench::new(&[("a", 2), ("ab", 2), ("b", 1)]);
+    let pool = |name: &str| Change::Pool(pool_id(name), None);
+    let last = Change::Server(key("b/s0"), None);
+    bench.delta(source(), &[pool("a"), pool("b"), pool("none"), last]);
+    assert!(bench.in_force().pools.contains_key(&pool_id("a")));
+    let holds = bench.guard.holds();
+    assert_eq!(holds.len(), 1, "{holds:?}");
+    assert_eq!(holds[0].servers, [key("a/s0"), key("a/s1")]);
+    assert_eq!((bench.servers("ab"), bench.servers("b")), (2, 0));
+}
+
+#[test]
+fn a_server_that_a_delta_removes_and_was_never_there_takes_nothing_away() {
+    let mut bench = Bench::new(&[("a", 2)]);
+    bench.remove(source(), &["a/new", "a/newer", "b/s0"]);
     bench.assert_free();
 }
 
@@ -263,6 +315,28 @@ fn a_confirmation_lets_go_and_a_rejection_does_not() {
     bench.rule("a", HoldDecision::Confirm, position);
     assert_eq!(bench.servers("a"), 0);
     bench.assert_free();
+}
+
+#[test]
+fn a_rejection_that_puts_the_servers_back_ends_the_hold() {
+    let mut bench = Bench::new(&[("a", 3)]);
+    let before = Snapshot::clone(&bench.truth);
+    bench.remove(source(), &["a/s0", "a/s1", "a/s2"]);
+    let position = bench.guard.holds()[0].position;
+    let ruling = Ruling {
+        epoch: position.epoch,
+        revision: position.revision,
+        decision: HoldDecision::Reject,
+        unknown: model::Unknown::default(),
+    };
+    let back = before.servers.values();
+    let back = back.map(|server| Change::put_server(server.value.clone()));
+    let ruling = Change::Ruling("a".parse().expect("a name"), Some(ruling));
+    bench.delta(operator(), &back.chain([ruling]).collect::<Vec<_>>());
+    assert_eq!(bench.servers("a"), 3);
+    bench.assert_free();
+    bench.remove(source(), &["a/s0", "a/s1", "a/s2"]);
+    assert_eq!(bench.guard.holds().len(), 1, "whoever insists is held anew");
 }
 
 #[test]
@@ -312,6 +386,7 @@ fn a_snapshot_that_moves_on_dates_a_hold_anew_and_a_confirmation_of_it_counts_st
         epoch: later.epoch,
         revision: later.revision,
         decision: HoldDecision::Confirm,
+        unknown: model::Unknown::default(),
     };
     let pool: PoolId = "web".parse().expect("a name");
     bench.snapshot(&[], |next| {
@@ -335,7 +410,7 @@ fn what_was_held_before_a_restart_is_held_after_it() {
 fn a_storm_that_live_successes_contradict_is_held_as_it_was() {
     let mut bench = Bench::new(&[("a", 3)]);
     for server in ["a/s0", "a/s1"] {
-        bench.witness.0.lock().insert(key(server));
+        bench.witness.saw(server, Duration::ZERO);
         bench.verdict(server, Health::Down);
     }
     for server in ["a/s0", "a/s1"] {
@@ -345,6 +420,52 @@ fn a_storm_that_live_successes_contradict_is_held_as_it_was() {
     bench.verdict("a/s2", Health::Down);
     let health = bench.in_force().health_of(&key("a/s2"));
     assert_eq!(health, Health::Down, "nothing contradicts it");
+}
+
+#[test]
+fn one_server_that_answers_while_probes_get_nothing_is_kept() {
+    let mut bench = Bench::new(&[("a", 3), ("b", 1)]);
+    for server in ["a/s0", "b/s0"] {
+        bench.witness.saw(server, Duration::from_secs(3));
+        bench.verdict_after(server, Health::Down, 4_000);
+        assert_eq!(bench.in_force().health_of(&key(server)), Health::Up);
+    }
+    // As long as it still answers now and then.
+    bench.witness.saw("a/s0", Duration::from_secs(9));
+    bench.witness.saw("b/s0", Duration::from_secs(11));
+    assert!(bench.guard.update(&bench.truth, Cause::Tick));
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Up);
+    assert_eq!(bench.in_force().health_of(&key("b/s0")), Health::Down);
+}
+
+#[test]
+fn where_all_may_be_withdrawn_the_inspector_is_always_believed() {
+    let mut bench = Bench::new(&[("a", 1)]);
+    let pools = &mut Arc::make_mut(&mut bench.truth).pools;
+    let pool = Arc::make_mut(pools.get_mut(&pool_id("a")).expect("a pool"));
+    pool.value.guard.withdrawal_share = 1.0;
+    bench.witness.saw("a/s0", Duration::ZERO);
+    bench.verdict_after("a/s0", Health::Down, 4_000);
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Down);
+    bench.assert_free();
+}
+
+#[test]
+fn a_server_that_last_answered_before_the_probes_failed_is_down() {
+    let mut bench = Bench::new(&[("a", 3)]);
+    bench.witness.saw("a/s0", Duration::from_secs(4));
+    bench.verdict_after("a/s0", Health::Down, 4_000);
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Down);
+    bench.assert_free();
+}
+
+#[test]
+fn a_server_that_says_itself_that_it_is_unwell_is_down_though_it_answers() {
+    let mut bench = Bench::new(&[("a", 3)]);
+    bench.witness.saw("a/s0", Duration::ZERO);
+    bench.verdict_after("a/s0", Health::Down, 0);
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Down);
+    bench.assert_free();
 }
 
 #[test]
@@ -361,11 +482,11 @@ fn a_storm_without_a_witness_applies() {
 fn a_witness_that_changes_its_mind_lets_the_verdicts_through() {
     let mut bench = Bench::new(&[("a", 2)]);
     for server in ["a/s0", "a/s1"] {
-        bench.witness.0.lock().insert(key(server));
+        bench.witness.saw(server, Duration::ZERO);
         bench.verdict(server, Health::Down);
     }
     assert!(!bench.guard.update(&bench.truth, Cause::Tick));
-    assert!(bench.guard.is_contesting());
+    assert!(bench.guard.look_again().is_some());
     bench.witness.0.lock().clear();
     assert!(bench.guard.update(&bench.truth, Cause::Tick));
     assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Down);
@@ -373,10 +494,69 @@ fn a_witness_that_changes_its_mind_lets_the_verdicts_through() {
 }
 
 #[test]
+fn an_answer_that_is_recorded_after_the_verdicts_contradicts_them_as_one_before_does() {
+    let servers = ["a/s0", "a/s1"];
+    let new = || Bench::new(&[("a", 3), ("b", 1)]);
+    let (mut before, mut after) = (new(), new());
+    for server in servers {
+        before.witness.saw(server, Duration::ZERO);
+        before.verdict(server, Health::Down);
+        after.verdict(server, Health::Down);
+    }
+    before.witness.saw("b/s0", Duration::ZERO);
+    before.verdict_after("b/s0", Health::Down, 4_000);
+    after.verdict_after("b/s0", Health::Down, 4_000);
+    after.assert_free();
+    for server in ["a/s0", "a/s1", "b/s0"] {
+        after.witness.saw(server, Duration::ZERO);
+    }
+    let soon = Duration::from_millis(100);
+    assert!(after.guard.look_again().is_some_and(|pause| pause <= soon));
+    assert!(after.guard.update(&after.truth, Cause::Tick));
+    assert_eq!(after.in_force().health_of(&key("b/s0")), Health::Up);
+    let held = |bench: &Bench| bench.guard.holds().into_iter().map(|it| it.servers);
+    assert!(held(&after).eq(held(&before)), "{:?}", after.guard.holds());
+}
+
+/// After what time each look at the verdicts comes, where none of them is ever contradicted.
+fn looks(bench: &mut Bench) -> Vec<Duration> {
+    let mut at = Duration::ZERO;
+    let mut looks = Vec::new();
+    while let Some(pause) = bench.guard.look_again() {
+        at += pause;
+        looks.push(at);
+        assert!(!bench.guard.update(&bench.truth, Cause::Tick));
+    }
+    looks
+}
+
+#[test]
+fn verdicts_are_judged_again_until_they_are_no_news() {
+    let mut bench = Bench::new(&[("a", 2)]);
+    assert_eq!(looks(&mut bench), []);
+    bench.verdict("a/s0", Health::Down);
+    let first = looks(&mut bench);
+    let most = Duration::from_secs(10)..Duration::from_secs(11);
+    assert!(
+        first.last().is_some_and(|last| most.contains(last)),
+        "{first:?}"
+    );
+    bench.verdict("a/s1", Health::Up);
+    assert_eq!(looks(&mut bench), [], "it takes nothing away");
+    bench.verdict("a/s0", Health::Down);
+    assert_eq!(looks(&mut bench), first, "it is a new one");
+    // One that comes meanwhile is looked at no later.
+    bench.verdict("a/s1", Health::Down);
+    bench.guard.update(&bench.truth, Cause::Tick);
+    bench.verdict("a/s0", Health::Down);
+    assert_eq!(looks(&mut bench), first);
+}
+
+#[test]
 fn an_operator_confirms_a_contested_storm_for_good() {
     let mut bench = Bench::new(&[("a", 2)]);
     for server in ["a/s0", "a/s1"] {
-        bench.witness.0.lock().insert(key(server));
+        bench.witness.saw(server, Duration::ZERO);
         bench.verdict(server, Health::Down);
     }
     let position = bench.guard.holds()[0].position;
@@ -386,12 +566,52 @@ fn an_operator_confirms_a_contested_storm_for_good() {
     assert_eq!(bench.in_force().health_of(&key("a/s1")), Health::Down);
 }
 
+#[test]
+fn a_rejected_storm_is_not_believed_until_a_request_fails_and_alarms_nobody() {
+    let mut bench = Bench::new(&[("a", 3)]);
+    for server in ["a/s0", "a/s1"] {
+        bench.witness.saw(server, Duration::ZERO);
+        bench.verdict(server, Health::Down);
+    }
+    let position = bench.guard.holds()[0].position;
+    bench.rule("a", HoldDecision::Reject, position);
+    assert_eq!(bench.guard.holds(), []);
+    // Nobody has asked anything of them for a long time.
+    bench.witness.saw("a/s0", Duration::from_secs(3_600));
+    bench.guard.update(&bench.truth, Cause::Tick);
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Up);
+    bench.witness.0.lock().remove(&key("a/s0"));
+    assert!(bench.guard.update(&bench.truth, Cause::Tick));
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Down);
+    assert_eq!(bench.in_force().health_of(&key("a/s1")), Health::Up);
+}
+
+#[test]
+fn a_verdict_that_came_after_a_rejection_is_held_anew() {
+    let mut bench = Bench::new(&[("a", 3)]);
+    for server in ["a/s0", "a/s1"] {
+        bench.witness.saw(server, Duration::ZERO);
+        bench.verdict(server, Health::Down);
+    }
+    let position = bench.guard.holds()[0].position;
+    bench.rule("a", HoldDecision::Reject, position);
+    bench.verdict("a/s0", Health::Up);
+    bench.verdict("a/s0", Health::Down);
+    assert_eq!(bench.in_force().health_of(&key("a/s0")), Health::Up);
+    let holds = bench.guard.holds();
+    assert_eq!(holds[0].servers, [key("a/s0")]);
+    bench.rule("a", HoldDecision::Confirm, holds[0].position);
+    for server in ["a/s0", "a/s1"] {
+        assert_eq!(bench.in_force().health_of(&key(server)), Health::Down);
+    }
+}
+
 /// One thing that can happen to a pool of six servers.
 #[derive(Debug, Clone)]
 enum Happening {
     Delta { operator: bool, gone: Vec<usize> },
     Snapshot { present: Vec<bool> },
-    Confirm,
+    Rule(HoldDecision),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -401,11 +621,37 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(operator, gone)| Happening::Delta { operator, gone }),
         4 => proptest::collection::vec(any::<bool>(), 6)
             .prop_map(|present| Happening::Snapshot { present }),
-        1 => Just(Happening::Confirm),
+        1 => Just(Happening::Rule(HoldDecision::Confirm)),
+        1 => Just(Happening::Rule(HoldDecision::Reject)),
     ]
 }
 
 proptest! {
+    #[test]
+    fn it_does_not_matter_whether_the_answers_or_the_verdicts_come_first(
+        servers in proptest::collection::vec((any::<bool>(), 0..12_u64, 0..12_000_u64), 6),
+        order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let outcome = |order: Vec<usize>| {
+            let mut bench = Bench::new(&[("a", 6)]);
+            for event in order {
+                let (answers, ago, silent_ms) = servers[event % 6];
+                let server = format!("a/s{}", event % 6);
+                match event < 6 {
+                    true if answers => bench.witness.saw(&server, Duration::from_secs(ago)),
+                    true => {}
+                    false => bench.verdict_after(&server, Health::Down, silent_ms),
+                }
+            }
+            prop_assert!(bench.guard.look_again().is_some());
+            bench.guard.update(&bench.truth, Cause::Tick);
+            let health = |index: usize| bench.in_force().health_of(&key(&format!("a/s{index}")));
+            let held = bench.guard.holds().into_iter().map(|it| it.servers);
+            Ok(((0..6).map(health).collect::<Vec<_>>(), held.collect::<Vec<_>>()))
+        };
+        prop_assert_eq!(outcome(order)?, outcome((0..12).collect())?);
+    }
+
     #[test]
     fn nothing_but_an_operator_takes_most_of_a_pool_at_once(
         happenings in proptest::collection::vec(happening(), 1..12),
@@ -424,23 +670,23 @@ proptest! {
                 }
                 Happening::Snapshot { present } => {
                     bench.snapshot(&[], |next| {
-                        next.servers.clone_from(&full.servers);
-                        next.servers.retain(|own, _| (0..6).any(|i| present[i] && key(i) == *own));
+                        let there = (0..6).filter(|index| present[*index]).map(key);
+                        next.servers = there.map(|own| (own.clone(), full.servers[&own].clone())).collect();
                     });
                     true
                 }
-                Happening::Confirm => {
+                Happening::Rule(decision) => {
                     let position = bench.truth.position;
-                    bench.rule("a", HoldDecision::Confirm, position);
-                    false
+                    bench.rule("a", decision, position);
+                    decision == HoldDecision::Reject
                 }
             };
-            let kept = bench.in_force().servers.keys().filter(|own| full.servers.contains_key(own));
+            let kept = bench.in_force().servers.keys().filter(|own| full.servers.contains_key(*own));
             let lost = before.saturating_sub(kept.count());
             prop_assert!(!guarded || !exceeds(0.5, lost, before), "{lost} of {before}");
             let held: Vec<_> = bench.guard.holds().into_iter().flat_map(|it| it.servers).collect();
             let truth = &bench.truth.servers;
-            let beyond = bench.in_force().servers.keys().filter(|own| !truth.contains_key(own));
+            let beyond = bench.in_force().servers.keys().filter(|own| !truth.contains_key(*own));
             prop_assert_eq!(held, beyond.cloned().collect::<Vec<_>>());
             prop_assert!(truth.keys().all(|own| bench.in_force().servers.contains_key(own)));
             prop_assert_eq!(bench.in_force().position, bench.truth.position);

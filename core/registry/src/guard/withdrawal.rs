@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Author, Collection, Delta, Entry, Fault, PoolId, Position, ServerKey, Snapshot};
+use model::{
+    Author, Collection, Delta, Entry, Fault, HoldDecision, PoolId, Position, ServerKey, Snapshot,
+};
 
-use super::{Cause, exceeds, is_confirmed, share_of};
+use super::{Cause, decision_on, exceeds, share_of};
 
 /// What the registry no longer has and is still in use, by pool.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -104,7 +106,8 @@ fn stays(
             // Another history: a ruling has to name what it can know.
             *since = truth.position;
         }
-        let stays = is_gone(truth, before, key) && !is_confirmed(truth, pool, *since);
+        let is_confirmed = decision_on(truth, pool, *since) == Some(HoldDecision::Confirm);
+        let stays = is_gone(truth, before, key) && !is_confirmed;
         if unseen {
             // A branch on which it was withdrawn anew, perhaps: whoever waits for that has to know.
             *since = truth.position;
@@ -119,20 +122,41 @@ fn stays(
 
 /// The servers in force that this change takes away, unless an operator does.
 fn newly_gone(truth: &Snapshot, before: &Snapshot, cause: Cause<'_>) -> Vec<ServerKey> {
-    let gone = |key: &&ServerKey| is_gone(truth, before, key);
+    let gone = |key: &ServerKey| is_gone(truth, before, key);
     match cause {
         Cause::Tick => Vec::new(),
         Cause::Delta(delta) if is_operators(delta) => Vec::new(),
-        Cause::Snapshot(_) => before.servers.keys().filter(gone).cloned().collect(),
-        Cause::Delta(delta) => {
-            let touched = |key: &&ServerKey| {
-                removes(&delta.entries, Collection::Servers, &key.to_string())
-                    || removes(&delta.entries, Collection::Pools, key.pool.as_str())
-            };
+        Cause::Snapshot(_) => {
             let keys = before.servers.keys();
-            keys.filter(gone).filter(touched).cloned().collect()
+            keys.filter(|key| gone(key)).cloned().collect()
+        }
+        Cause::Delta(delta) => {
+            let mut keys = removed(delta, before);
+            keys.retain(gone);
+            keys
         }
     }
+}
+
+/// The servers in force that a delta removes, or the pool of. Most deltas are verdicts, which remove nothing: they must not cost
+/// a look at every server.
+fn removed(delta: &Delta, before: &Snapshot) -> Vec<ServerKey> {
+    let mut keys = Vec::new();
+    for entry in delta.entries.iter().filter(|it| it.value.is_none()) {
+        match entry.collection {
+            Collection::Servers => {
+                let key = entry.key.parse().ok();
+                keys.extend(key.filter(|key| before.servers.contains_key(key)));
+            }
+            Collection::Pools => {
+                let pool = entry.key.parse().ok();
+                let servers = pool.map(|pool| before.servers_of(&pool)).into_iter();
+                keys.extend(servers.flatten().map(|server| server.value.key()));
+            }
+            _ => {}
+        }
+    }
+    keys
 }
 
 /// Whether the registry has the server no longer, or lacks the pool that it would serve.

@@ -6,6 +6,7 @@ use model::{Position, Revision, RevisionId};
 use rand::SeedableRng;
 
 use super::*;
+use crate::LEASE;
 
 fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -123,4 +124,62 @@ fn who_resigns_gives_the_lease_back_and_never_asks_again() {
     );
     assert_eq!(lease.request(at(100_000)), None);
     assert_eq!(lease.resign(), None);
+}
+
+#[test]
+fn whatever_a_lease_lasts_its_owner_renews_in_time_and_stops_before_another_may_lead() {
+    for (takeover, renewal) in [(1_000, 333), (3_000, 1_000), (60_000, 1_000)] {
+        let takeover = at(takeover);
+        let mut lease = lease().within(takeover);
+        let head = head(lease.instance, 3);
+        assert_eq!(lease.request(at(0)), Some(LeaseRequest::Acquire));
+        lease.answered(Ok(Some(&head)), at(0));
+        assert_eq!(lease.request(at(0)), Some(LeaseRequest::Renew(Term(3))));
+        lease.answered(Ok(Some(&head)), at(0));
+        assert_eq!(lease.due().as_millis(), renewal);
+        let until = lease.sure_until().expect("it leads");
+        assert!(until < lease.lifetime() && lease.lifetime() < takeover);
+        assert!(until > 2 * lease.due(), "a renewal may fail");
+        // Whoever asks as late after that as a candidate may still leads in time.
+        lease.step_down(at(0));
+        assert!(lease.lifetime() + lease.due() <= takeover);
+    }
+}
+
+#[test]
+fn a_lease_that_is_given_back_is_asked_for_at_once_by_who_stands_by() {
+    let mut lease = lease();
+    assert_eq!(lease.request(at(0)), Some(LeaseRequest::Acquire));
+    lease.answered(Ok(None), at(1));
+    assert!(lease.due() > at(100), "{:?}", lease.due());
+    lease.freed(at(20));
+    assert!(lease.due() <= at(30), "{:?}", lease.due());
+    assert_eq!(lease.request(at(30)), Some(LeaseRequest::Acquire));
+}
+
+#[test]
+fn a_refusal_from_before_the_lease_was_given_back_keeps_nobody_waiting() {
+    for late in [Ok(None), Err(())] {
+        let mut lease = lease();
+        assert_eq!(lease.request(at(0)), Some(LeaseRequest::Acquire));
+        lease.freed(at(5));
+        assert_eq!(lease.request(at(15)), None, "one is under way");
+        lease.answered(late, at(20));
+        assert_eq!(lease.request(at(30)), Some(LeaseRequest::Acquire));
+        lease.answered(Ok(None), at(31));
+        assert!(lease.due() > at(130), "somebody else was faster");
+    }
+}
+
+#[test]
+fn who_leads_or_has_resigned_does_not_mind_a_lease_that_is_given_back() {
+    let (mut lease, head) = leading(at(0), at(0));
+    assert!(lease.request(at(0)).is_some());
+    lease.answered(Ok(Some(&head)), at(1));
+    lease.freed(at(2));
+    assert_eq!(lease.due(), at(1_000));
+    assert!(lease.leadership(at(3)).is_some());
+    lease.resign();
+    lease.freed(at(4));
+    assert_eq!(lease.request(at(5_000)), None);
 }

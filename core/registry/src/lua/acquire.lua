@@ -15,10 +15,18 @@ if missing then
 end
 
 local head = read_hash(head_key)
-local holder = redis.call('GET', lease_key)
-if not head.epoch or (holder and holder ~= instance) then
+local holder, held_for = read_lease(lease_key)
+if not head.epoch then
   return {}
 end
-redis.call('SET', lease_key, instance, 'PX', lifetime)
+if holder and holder ~= instance then
+  -- Longer than it was taken for: the clock was set back since then. Its rest counts from now.
+  local rest = redis.call('PTTL', lease_key)
+  if rest < 0 or (held_for and rest > held_for) then
+    redis.call('PEXPIRE', lease_key, held_for or lifetime)
+  end
+  return {}
+end
+hold_lease(lease_key, instance, lifetime)
 redis.call('HSET', head_key, 'term', number(tonumber(head.term) + 1), 'leader', instance)
 return redis.call('HGETALL', head_key)

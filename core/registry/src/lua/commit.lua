@@ -1,8 +1,8 @@
 -- The commit: everything is checked, then everything is written, numbered, logged, published and answered.
 -- `store/commit.rs` and `store/stage.rs` say the same, step for step; a change here is a change there.
 
-local head_key, log_key, history_key, answers_key, registrations_key = KEYS[1], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local elements_of = { pools = KEYS[2], servers = KEYS[3], health = KEYS[4], holds = KEYS[5] }
+local head_key, log_key, history_key, answers_key, registrations_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local elements_of = collections_from(6)
 
 local channel, id, author, author_instance, author_term = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fence_instance, fence_term, fence_epoch = ARGV[6], ARGV[7], ARGV[8]
@@ -21,8 +21,11 @@ end
 
 -- Checks -------------------------------------------------------------------------------------------------------------
 
-local other_type = wrong_type('HLEN', { head_key, KEYS[2], KEYS[3], KEYS[4], KEYS[5], answers_key, registrations_key })
-  or wrong_type('XLEN', { log_key, history_key })
+local hashes = { head_key, answers_key, registrations_key }
+for _, hash in pairs(elements_of) do
+  table.insert(hashes, hash)
+end
+local other_type = wrong_type('HLEN', hashes) or wrong_type('XLEN', { log_key, history_key })
 if other_type then
   return other_type
 end
@@ -172,9 +175,15 @@ local function wrap(old, value, moved)
     .. ',"incarnation":' .. incarnation .. ',"value":' .. value .. '}'
 end
 
--- Stages a write, unless it changes nothing. `moved` gives an element that is there a new identity.
+-- Whether other hands took elements from a collection.
+local function is_short(collection)
+  return redis.call('HLEN', elements_of[collection]) < tonumber(head[collection .. ':count'] or 0)
+end
+
+-- Stages a write, unless it changes nothing: where elements were taken, who still knows one has to learn that it is removed.
+-- `moved` gives an element that is there a new identity.
 local function stage(collection, key, value, before, moved)
-  if not before and not value then
+  if not before and not value and not is_short(collection) then
     return
   end
   local old = before and before.stamp
@@ -222,7 +231,8 @@ end
 
 -- Writing ------------------------------------------------------------------------------------------------------------
 
-local time = now()
+local committed_at = moment()
+local time = milliseconds(committed_at)
 
 local function count(step)
   local sum_field, count_field = step.collection .. ':sum', step.collection .. ':count'
@@ -272,7 +282,7 @@ local function delta_text(previous)
     table.insert(entries, entry(step, step.after))
   end
   return '{' .. position() .. ',"previous":"' .. previous .. '","desired":' .. head.desired
-    .. ',"author":' .. author .. ',"entries":[' .. table.concat(entries, ',') .. ']}'
+    .. ',"author":' .. author .. ',"time":' .. number(committed_at) .. ',"entries":[' .. table.concat(entries, ',') .. ']}'
 end
 
 -- Where other hands put a later entry into the log, it takes none before that, not even when the entry is gone.
@@ -287,7 +297,7 @@ end
 local function remember()
   local before, after = {}, {}
   for _, step in ipairs(steps) do
-    if step.collection ~= 'health' then
+    if is_desired(step.collection) then
       table.insert(before, entry(step, step.before and step.before.is_json and step.before.text))
       table.insert(after, entry(step, step.after))
     end
@@ -306,13 +316,13 @@ local function successor(previous)
 end
 
 if #steps > 0 then
-  local previous, is_desired = head.id, false
+  local previous, concerns_people = head.id, false
   for _, step in ipairs(steps) do
-    is_desired = is_desired or step.collection ~= 'health'
+    concerns_people = concerns_people or is_desired(step.collection)
     count(step)
   end
   head.revision, head.id = revision, successor(head.id)
-  if is_desired then
+  if concerns_people then
     head.desired = revision
   end
   -- The log is written first: of all writes it alone may still be refused, and then nothing has been written.
@@ -326,7 +336,7 @@ if #steps > 0 then
   end
   write_head()
   redis.call('PUBLISH', channel, '{"delta":' .. delta .. '}')
-  if is_desired then
+  if concerns_people then
     remember()
   end
 end

@@ -8,10 +8,15 @@ local function number(value)
   return string.format('%.0f', value)
 end
 
--- The registry's time in milliseconds.
-local function now()
+-- The registry's time in microseconds.
+local function moment()
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- The same in whole milliseconds.
+local function milliseconds(moment)
+  return math.floor(moment / 1000)
 end
 
 -- A hash as a table, and as the flat list that a reader gets.
@@ -29,6 +34,23 @@ local function share(key, text)
 end
 
 local DIGEST_MODULUS = 2 ^ 48
+
+-- `Collection::ALL` says the same.
+local COLLECTIONS = { 'pools', 'servers', 'health', 'holds', 'routes', 'listeners', 'networks' }
+
+-- The keys of the collections, by name; they come in that order from KEYS[first] on.
+local function collections_from(first)
+  local keys = {}
+  for i, name in ipairs(COLLECTIONS) do
+    keys[name] = KEYS[first + i - 1]
+  end
+  return keys
+end
+
+-- Whether people or sources write it, and the history tells of it.
+local function is_desired(collection)
+  return collection ~= 'health'
+end
 
 -- What other hands did to a key, of which a commit would be made in half or not at all, and what helps.
 local function damaged(key, fault)
@@ -55,4 +77,14 @@ local function missing_right(commands)
       return redis.error_reply('NOPERM this user may not run ' .. command[1] .. ' on ' .. command[2])
     end
   end
+end
+
+-- Who holds the lease, and for how many milliseconds it was taken, where that is known: an older version wrote the holder alone.
+local function read_lease(lease_key)
+  local holder, lifetime = string.match(redis.call('GET', lease_key) or '', '^(%S+) ?(%d*)$')
+  return holder, tonumber(lifetime)
+end
+
+local function hold_lease(lease_key, instance, lifetime)
+  redis.call('SET', lease_key, instance .. ' ' .. lifetime, 'PX', lifetime)
 end

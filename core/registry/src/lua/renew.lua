@@ -8,9 +8,9 @@ if other_type then
   return other_type
 end
 local head, flat = read_hash(head_key)
-if redis.call('GET', lease_key) ~= instance or head.leader ~= instance or head.term ~= term then
+if read_lease(lease_key) ~= instance or head.leader ~= instance or head.term ~= term then
   return {}
 end
-redis.call('PEXPIRE', lease_key, lifetime)
+hold_lease(lease_key, instance, lifetime)
 redis.call('PUBLISH', channel, '{"heartbeat":' .. cjson.encode(flat) .. '}')
 return flat

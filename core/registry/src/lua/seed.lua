@@ -1,9 +1,14 @@
 -- Makes the head with every element of a snapshot. Does nothing where a head exists. What a lost head left behind is cleared
 -- away, but for the history. `store/seed.rs` says the same.
 
-local head_key, log_key = KEYS[1], KEYS[6]
-local elements_of = { pools = KEYS[2], servers = KEYS[3], health = KEYS[4], holds = KEYS[5] }
+local head_key, log_key = KEYS[1], KEYS[2]
+local elements_of = collections_from(5)
 local channel, epoch, revision, id, desired, origin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+-- The collections of a newer version: their names, and their keys after those that are always there.
+local others, first_other = tonumber(ARGV[7]), 5 + #COLLECTIONS
+for i = 1, others do
+  elements_of[ARGV[7 + i]] = KEYS[first_other + i - 1]
+end
 
 if redis.call('EXISTS', head_key) == 1 then
   return 0
@@ -25,7 +30,7 @@ local counts, sums = {}, {}
 for collection in pairs(elements_of) do
   counts[collection], sums[collection] = 0, 0
 end
-for i = 7, #ARGV, 3 do
+for i = 8 + others, #ARGV, 3 do
   local collection, key, text = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   redis.call('HSET', elements_of[collection], key, text)
   counts[collection] = counts[collection] + 1

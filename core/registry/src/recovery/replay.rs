@@ -5,6 +5,7 @@
 //! two leaders, is continued and never made twice.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use model::{Author, Change, Collection, Delta, Entry, Position, Revision, RevisionId, Stamped};
 use serde::Deserialize;
@@ -34,10 +35,7 @@ pub fn before(abandoned: &[Delta]) -> Option<Position> {
 /// it is. Verdicts and rulings are left out: they are about what is found anew. What a leader did, this
 /// `leader` does.
 pub fn replay(abandoned: &[Delta], log: &[Delta], leader: Leadership) -> Vec<Commit> {
-    let pairs = abandoned.iter().zip(log);
-    let shared = pairs
-        .take_while(|(a, b)| a.position() == b.position())
-        .count();
+    let shared = shared(abandoned, log);
     let (lost, since) = (&abandoned[shared..], &log[shared..]);
     let mut done = BTreeSet::new();
     let mut others = Vec::new();
@@ -60,6 +58,13 @@ pub fn replay(abandoned: &[Delta], log: &[Delta], leader: Leadership) -> Vec<Com
         .collect()
 }
 
+/// How many revisions the two branches have in common.
+fn shared(abandoned: &[Delta], log: &[Delta]) -> usize {
+    let pairs = abandoned.iter().zip(log);
+    let same = pairs.take_while(|(a, b)| a.position() == b.position());
+    same.count()
+}
+
 /// Whether a revision came from the replay of a lost one.
 fn is_replay(delta: &Delta, lost: &Delta) -> bool {
     successor(delta.previous, replay_id(lost.id)) == delta.id
@@ -75,8 +80,8 @@ pub async fn replay_lost(
     leader: impl Fn() -> Option<Leadership>,
 ) -> Result<usize, CommitError> {
     let mut made = 0;
-    for _ in 0..ROUNDS {
-        match round(registry, abandoned, &leader, &mut made).await {
+    for number in 0..ROUNDS {
+        match round(registry, abandoned, &leader, (number, &mut made)).await {
             Err(CommitError::Conflict { .. }) => {}
             result => return result.map(|()| made),
         }
@@ -88,7 +93,7 @@ async fn round(
     registry: &dyn Registry,
     abandoned: &[Delta],
     leader: &impl Fn() -> Option<Leadership>,
-    made: &mut usize,
+    (number, made): (usize, &mut usize),
 ) -> Result<(), CommitError> {
     let (Some(start), Some(leading)) = (before(abandoned), leader()) else {
         return Ok(());
@@ -100,6 +105,9 @@ async fn round(
     let Some(log) = registry.log_after(start).await? else {
         return Ok(());
     };
+    if number == 0 {
+        name_unmade(&abandoned[shared(abandoned, &log)..]);
+    }
     let mut expected = head.desired;
     for commit in replay(abandoned, &log, leading) {
         if leader() != Some(leading) {
@@ -121,6 +129,22 @@ async fn round(
         }
     }
     Ok(())
+}
+
+/// Says which lost changes only a newer version could make again.
+fn name_unmade(lost: &[Delta]) {
+    for delta in lost {
+        let desired = delta.entries.iter();
+        let desired =
+            desired.filter(|it| it.collection.is_documented() || it.collection.is_other());
+        for entry in desired.filter(|entry| change(entry).is_none()) {
+            let (collection, key, revision) = (entry.collection, &entry.key, delta.revision);
+            tracing::warn!(
+                %collection, key, %revision,
+                "lost in a failover, and not made again: only a newer version can read the change"
+            );
+        }
+    }
 }
 
 fn again(delta: &Delta, taken: &BTreeSet<(Collection, &str)>, leader: Leadership) -> Commit {
@@ -149,21 +173,25 @@ fn name(entry: &Entry) -> (Collection, &str) {
     (entry.collection, entry.key.as_str())
 }
 
-/// The change that an entry records, of a pool or a server.
+/// The change that an entry records, of what people keep.
 fn change(entry: &Entry) -> Option<Change> {
-    let value = entry.value.as_ref();
     match entry.collection {
-        Collection::Pools => {
-            let id = entry.key.parse().ok()?;
-            let pool = value.map(unstamped).transpose().ok()?;
-            Some(Change::Pool(id, pool.map(Box::new)))
-        }
-        Collection::Servers => {
-            let key = entry.key.parse().ok()?;
-            Some(Change::Server(key, value.map(unstamped).transpose().ok()?))
-        }
-        Collection::Health | Collection::Holds => None,
+        Collection::Pools => read(entry, |id, pool| Change::Pool(id, pool.map(Box::new))),
+        Collection::Servers => read(entry, Change::Server),
+        Collection::Routes => read(entry, |id, route| Change::Route(id, route.map(Box::new))),
+        Collection::Listeners => read(entry, Change::Listener),
+        Collection::Networks => read(entry, Change::Networks),
+        Collection::Health | Collection::Holds | Collection::Other(_) => None,
     }
+}
+
+fn read<K: FromStr, V: DeserializeOwned>(
+    entry: &Entry,
+    change: impl Fn(K, Option<V>) -> Change,
+) -> Option<Change> {
+    let key = entry.key.parse().ok()?;
+    let value = entry.value.as_ref().map(unstamped).transpose().ok()?;
+    Some(change(key, value))
 }
 
 fn unstamped<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, serde_json::Error> {

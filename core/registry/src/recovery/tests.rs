@@ -21,22 +21,9 @@ fn position(revision: u64) -> Position {
 
 fn instance(role: Role, applied: Option<Position>) -> Instance {
     let report = Report {
-        instance: InstanceId::random(),
-        role,
-        advertise: "10.0.0.1:8000".into(),
-        host: String::new(),
-        region: String::new(),
-        zone: String::new(),
         applied,
-        began: None,
         origin: Origin::Registry,
-        leaving: [].into(),
-        loads: [].into(),
-        nacks: Vec::new(),
-        holds: Vec::new(),
-        ejected: Vec::new(),
-        troubles: Vec::new(),
-        beside: [].into(),
+        ..Report::new(InstanceId::random(), role, "10.0.0.1:8000")
     };
     Instance {
         report,
@@ -46,6 +33,14 @@ fn instance(role: Role, applied: Option<Position>) -> Instance {
 
 /// What a candidate does that has waited long enough.
 fn decide(instances: &[Instance], own: Option<&Snapshot>) -> Step {
+    let whole = |snapshot| OwnCopy {
+        snapshot,
+        is_whole: true,
+    };
+    decide_with(instances, own.map(whole))
+}
+
+fn decide_with(instances: &[Instance], own: Option<OwnCopy<'_>>) -> Step {
     let mut recovery = Recovery::new(WAIT);
     let ids = (Epoch::random(), RevisionId::random());
     assert_eq!(
@@ -127,6 +122,19 @@ fn a_position_that_only_balancers_hold_is_for_an_operator() {
     assert_eq!(decide(&others, None), Step::Alarm(position(7)));
     let own = Snapshot::empty(position(6));
     assert_eq!(decide(&others, Some(&own)), Step::Alarm(position(7)));
+}
+
+#[test]
+fn a_copy_of_a_damaged_registry_is_never_made_the_fleets() {
+    let snapshot = &Snapshot::empty(position(7));
+    let is_whole = false;
+    let own = Some(OwnCopy { snapshot, is_whole });
+    let alarm = Step::Alarm(position(7));
+    assert_eq!(decide_with(&[], own), alarm, "nor is the fleet a new one");
+    let behind = [instance(Role::Orchestrator, Some(position(6)))];
+    assert_eq!(decide_with(&behind, own), alarm);
+    let level = [instance(Role::Orchestrator, Some(position(7)))];
+    assert_eq!(decide_with(&level, own), Step::Leave(position(7)));
 }
 
 /// A store, and what a follower of it saw.

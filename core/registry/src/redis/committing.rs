@@ -10,36 +10,54 @@ use model::{
 use redis::{Cmd, Pipeline, ScriptInvocation};
 
 use super::Redis;
+use super::replicating::OnItsWay;
 use crate::store::{
     ANSWER_LIFETIME, ANSWERS_CLEARED, ANSWERS_MAX, HISTORY_LENGTH, LOG_LENGTH, Seed, Write,
     idempotency_key, plan,
 };
-use crate::{Commit, CommitError, Committed, Committing, RegistryError};
+use crate::{Commit, CommitError, Committed, Committing, RegistryError, Replication};
 
 #[async_trait]
 impl Committing for Redis {
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let writes = plan(&commit)?;
-        let mut script = self.scripts.commit.prepare_invoke();
-        self.add_keys(&mut script);
-        script.key(&self.keys.history);
-        script.key(&self.keys.idempotency);
-        script.key(&self.keys.registrations);
-        script.arg(&self.keys.changes);
-        add_commit(&mut script, &commit);
-        for write in &writes {
-            add_write(&mut script, write);
-        }
+        let script = self.script_of(&commit)?;
         let answer: Vec<String> = self.link.ask(OPERATION, &script).await?;
-        read_answer(&answer).unwrap_or_else(|| Err(misunderstood(OPERATION, &answer)))
+        read_answer(&answer)
+    }
+
+    async fn commit_to_replicas<'a>(
+        &'a self,
+        commit: Commit,
+    ) -> Result<(Committed, Box<dyn Replication + 'a>), CommitError> {
+        let script = self.script_of(&commit)?;
+        let mut lane = self.lanes.take(&self.link).await?;
+        let answer: Vec<String> = lane.ask(OPERATION, &script).await?;
+        let committed = match read_answer(&answer) {
+            Ok(committed) => committed,
+            Err(refusal) => {
+                lane.leave();
+                return Err(refusal);
+            }
+        };
+        let on_its_way = OnItsWay {
+            lane,
+            is_earlier: committed.replayed,
+            hash: &self.keys.idempotency,
+        };
+        Ok((committed, Box::new(on_its_way)))
     }
 
     async fn seed(&self, snapshot: &Snapshot) -> Result<bool, RegistryError> {
         let seed = Seed::new(snapshot);
         let origin = serde_json::to_string(&seed.origin);
         let mut script = self.scripts.seed.prepare_invoke();
-        self.add_keys(&mut script);
+        script.key(&self.keys.head).key(&self.keys.log);
         script.key(&self.keys.idempotency).key(&self.keys.lease);
+        self.add_collections(&mut script);
+        let others: Vec<_> = snapshot.unread.others().collect();
+        for other in &others {
+            script.key(self.keys.collection(*other));
+        }
         script.arg(&self.keys.changes);
         let position = snapshot.position;
         script.arg(position.epoch.to_string());
@@ -47,6 +65,10 @@ impl Committing for Redis {
         script.arg(position.id.to_string());
         script.arg(snapshot.desired.0);
         script.arg(origin.expect("a delta holds nothing that JSON cannot"));
+        script.arg(others.len());
+        for other in &others {
+            script.arg(other.as_str());
+        }
         for element in seed.elements {
             script.arg(element.collection.as_str());
             script.arg(element.key).arg(element.stored);
@@ -80,13 +102,26 @@ impl Committing for Redis {
 const OPERATION: &str = "committing";
 
 impl Redis {
-    /// The keys that the scripts `commit` and `seed` begin with.
-    fn add_keys(&self, script: &mut ScriptInvocation<'_>) {
-        script.key(&self.keys.head);
+    fn script_of(&self, commit: &Commit) -> Result<ScriptInvocation<'_>, CommitError> {
+        let writes = plan(commit)?;
+        let mut script = self.scripts.commit.prepare_invoke();
+        script.key(&self.keys.head).key(&self.keys.log);
+        script.key(&self.keys.history);
+        script.key(&self.keys.idempotency);
+        script.key(&self.keys.registrations);
+        self.add_collections(&mut script);
+        script.arg(&self.keys.changes);
+        add_commit(&mut script, commit);
+        for write in &writes {
+            add_write(&mut script, write);
+        }
+        Ok(script)
+    }
+
+    fn add_collections(&self, script: &mut ScriptInvocation<'_>) {
         for collection in Collection::ALL {
             script.key(self.keys.collection(collection));
         }
-        script.key(&self.keys.log);
     }
 
     /// Removes an instance's report, and says so to whoever waits for it.
@@ -139,8 +174,12 @@ fn add_write(script: &mut ScriptInvocation<'_>, write: &Write) {
     script.arg(&write.identity);
 }
 
+fn read_answer(answer: &[String]) -> Result<Committed, CommitError> {
+    understand(answer).unwrap_or_else(|| Err(misunderstood(OPERATION, answer)))
+}
+
 /// Nothing where the answer is none that the script gives.
-fn read_answer(answer: &[String]) -> Option<Result<Committed, CommitError>> {
+fn understand(answer: &[String]) -> Option<Result<Committed, CommitError>> {
     let (kind, rest) = answer.split_first()?;
     Some(match (kind.as_str(), rest) {
         ("committed", rest) => Ok(read_committed(rest, false)?),

@@ -2,18 +2,19 @@
 
 use redis::{ErrorKind, RedisError};
 
+use super::advice::with_advice;
 use crate::RegistryError;
 
 /// Which registry it was, and what must not be repeated of how it was reached.
 #[derive(Clone)]
 pub(super) struct Endpoint {
     address: String,
-    password: String,
+    passwords: Vec<String>,
     /// The keys that are asked for, where a script does not say which.
     keys: String,
 }
 
-/// Without the password.
+/// Without the passwords.
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.address)
@@ -21,12 +22,22 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: String, password: Option<&str>, keys: String) -> Self {
-        let password = password.unwrap_or_default().into();
+    pub(super) fn new(address: String, mut passwords: Vec<String>, keys: String) -> Self {
+        passwords.retain(|password| !password.is_empty());
+        // A password that holds another one goes first, or its rest would stay.
+        passwords.sort_by_key(|password| std::cmp::Reverse(password.len()));
         Self {
             address,
-            password,
+            passwords,
             keys,
+        }
+    }
+
+    /// The same at another address.
+    pub(super) fn at(&self, address: String) -> Self {
+        Self {
+            address,
+            ..self.clone()
         }
     }
 
@@ -51,16 +62,11 @@ impl Endpoint {
             code,
             detail,
         } = Answer::of(error);
-        let reason = self.without_password(&detail);
+        let reason = with_advice(self.without_password(&detail));
         let endpoint = self.address.clone();
-        // Before Redis 7.2, what a script may not do has no code of its own.
-        let code = if reason.contains("user executing the script can't") {
-            "NOPERM"
-        } else {
-            code.as_str()
-        };
+        let code = code_within(&code, &reason);
         match code {
-            "NOAUTH" if self.password.is_empty() => RegistryError::WrongPassword {
+            "NOAUTH" if self.passwords.is_empty() => RegistryError::WrongPassword {
                 endpoint,
                 reason: "NOAUTH it asks for a password, and none was given".into(),
             },
@@ -75,7 +81,8 @@ impl Endpoint {
                 operation,
                 reason: key(index).map_or(reason, |key| of_another_type(&key)),
             },
-            "LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" => {
+            "LOADING" | "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "CLUSTERDOWN" | "TRYAGAIN"
+            | "BUSY" | "MOVED" | "ASK" | FULL => {
                 // It answered that it will not, before it did anything.
                 RegistryError::Unreachable {
                     endpoint,
@@ -86,6 +93,11 @@ impl Endpoint {
             _ if error.kind() == ErrorKind::AuthenticationFailed => {
                 RegistryError::WrongPassword { endpoint, reason }
             }
+            _ if knows_no_hello(error, &detail) => RegistryError::Unreachable {
+                endpoint,
+                reason: "it is older than Redis 6.2: upgrade it".into(),
+                nothing_done: true,
+            },
             _ if error.kind() == ErrorKind::Io => RegistryError::Unreachable {
                 endpoint,
                 reason,
@@ -105,19 +117,69 @@ impl Endpoint {
 
     /// An error in the server's or the connection's own words.
     pub(super) fn words(&self, error: &RedisError) -> String {
-        self.without_password(&Answer::of(error).detail)
+        with_advice(self.without_password(&Answer::of(error).detail))
+    }
+
+    /// The same of a Sentinel, which has users and passwords of its own.
+    pub(super) fn sentinels_words(&self, error: &RedisError) -> String {
+        let words = self.words(error);
+        let code = Answer::of(error).code;
+        let is_refused = matches!(code.as_str(), "NOAUTH" | "WRONGPASS" | "NOPERM")
+            || error.kind() == ErrorKind::AuthenticationFailed;
+        if !is_refused {
+            return words;
+        }
+        format!(
+            "{words}: give the Sentinels' own user and password by ?sentinel_user= and ?sentinel_password="
+        )
     }
 
     /// One line: a server may repeat what it was sent, passwords included.
     fn without_password(&self, text: &str) -> String {
-        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if self.password.is_empty() {
-            one_line(text)
-        } else {
-            // Before the lines are joined, which may change the password too.
-            one_line(&text.replace(&self.password, "***"))
-        }
+        let hide = |text: String, password: &String| text.replace(password, "***");
+        // Before the lines are joined, which may change the password too.
+        let hidden = self.passwords.iter().fold(text.to_owned(), hide);
+        hidden.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// What it says to whom it has no place for, under the code of everything.
+const FULL: &str = "max number of clients reached";
+
+/// The code of an error. Scripts had none of their own for what they may not do before Redis 7.2, nor for what
+/// their commands answered before 7.0.
+fn code_within<'a>(code: &'a str, reason: &str) -> &'a str {
+    if reason.contains("user executing the script can't") {
+        return "NOPERM";
+    }
+    if code != "ERR" {
+        return code;
+    }
+    let known = [
+        ("-READONLY ", "READONLY"),
+        ("-OOM ", "OOM"),
+        ("-NOREPLICAS ", "NOREPLICAS"),
+        ("script tried accessing a non local key", "MOVED"),
+        (FULL, FULL),
+    ];
+    let found = known.iter().find(|(said, _)| reason.contains(said));
+    found.map_or(code, |(_, code)| code)
+}
+
+/// Whether what answers is from before Redis 6, which brought the first word of every connection. The library has words of its own
+/// for most of the ways in which such a one says so.
+fn knows_no_hello(error: &RedisError, detail: &str) -> bool {
+    let said = ["unknown command 'HELLO'", "unknown command `HELLO`"];
+    error.kind() == ErrorKind::RESP3NotSupported || said.iter().any(|it| detail.contains(it))
+}
+
+/// Whether the answer says that another Redis, or none yet, is the one to ask.
+pub(super) fn is_elsewhere(error: &RedisError) -> bool {
+    let Answer { code, detail, .. } = Answer::of(error);
+    matches!(
+        code_within(&code, &detail),
+        "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "MOVED" | "ASK" | "CLUSTERDOWN"
+    )
 }
 
 /// The most characters of what other hands wrote that are repeated in one place.
@@ -180,7 +242,7 @@ mod tests {
 
     fn endpoint() -> Endpoint {
         let keys = "roundhouse:{main}:*".into();
-        Endpoint::new("redis.example:6379".into(), Some("hunter2"), keys)
+        Endpoint::new("redis.example:6379".into(), vec!["hunter2".into()], keys)
     }
 
     fn explain(code: &str, detail: &str) -> RegistryError {
@@ -207,7 +269,7 @@ mod tests {
     fn a_password_that_was_not_given_is_asked_for_in_one_line() {
         let said = "HELLO must be called with the client already authenticated,\r\notherwise";
         let error = make_extension_error("NOAUTH".into(), Some(said.into()));
-        let nobody = Endpoint::new("redis.example:6379".into(), None, String::new());
+        let nobody = Endpoint::new("redis.example:6379".into(), vec![], String::new());
         assert_eq!(
             nobody.explain("connecting", &error).to_string(),
             "the registry at redis.example:6379 refused the user or password: NOAUTH it asks for a password, \
@@ -215,6 +277,23 @@ mod tests {
         );
         let somebody = endpoint().explain("connecting", &error).to_string();
         assert!(!somebody.contains(['\r', '\n']), "{somebody}");
+    }
+
+    #[test]
+    fn what_knows_no_hello_is_named_as_too_old() {
+        let words = [
+            "unknown command 'HELLO'",
+            "unknown command `HELLO`, with args",
+        ];
+        let said = words.map(|words| explain("ERR", words));
+        let library = RedisError::from((ErrorKind::RESP3NotSupported, "no HELLO"));
+        let library = endpoint().explain("connecting", &library);
+        for error in said.into_iter().chain([library]) {
+            assert_eq!(
+                error.to_string(),
+                "the registry at redis.example:6379 cannot be reached: it is older than Redis 6.2: upgrade it"
+            );
+        }
     }
 
     #[test]
@@ -254,8 +333,8 @@ mod tests {
     #[test]
     fn a_password_with_white_space_is_not_passed_on_either() {
         for password in ["two  spaces", "a\ttab", " around "] {
-            let endpoint =
-                Endpoint::new("redis.example:6379".into(), Some(password), String::new());
+            let passwords = vec![password.into()];
+            let endpoint = Endpoint::new("redis.example:6379".into(), passwords, String::new());
             let said = format!("unknown command\r\n'AUTH' '{password}'");
             let error = make_extension_error("ERR".into(), Some(said));
             let told = endpoint.explain("connecting", &error).to_string();

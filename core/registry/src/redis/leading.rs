@@ -44,6 +44,7 @@ impl Leading for Redis {
         let mut script = self.scripts.release.prepare_invoke();
         script.key(&self.keys.head).key(&self.keys.lease);
         script.arg(instance.to_string()).arg(term.0);
+        script.arg(&self.keys.changes);
         self.link.ask("giving back the lease", &script).await
     }
 

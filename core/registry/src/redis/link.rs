@@ -8,21 +8,18 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
 use redis::{
-    Arg, AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
-    Pipeline, ProtocolVersion, RedisResult, ScriptInvocation,
+    Arg, AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult,
+    ScriptInvocation,
 };
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::errors::{Endpoint, shortened};
+use super::errors::{Endpoint, is_elsewhere, shortened};
+use super::locate::Locator;
 use super::troubles::Troubles;
 use crate::RegistryError;
-use crate::open::FORM;
 
-/// How long a connection may take to be made, and an answer to come.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// The first delay before another connection is tried. It doubles with each failure.
 const DELAY_FIRST: Duration = Duration::from_millis(50);
 /// The longest delay before another connection is tried.
@@ -30,8 +27,7 @@ const DELAY_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Link {
-    client: Client,
-    endpoint: Endpoint,
+    locator: Locator,
     state: Mutex<State>,
     troubles: Troubles,
 }
@@ -133,18 +129,12 @@ fn key_of(command: &Cmd) -> Option<String> {
 }
 
 impl Link {
-    /// `keys` is what of Redis is asked for.
-    pub(super) fn new(url: &str, keys: String) -> Result<Self, String> {
-        let info = connection_info(url)?;
-        let password = info.redis_settings().password();
-        let endpoint = Endpoint::new(info.addr().to_string(), password, keys);
-        let client = Client::open(info).map_err(|_| "names no Redis")?;
-        Ok(Self {
-            client,
-            endpoint,
+    pub(super) fn new(locator: Locator) -> Self {
+        Self {
+            locator,
             state: Mutex::default(),
             troubles: Troubles::default(),
-        })
+        }
     }
 
     pub(super) fn troubles(&self) -> &Troubles {
@@ -152,7 +142,7 @@ impl Link {
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.locator.endpoint()
     }
 
     /// Sends a request and waits for its answer. A refusal is said when it begins and when it is over.
@@ -176,7 +166,60 @@ impl Link {
             let reason = shortened(&reason);
             Failure::Refusal(RegistryError::Unexpected { operation, reason })
         };
-        match answer.and_then(|answer| read(answer).map_err(misunderstood)) {
+        let answer = answer.and_then(|answer| read(answer).map_err(misunderstood));
+        self.heard(operation, answer)
+    }
+
+    /// Sends a request over a connection of the caller's own, and once more over another one where that had ended unnoticed.
+    pub(super) async fn ask_on<T: FromRedisValue>(
+        &self,
+        own: &mut MultiplexedConnection,
+        operation: &'static str,
+        request: impl Into<Request<'_>>,
+    ) -> Result<T, RegistryError> {
+        let request = request.into();
+        let mut answer = self.send_on(own, operation, &request).await;
+        if matches!(answer, Err((_, true))) {
+            let again = self.connect(AsyncConnectionConfig::new()).await;
+            *own = again.map_err(|error| error.with_nothing_done(false))?;
+            answer = self.send_on(own, operation, &request).await;
+            answer = answer.map_err(|(failure, dropped)| (failure.after_sending(), dropped));
+        }
+        self.heard(operation, answer.map_err(|(failure, _)| failure))
+    }
+
+    /// The same, but for what means nothing over another connection.
+    pub(super) async fn ask_once<T: FromRedisValue>(
+        &self,
+        own: &MultiplexedConnection,
+        operation: &'static str,
+        request: impl Into<Request<'_>>,
+    ) -> Result<T, RegistryError> {
+        let answer = self.send_on(own, operation, &request.into()).await;
+        self.heard(operation, answer.map_err(|(failure, _)| failure))
+    }
+
+    /// With a failure comes whether the connection had ended.
+    async fn send_on<T: FromRedisValue>(
+        &self,
+        own: &MultiplexedConnection,
+        operation: &'static str,
+        request: &Request<'_>,
+    ) -> Result<T, (Failure, bool)> {
+        let answer = request.send(own.clone()).await;
+        answer.map_err(|error| {
+            let failure = self.failure(operation, request, &error);
+            (failure, error.is_connection_dropped())
+        })
+    }
+
+    /// Says a refusal when it begins and when it is over.
+    fn heard<T>(
+        &self,
+        operation: &'static str,
+        answer: Result<T, Failure>,
+    ) -> Result<T, RegistryError> {
+        match answer {
             Ok(value) => {
                 self.troubles.over(operation, "");
                 Ok(value)
@@ -229,19 +272,12 @@ impl Link {
         if let Some(retry_at) = retry_at {
             tokio::time::sleep_until(retry_at).await;
         }
-        let config = config
-            .set_connection_timeout(Some(DEADLINE))
-            .set_response_timeout(Some(DEADLINE));
-        let connecting = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        match connecting.await {
+        match self.locator.connect(config).await {
             Ok(connection) => {
-                self.state.lock().succeeded(&self.endpoint);
+                self.state.lock().succeeded(self.endpoint());
                 Ok(connection)
             }
             Err(error) => {
-                let error = self.endpoint.explain("connecting", &error);
                 let error = error.with_nothing_done(true);
                 self.state.lock().failed(&error);
                 Err(error)
@@ -258,7 +294,8 @@ impl Link {
         Ok(self.state.lock().share(connection))
     }
 
-    /// Turns a failure into an error, and leaves a connection that failed to nobody else.
+    /// Turns a failure into an error, and leaves a connection that failed to nobody else, nor one to a Redis
+    /// that says that another one is to be asked: who is, is found with the next connection.
     fn settle<T>(
         &self,
         operation: &'static str,
@@ -270,17 +307,31 @@ impl Link {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let broken = error.is_io_error() || error.is_unrecoverable_error();
+        let failure = self.failure(operation, request, &error);
+        if let Failure::Connection(error) = &failure {
+            let mut state = self.state.lock();
+            if state.generation == generation && state.connection.take().is_some() {
+                state.failed(error);
+            }
+        }
+        Err(failure)
+    }
+
+    /// What an error means, and whether it is the connection that failed.
+    fn failure(
+        &self,
+        operation: &'static str,
+        request: &Request<'_>,
+        error: &RedisError,
+    ) -> Failure {
+        let broken = error.is_io_error() || error.is_unrecoverable_error() || is_elsewhere(error);
         let key = |index| request.key(index);
-        let error = self.endpoint.explain_about(operation, &error, key);
-        if !broken {
-            return Err(Failure::Refusal(error));
+        let meaning = self.endpoint().explain_about(operation, error, key);
+        if broken {
+            Failure::Connection(meaning)
+        } else {
+            Failure::Refusal(meaning)
         }
-        let mut state = self.state.lock();
-        if state.generation == generation && state.connection.take().is_some() {
-            state.failed(&error);
-        }
-        Err(Failure::Connection(error))
     }
 }
 
@@ -320,19 +371,6 @@ impl State {
             warn!("{error}; trying on");
         }
     }
-}
-
-fn connection_info(url: &str) -> Result<ConnectionInfo, String> {
-    // What redis says of an address that it cannot take apart may repeat it, password and all.
-    let info = url
-        .into_connection_info()
-        .map_err(|_| format!("is not of the form {FORM}"))?;
-    let settings = info.redis_settings().clone();
-    let settings = settings.set_protocol(ProtocolVersion::RESP3);
-    // CLIENT SETINFO is a right that Redis 7.0 cannot grant by name, and nothing here needs it.
-    let settings = settings.set_skip_set_lib_name();
-    let tcp = TcpSettings::default().set_nodelay(true);
-    Ok(info.set_redis_settings(settings).set_tcp_settings(tcp))
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Instance, InstanceId, Registration, Report, ServerKey, Suspicion};
+use model::{Instance, InstanceId, Position, Registration, Report, ServerKey, Suspicion};
 use redis::Pipeline;
 use serde::de::DeserializeOwned;
 
 use super::Redis;
-use super::reading::apart;
+use super::reading::{Entries, apart, delta, log_id};
 use super::subscription::Subscription;
 use super::wire::{self, Stamped};
+use crate::store::lag;
 use crate::{Listing, Observing, RegistryError, Stream};
 
 /// A hash as bytes: other hands may have written what is not text.
@@ -37,6 +38,19 @@ impl Observing for Redis {
             life: wire::life(&server, &replication),
             instances: instances(self.read(hash, fields), wire::time(time)),
         })
+    }
+
+    async fn lag(&self, applied: Position) -> Result<Option<Duration>, RegistryError> {
+        let mut commands = Pipeline::new();
+        commands.atomic().cmd("TIME");
+        // The position's own entry, where it is there, and the one after it.
+        commands.xrange_count(&self.keys.log, log_id(applied.revision), "+", 2);
+        let answer = self.link.ask("reading the lag", &commands).await?;
+        let (time, entries): (_, Entries) = answer;
+        let deltas = entries.iter().map(|(_, fields)| delta(fields));
+        // What is wrong with an entry is said by those who follow.
+        let deltas: Result<Vec<_>, _> = deltas.collect();
+        Ok(deltas.map_or(None, |deltas| lag(applied, &deltas, wire::moment(time))))
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError> {

@@ -1,9 +1,9 @@
 //! What everyone may do: read the head, the snapshot, the log and the history, and subscribe to changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use model::{Collection, Delta, Position};
+use model::{Collection, Delta, Position, Revision};
 use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
 use super::errors::{is_wrong_type, of_another_type, shortened};
@@ -13,9 +13,14 @@ use crate::store::Assembly;
 use crate::{Announcements, Head, HistoryEntry, Reading, RegistryError, Snapshotted};
 
 /// A hash as bytes: other hands may have written what is not text.
-type Elements = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Elements = Vec<(Vec<u8>, Vec<u8>)>;
 /// A stream's entries: ids, and their fields and values.
-type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
+pub(super) type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
+
+const READING_ALL: &str = "reading the snapshot";
+
+/// How often the snapshot is read at most, where the head names another collection of a newer version each time.
+const TRIES: usize = 3;
 
 #[async_trait]
 impl Reading for Redis {
@@ -27,25 +32,24 @@ impl Reading for Redis {
     }
 
     async fn snapshot(&self) -> Result<Option<Snapshotted>, RegistryError> {
-        let operation = "reading the snapshot";
-        let mut commands = Pipeline::new();
-        commands.atomic().ignore_errors().hgetall(&self.keys.head);
-        for collection in Collection::ALL {
-            commands.hgetall(self.keys.collection(collection));
+        use RegistryError::{Unanswered, Unreachable};
+        match self.snapshot_in_slices().await {
+            Ok(Some(snapshot)) => {
+                self.link.troubles().over(READING_ALL, "");
+                Ok(Some(snapshot))
+            }
+            Err(error @ (Unreachable { .. } | Unanswered { .. })) => Err(error),
+            Ok(None) | Err(_) => self.snapshot_in_one_go().await,
         }
-        let read = |hashes| self.assemble(hashes);
-        self.link.ask_and_read(operation, &commands, read).await
     }
 
     async fn log_after(&self, position: Position) -> Result<Option<Vec<Delta>>, RegistryError> {
         let operation = "reading the log";
-        let from = format!("{}-1", position.revision);
-        let command = Cmd::xrange(&self.keys.log, from, "+");
+        let command = Cmd::xrange(&self.keys.log, log_id(position.revision), "+");
         let entries: Entries = self.link.ask(operation, &command).await?;
-        let deltas = entries.iter().map(|(id, fields)| {
-            let delta = only_value(fields).and_then(wire::json::<Delta>);
-            delta.map_err(|reason| (id.clone(), reason))
-        });
+        let deltas = entries
+            .iter()
+            .map(|(id, fields)| delta(fields).map_err(|reason| (id.clone(), reason)));
         let (deltas, nonsense) = apart(deltas);
         let is_whole = nonsense.is_empty();
         let first = (position.revision.0, 1);
@@ -95,8 +99,18 @@ impl Reading for Redis {
     }
 }
 
+/// Under which id a revision is in the log.
+pub(super) fn log_id(revision: Revision) -> String {
+    format!("{revision}-1")
+}
+
+/// What an entry of the log holds.
+pub(super) fn delta(fields: &[(String, Vec<u8>)]) -> Result<Delta, String> {
+    only_value(fields).and_then(wire::json)
+}
+
 /// The value of a stream entry's one field.
-fn only_value(fields: &[(String, Vec<u8>)]) -> Result<&[u8], String> {
+pub(super) fn only_value(fields: &[(String, Vec<u8>)]) -> Result<&[u8], String> {
     let (_, value) = fields.first().ok_or("an entry without a field")?;
     Ok(value)
 }
@@ -124,9 +138,55 @@ pub(super) fn apart<T>(
     (good, nonsense)
 }
 
+/// The collections of a newer version in which there is something.
+pub(super) fn others_in(head: &Head) -> BTreeSet<Collection> {
+    let digests = head.digests.iter();
+    let others = digests.filter(|(collection, digest)| collection.is_other() && digest.count > 0);
+    others.map(|(collection, _)| *collection).collect()
+}
+
 impl Redis {
+    /// The snapshot as one transaction, for which everybody else waits. What a newer version keeps is read too. That the head names
+    /// it is known only once the head is read.
+    async fn snapshot_in_one_go(&self) -> Result<Option<Snapshotted>, RegistryError> {
+        let mut others = self.others.lock().clone();
+        for _ in 1..TRIES {
+            let Some(read) = self.snapshot_with(&others).await? else {
+                return Ok(None);
+            };
+            let named = others_in(&read.head);
+            let is_whole = named.is_subset(&others);
+            self.others.lock().clone_from(&named);
+            if is_whole {
+                return Ok(Some(read));
+            }
+            others = named;
+        }
+        self.snapshot_with(&others).await
+    }
+
+    /// Reads the head, every collection that this version knows, and these others, as of one moment.
+    async fn snapshot_with(
+        &self,
+        others: &BTreeSet<Collection>,
+    ) -> Result<Option<Snapshotted>, RegistryError> {
+        let others = others.iter().copied();
+        let collections: Vec<_> = Collection::ALL.into_iter().chain(others).collect();
+        let mut commands = Pipeline::new();
+        commands.atomic().ignore_errors().hgetall(&self.keys.head);
+        for collection in &collections {
+            commands.hgetall(self.keys.collection(*collection));
+        }
+        let read = |hashes| self.assemble(&collections, hashes);
+        self.link.ask_and_read(READING_ALL, &commands, read).await
+    }
+
     /// The snapshot of the head's hash and the collections'. A collection that is no hash is left out, by name.
-    fn assemble(&self, hashes: Vec<RedisResult<Elements>>) -> Result<Option<Snapshotted>, String> {
+    fn assemble(
+        &self,
+        collections: &[Collection],
+        hashes: Vec<RedisResult<Elements>>,
+    ) -> Result<Option<Snapshotted>, String> {
         let mut hashes = hashes.into_iter();
         let head = hashes.next().ok_or("it is empty")?;
         let head = head.map_err(|error| self.refusal(&error, &self.keys.head))?;
@@ -138,7 +198,7 @@ impl Redis {
             return Ok(None);
         };
         let mut assembly = Assembly::new(head);
-        for (collection, elements) in Collection::ALL.into_iter().zip(hashes) {
+        for (collection, elements) in collections.iter().copied().zip(hashes) {
             match elements {
                 Ok(elements) => {
                     for (key, stored) in elements {

@@ -1,7 +1,7 @@
 //! What every instance says: its reports, its end, its suspicions.
 
 use async_trait::async_trait;
-use model::{InstanceId, Report, Suspicion};
+use model::{InstanceId, Moment, Report, Suspicion};
 use redis::Cmd;
 
 use super::Redis;
@@ -9,14 +9,14 @@ use crate::{RegistryError, Reporting};
 
 #[async_trait]
 impl Reporting for Redis {
-    async fn report(&self, report: &Report, announce: bool) -> Result<(), RegistryError> {
+    async fn report(&self, report: &Report, announce: bool) -> Result<Moment, RegistryError> {
         let json = serde_json::to_string(report);
         let mut script = self.scripts.stamp.prepare_invoke();
         script.key(&self.keys.instances);
         script.arg(report.instance.to_string());
         script.arg(json.expect("a report holds nothing that JSON cannot"));
         script.arg(if announce { &self.keys.reports } else { "" });
-        self.link.ask("reporting", &script).await
+        self.link.ask("reporting", &script).await.map(Moment)
     }
 
     async fn deregister(&self, instance: InstanceId) -> Result<(), RegistryError> {

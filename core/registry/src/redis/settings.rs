@@ -21,6 +21,7 @@ pub(super) async fn warnings(link: &Link) -> Result<Vec<String>, RegistryError> 
     };
     let info = parse(&text);
     let mut warnings = Vec::new();
+    warnings.extend(role_warning(&info));
     warnings.extend(version_warning(&info));
     warnings.extend(eviction_warning(&info));
     if info.get("aof_enabled") != Some(&"1") {
@@ -39,14 +40,28 @@ fn parse(info: &str) -> HashMap<&str, &str> {
         .collect()
 }
 
+/// One that only reads does not notice by itself that nobody can write any more.
+fn role_warning(info: &HashMap<&str, &str>) -> Option<String> {
+    let is_replica = info.get("role") == Some(&"slave");
+    let warning = "the registry is a replica by now, which takes no writes: make it the master again, or name the one that is \
+        (redis+sentinel:// and redis+cluster:// find it)";
+    is_replica.then(|| warning.into())
+}
+
 fn version_warning(info: &HashMap<&str, &str>) -> Option<String> {
-    let version = info.get("redis_version")?;
-    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-    let found = (parts.next()?, parts.next()?);
+    let reason = too_old(info.get("redis_version")?)?;
+    Some(format!(
+        "the registry will not do: {reason}, 7 the oldest that can keep the roles' rights apart"
+    ))
+}
+
+/// Why a version will not do. One that cannot be read is not too old.
+pub(super) fn too_old(version: &str) -> Option<String> {
+    let mut parts = version.split('.').map(str::parse);
+    let found = (parts.next()?.ok()?, parts.next()?.ok()?);
     let (major, minor) = OLDEST_VERSION;
-    (found < OLDEST_VERSION).then(|| {
-        format!("the registry is a Redis {version}: {major}.{minor} is the oldest that will do, 7 the oldest that can keep the roles' rights apart")
-    })
+    (found < OLDEST_VERSION)
+        .then(|| format!("it is a Redis {version}, and {major}.{minor} is the oldest that will do"))
 }
 
 fn eviction_warning(info: &HashMap<&str, &str>) -> Option<String> {
@@ -88,6 +103,14 @@ mod tests {
         assert!(warning.contains("6.0.16"), "{warning}");
         let warning = eviction_warning(&info).expect("evicts");
         assert!(warning.contains("allkeys-lru"), "{warning}");
+    }
+
+    #[test]
+    fn a_replica_is_said_to_take_no_writes() {
+        let info = parse("# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\n");
+        let warning = role_warning(&info).expect("a replica");
+        assert!(warning.contains("takes no writes"), "{warning}");
+        assert_eq!(role_warning(&parse("role:master\r\n")), None);
     }
 
     #[test]

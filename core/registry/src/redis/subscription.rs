@@ -16,10 +16,14 @@ use tracing::warn;
 
 use super::errors::{Endpoint, shortened};
 use super::link::Link;
-use crate::{RegistryError, Stream};
+use super::locate::DEADLINE;
+use crate::{NOTICED_WITHIN, RegistryError, Stream};
 
 /// A connection that has been silent for so long is asked whether it is still there.
 const SILENCE: Duration = Duration::from_secs(1);
+/// A PING that is answered late puts off the next one, and that may take its time too.
+const _: () = assert!(2 * DEADLINE.as_millis() <= NOTICED_WITHIN.as_millis());
+const _: () = assert!(SILENCE.as_millis() <= DEADLINE.as_millis());
 /// How many messages a subscriber may be behind.
 const CHANNEL_LENGTH: usize = 4096;
 
@@ -38,6 +42,10 @@ pub(super) struct Subscription<T> {
     endpoint: Endpoint,
     heard: Instant,
     ping: Option<Ping>,
+    /// When the last PING was sent.
+    pinged: Instant,
+    /// What was wrong with the last message that was none.
+    said: Option<String>,
 }
 
 impl<T: Send + 'static> Subscription<T> {
@@ -68,29 +76,37 @@ impl<T: Send + 'static> Subscription<T> {
             endpoint,
             heard: Instant::now(),
             ping: None,
+            pinged: Instant::now(),
+            said: None,
         }))
     }
 
     /// What a push means: a message, nothing of interest, or the end.
     fn take(&mut self, push: Result<PushInfo, RecvError>) -> Result<Option<T>, RegistryError> {
         let push = push.map_err(|error| self.lost(&error))?;
+        if push.kind == PushKind::Disconnection {
+            return Err(self.endpoint.unreachable("the connection ended"));
+        }
         self.heard = Instant::now();
         match push.kind {
             PushKind::Message => Ok(self.message(push)),
-            PushKind::Disconnection => Err(self.endpoint.unreachable("the connection ended")),
             _ => Ok(None),
         }
     }
 
-    /// Anybody with the right may publish rubbish: it is named, and skipped.
-    fn message(&self, push: PushInfo) -> Option<T> {
+    /// Anybody with the right may publish rubbish, and a newer version what this one does not know: it is named, once where it goes on
+    /// in the same way, and skipped.
+    fn message(&mut self, push: PushInfo) -> Option<T> {
         let message = Msg::from_push_info(push)?;
-        (self.read)(message.get_payload_bytes())
-            .inspect_err(|reason| {
-                let reason = shortened(reason);
+        let read = (self.read)(message.get_payload_bytes());
+        read.inspect_err(|reason| {
+            let reason = shortened(reason);
+            if self.said.as_ref() != Some(&reason) {
                 warn!(channel = self.channel, "not a message: {reason}");
-            })
-            .ok()
+                self.said = Some(reason);
+            }
+        })
+        .ok()
     }
 
     fn lost(&self, error: &RecvError) -> RegistryError {
@@ -102,6 +118,7 @@ impl<T: Send + 'static> Subscription<T> {
 
     fn start_ping(&mut self) {
         let mut connection = self.connection.clone();
+        self.pinged = Instant::now();
         self.ping = Some(Box::pin(async move {
             redis::cmd("PING").query_async(&mut connection).await
         }));
@@ -109,8 +126,10 @@ impl<T: Send + 'static> Subscription<T> {
 
     fn answered(&mut self, answer: RedisResult<()>) -> Result<(), RegistryError> {
         self.ping = None;
-        self.heard = Instant::now();
-        answer.map_err(|error| self.endpoint.explain("listening", &error))
+        answer.map_err(|error| self.endpoint.explain("listening", &error))?;
+        // It was given at some moment after that, which is all that is known.
+        self.heard = self.heard.max(self.pinged);
+        Ok(())
     }
 }
 
@@ -119,7 +138,7 @@ impl<T: Send + 'static> Stream<T> for Subscription<T> {
     /// What is under way is kept in `self`, so that a caller may give up and ask again at any time.
     async fn next(&mut self) -> Result<T, RegistryError> {
         loop {
-            let silent_at = self.heard + SILENCE;
+            let silent_at = self.heard.max(self.pinged) + SILENCE;
             tokio::select! {
                 biased;
                 push = self.messages.recv() => {
@@ -131,6 +150,10 @@ impl<T: Send + 'static> Stream<T> for Subscription<T> {
                 () = tokio::time::sleep_until(silent_at), if self.ping.is_none() => self.start_ping(),
             }
         }
+    }
+
+    fn heard(&self) -> Instant {
+        self.heard
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use model::{Author, Collection, Delta, Entry, Position, Revision, Term};
+use model::{Author, Collection, Delta, Entry, Moment, Position, Revision, Term};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -47,14 +47,32 @@ pub(super) fn head(fields: &HashMap<String, String>) -> Result<Option<Head>, Str
     }))
 }
 
+/// What each collection should hold. One that the head does not name holds nothing: an older version made the head, which knew no
+/// such collection. What a newer version counts of its own is kept beside.
 fn digests(fields: &HashMap<String, String>) -> Result<BTreeMap<Collection, Digest>, String> {
     let mut digests = BTreeMap::new();
     for collection in Collection::ALL {
-        let count = field(fields, &format!("{collection}:count"))?;
-        let sum = field(fields, &format!("{collection}:sum"))?;
-        digests.insert(collection, Digest { count, sum });
+        digests.insert(collection, digest(fields, collection)?);
+    }
+    let names = fields.keys().filter_map(|name| name.strip_suffix(":count"));
+    let others = names.filter_map(|name| name.parse().ok());
+    for other in others.filter(|it: &Collection| it.is_other()) {
+        if let Ok(digest) = digest(fields, other) {
+            digests.insert(other, digest);
+        }
     }
     Ok(digests)
+}
+
+fn digest(fields: &HashMap<String, String>, collection: Collection) -> Result<Digest, String> {
+    let (count, sum) = (format!("{collection}:count"), format!("{collection}:sum"));
+    if !fields.contains_key(&count) && !fields.contains_key(&sum) {
+        return Ok(Digest::default());
+    }
+    Ok(Digest {
+        count: field(fields, &count)?,
+        sum: field(fields, &sum)?,
+    })
 }
 
 fn field<T: FromStr>(fields: &HashMap<String, String>, name: &str) -> Result<T, String> {
@@ -129,7 +147,12 @@ pub(super) fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
-/// The answer to TIME, in whole milliseconds.
+/// The answer to TIME.
+pub(super) fn moment((seconds, microseconds): (u64, u32)) -> Moment {
+    Moment(seconds * 1_000_000 + u64::from(microseconds))
+}
+
+/// The same in whole milliseconds.
 pub(super) fn time((seconds, microseconds): (u64, u32)) -> Duration {
     Duration::from_millis(seconds * 1000 + u64::from(microseconds / 1000))
 }
@@ -152,6 +175,58 @@ mod tests {
             error,
             Err(r#"head: the field revision holds "many""#.into())
         );
+    }
+
+    fn whole(more: &[(&str, &str)]) -> HashMap<String, String> {
+        let id = "6d0a1c3e-58b6-4dd9-9b9e-0a6f0a8f8a11";
+        let counted = ["pools", "servers", "health", "holds"];
+        let mut all = fields(&[
+            ("epoch", id),
+            ("revision", "7"),
+            ("id", id),
+            ("desired", "6"),
+            ("term", "1"),
+        ]);
+        for collection in counted {
+            all.insert(format!("{collection}:count"), "1".into());
+            all.insert(format!("{collection}:sum"), "2".into());
+        }
+        all.extend(fields(more));
+        all
+    }
+
+    #[test]
+    fn a_collection_that_an_older_version_did_not_count_holds_nothing() {
+        let mut older = whole(&[]);
+        older.remove("holds:count");
+        older.remove("holds:sum");
+        let head = head(&older).expect("readable").expect("a head");
+        assert_eq!(head.digests[&Collection::Holds], Digest::default());
+        assert_eq!(head.digests[&Collection::Pools].count, 1);
+    }
+
+    #[test]
+    fn what_a_newer_version_counts_is_kept_and_hinders_nothing() {
+        let newer = whole(&[
+            ("weather:count", "3"),
+            ("weather:sum", "4"),
+            ("mood", "fine"),
+            ("tides:count", "many"),
+            ("log:count", "1"),
+            ("log:sum", "1"),
+        ]);
+        let head = head(&newer).expect("readable").expect("a head");
+        let weather = "weather".parse().expect("a name");
+        assert_eq!(head.digests[&weather], Digest { count: 3, sum: 4 });
+        assert_eq!(head.digests.len(), Collection::ALL.len() + 1);
+    }
+
+    #[test]
+    fn a_count_without_its_sum_is_damage_by_name() {
+        let mut damaged = whole(&[]);
+        damaged.remove("pools:sum");
+        let error = "head: the field pools:sum is missing".into();
+        assert_eq!(head(&damaged), Err(error));
     }
 
     #[test]

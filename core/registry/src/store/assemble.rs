@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Collection, Entry, Fault, Snapshot};
+use model::{Collection, Fault, Snapshot};
 
 use crate::{Digest, Head, Snapshotted};
 
@@ -30,23 +30,15 @@ impl Assembly {
     /// Takes one stored element.
     pub(crate) fn take(&mut self, collection: Collection, key: &[u8], stored: &[u8]) {
         self.found.entry(collection).or_default().add(key, stored);
-        let key = String::from_utf8_lossy(key).into_owned();
-        match serde_json::from_slice(stored) {
-            Ok(value) => self.snapshot.apply(&Entry {
-                collection,
-                key,
-                value: Some(value),
-            }),
-            Err(error) => self.snapshot.faults.push(Fault {
-                collection,
-                key,
-                reason: format!("is not JSON: {error}"),
-            }),
-        }
+        self.snapshot.apply_stored(collection, key, stored);
     }
 
-    /// Leaves out a collection of which nothing can be read: damage, and a fault, so that a follower keeps its own.
+    /// Leaves out a collection of which nothing can be read: damage, and a fault, so that a follower keeps its own. A newer version
+    /// may well keep one of its own some other way.
     pub(crate) fn unreadable(&mut self, collection: Collection, reason: String) {
+        if collection.is_other() {
+            return;
+        }
         self.snapshot.faults.push(Fault {
             collection,
             key: Fault::WHOLE_COLLECTION.into(),
@@ -56,9 +48,8 @@ impl Assembly {
     }
 
     pub(crate) fn finish(mut self) -> Snapshotted {
-        self.snapshot
-            .faults
-            .sort_by(|a, b| (a.collection, &a.key).cmp(&(b.collection, &b.key)));
+        self.snapshot.sort_faults();
+        // What becomes of a newer version's collection is not for this one to judge.
         let damage = Collection::ALL
             .into_iter()
             .filter_map(|collection| self.damage(collection))

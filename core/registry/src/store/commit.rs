@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use model::{Author, Collection, Delta, Position, RevisionId};
+use model::{Author, Collection, Delta, Moment, Position};
 
 use super::answers::Key;
 use super::lease::leads;
@@ -65,7 +65,16 @@ impl Store {
         for step in steps {
             self.write_element(&mut head, step);
         }
-        let delta = delta(&head, previous.id, &commit.author, steps);
+        let delta = Delta {
+            epoch: head.position.epoch,
+            revision: head.position.revision,
+            id: head.position.id,
+            previous: previous.id,
+            desired: head.desired,
+            author: commit.author.clone(),
+            entries: steps.iter().map(|step| step.entry(&step.after)).collect(),
+            time: Some(Moment::after_epoch(now)),
+        };
         self.head = Some(head);
         push_bounded(&mut self.log, delta.clone(), LOG_LENGTH);
         if desired {
@@ -161,18 +170,6 @@ fn check_pools(store: &Store, writes: &[Write]) -> Result<(), CommitError> {
 
 fn pool_of(key: &str) -> &str {
     key.split_once('/').map_or(key, |(pool, _)| pool)
-}
-
-fn delta(head: &Head, previous: RevisionId, author: &Author, steps: &[Step]) -> Delta {
-    Delta {
-        epoch: head.position.epoch,
-        revision: head.position.revision,
-        id: head.position.id,
-        previous,
-        desired: head.desired,
-        author: author.clone(),
-        entries: steps.iter().map(|step| step.entry(&step.after)).collect(),
-    }
 }
 
 fn history_entry(delta: &Delta, commit: &Commit, steps: &[Step], now: Duration) -> HistoryEntry {

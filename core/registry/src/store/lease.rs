@@ -10,11 +10,13 @@ use crate::{CommitError, Head, Leadership};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
     holder: InstanceId,
+    lifetime: Duration,
     until: Duration,
 }
 
 impl Store {
-    /// Takes the lease where nobody else holds it, and increments the term, for its holder too.
+    /// Takes the lease where nobody else holds it, and increments the term, for its holder too. One that would last
+    /// longer than it was taken for is from before the registry's clock was set back: its rest counts from now.
     pub fn acquire(
         &mut self,
         instance: InstanceId,
@@ -23,6 +25,9 @@ impl Store {
     ) -> Option<Head> {
         let holder = self.lease_holder(now);
         if holder.is_some_and(|holder| holder != instance) {
+            if let Some(lease) = &mut self.lease {
+                lease.until = lease.until.min(now + lease.lifetime);
+            }
             return None;
         }
         let head = self.head.as_mut()?;
@@ -50,16 +55,18 @@ impl Store {
         Some(head)
     }
 
-    /// Gives the lease back, if it is still held.
-    pub fn release(&mut self, instance: InstanceId, term: Term) {
-        let Some(head) = &mut self.head else { return };
+    /// Gives the lease back, if it is still held; the answer is the heartbeat to publish, which names no
+    /// leader.
+    pub fn release(&mut self, instance: InstanceId, term: Term) -> Option<Head> {
+        let head = self.head.as_mut()?;
         if !leads(head, instance, term) {
-            return;
+            return None;
         }
         head.leader = None;
         if self.lease.is_some_and(|lease| lease.holder == instance) {
             self.lease = None;
         }
+        Some(head.clone())
     }
 
     /// Whether this leadership stands.
@@ -79,6 +86,14 @@ impl Store {
         Ok(())
     }
 
+    /// Has the lease, where one is held, last for so much longer, as it does when the registry's clock is set back.
+    #[cfg(feature = "testing")]
+    pub fn prolong_lease(&mut self, by: Duration) {
+        if let Some(lease) = &mut self.lease {
+            lease.until += by;
+        }
+    }
+
     fn lease_holder(&self, now: Duration) -> Option<InstanceId> {
         let lease = self.lease.filter(|lease| now < lease.until)?;
         Some(lease.holder)
@@ -86,7 +101,11 @@ impl Store {
 
     fn hold_lease(&mut self, holder: InstanceId, lifetime: Duration, now: Duration) {
         let until = now + lifetime;
-        self.lease = Some(Lease { holder, until });
+        self.lease = Some(Lease {
+            holder,
+            lifetime,
+            until,
+        });
     }
 }
 

@@ -5,7 +5,10 @@
 
 use std::collections::HashSet;
 
-use model::{Change, Collection, Problem, first_grave, validate_pool, validate_server};
+use model::{
+    Change, Collection, first_grave, validate_listener, validate_networks, validate_pool,
+    validate_route, validate_server,
+};
 
 use crate::{Commit, CommitError};
 
@@ -65,17 +68,23 @@ pub(crate) fn plan(commit: &Commit) -> Result<Vec<Write>, CommitError> {
         }
     }
     writes.reverse();
-    writes.sort_by_key(|write| order(write.collection));
+    writes.sort_by_key(order);
     Ok(writes)
 }
 
-/// Verdicts come after the servers that they are about.
-fn order(collection: Collection) -> u8 {
-    match collection {
-        Collection::Pools => 0,
-        Collection::Servers => 1,
-        Collection::Health => 2,
-        Collection::Holds => 3,
+/// Verdicts come after the servers that they are about. What names others comes after those, and goes before them.
+fn order(write: &Write) -> u8 {
+    match (write.collection, &write.value) {
+        (Collection::Routes, None) => 0,
+        (Collection::Listeners, None) => 1,
+        (Collection::Pools, _) => 2,
+        (Collection::Servers, _) => 3,
+        (Collection::Health, _) => 4,
+        (Collection::Holds, _) => 5,
+        (Collection::Networks, _) => 6,
+        (Collection::Listeners, Some(_)) => 7,
+        (Collection::Routes, Some(_)) => 8,
+        (Collection::Other(_), _) => 9,
     }
 }
 
@@ -88,35 +97,24 @@ fn identity(change: &Change) -> String {
 }
 
 fn check(change: &Change) -> Result<(), CommitError> {
-    let problem = match change {
-        Change::Pool(id, Some(pool)) if pool.id != *id => Some(misnamed(pool.id.as_str())),
-        Change::Pool(_, Some(pool)) => grave(validate_pool(pool)),
-        Change::Server(key, Some(server)) if server.key() != *key => {
-            Some(misnamed(&server.key().to_string()))
-        }
-        Change::Server(_, Some(server)) => grave(validate_server(server)),
-        _ => None,
+    let key = change.key();
+    let (name, found) = match change {
+        Change::Pool(_, Some(pool)) => (pool.id.to_string(), validate_pool(pool)),
+        Change::Server(_, Some(server)) => (server.key().to_string(), validate_server(server)),
+        Change::Route(_, Some(route)) => (route.id.to_string(), validate_route(route)),
+        Change::Listener(_, Some(it)) => (it.id.to_string(), validate_listener(it)),
+        Change::Networks(_, Some(list)) => (list.id.to_string(), validate_networks(list)),
+        _ => return Ok(()),
     };
-    match problem {
-        Some(rule) => Err(CommitError::Invalid {
-            key: change.key(),
-            rule,
-        }),
-        None => Ok(()),
-    }
+    let misnamed = || format!("holds an element named {name:?}");
+    let grave = || first_grave(found).map(|problem| problem.to_string());
+    let problem = (name != key).then(misnamed).or_else(grave);
+    problem.map_or(Ok(()), |rule| Err(CommitError::Invalid { key, rule }))
 }
 
-fn grave(found: Result<(), Vec<Problem>>) -> Option<String> {
-    first_grave(found).map(|problem| problem.to_string())
-}
-
-fn misnamed(name: &str) -> String {
-    format!("holds an element named {name:?}")
-}
-
-/// Whether a write belongs to the desired state, rather than to what was observed.
+/// Whether a write belongs to the desired state, which people and sources write, and the history tells of.
 pub(crate) fn is_desired(collection: Collection) -> bool {
-    collection != Collection::Health
+    !matches!(collection, Collection::Health)
 }
 
 /// The commit's idempotency key. An empty one is none.
@@ -127,7 +125,9 @@ pub(crate) fn idempotency_key(commit: &Commit) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use model::{Author, Pool, PoolId, Server, ServerKey};
+    use model::{
+        Action, Author, NetworkList, NetworkListId, Pool, PoolId, Route, RouteId, Server, ServerKey,
+    };
 
     use super::*;
 
@@ -169,6 +169,27 @@ mod tests {
         .expect("a plan");
         let keys: Vec<_> = planned.iter().map(|write| write.key.as_str()).collect();
         assert_eq!(keys, ["default", "default/b", "default/a"]);
+    }
+
+    #[test]
+    fn a_route_comes_after_what_it_names_and_goes_before_it() {
+        let web: PoolId = "web".parse().expect("an id");
+        let id = |name: &str| name.parse::<RouteId>().expect("an id");
+        let new = Route::new(id("new"), Action::Pool(web.clone()));
+        let list: NetworkListId = "office".parse().expect("an id");
+        let planned = plan(&commit(vec![
+            Change::Route(new.id.clone(), Some(Box::new(new))),
+            Change::Networks(list.clone(), Some(NetworkList::new(list, Vec::new()))),
+            Change::put_pool(Pool::new(web)),
+            Change::Pool("gone".parse().expect("an id"), None),
+            Change::Route(id("gone"), None),
+        ]))
+        .expect("a plan");
+        let collections: Vec<_> = planned.iter().map(|write| write.collection).collect();
+        let [routes, pools, networks] =
+            [Collection::Routes, Collection::Pools, Collection::Networks];
+        let expected = [routes, pools, pools, Collection::Holds, networks, routes];
+        assert_eq!(collections, expected);
     }
 
     #[test]

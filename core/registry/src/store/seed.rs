@@ -24,25 +24,56 @@ pub(crate) struct SeedElement {
 }
 
 impl Seed {
+    /// What only a newer version can read goes in as it was stored, in the place of the last good element, if there is one.
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        // Every collection is seeded, or it would be lost: a new field must be decided on.
+        let Snapshot {
+            position,
+            desired,
+            pools,
+            servers,
+            health,
+            holds,
+            routes,
+            listeners,
+            networks,
+            unread,
+            faults: _,
+        } = snapshot;
         let mut elements = Vec::new();
-        add(&mut elements, Collection::Pools, &snapshot.pools);
-        add(&mut elements, Collection::Servers, &snapshot.servers);
-        add(&mut elements, Collection::Health, &snapshot.health);
-        add(&mut elements, Collection::Holds, &snapshot.holds);
-        let position = snapshot.position;
+        add(&mut elements, Collection::Pools, pools);
+        add(&mut elements, Collection::Servers, servers);
+        add(&mut elements, Collection::Health, health);
+        add(&mut elements, Collection::Holds, holds);
+        add(&mut elements, Collection::Routes, routes);
+        add(&mut elements, Collection::Listeners, listeners);
+        add(&mut elements, Collection::Networks, networks);
+        elements.retain(|it: &SeedElement| !unread.contains(it.collection, &it.key));
+        elements.extend(unread.iter().map(SeedElement::unread));
         let origin = Delta {
             epoch: position.epoch,
             revision: position.revision,
             id: position.id,
             previous: RevisionId(Uuid::nil()),
-            desired: snapshot.desired,
+            desired: *desired,
             author: Author::Source {
                 name: "seed".into(),
             },
             entries: Vec::new(),
+            time: None,
         };
         Self { elements, origin }
+    }
+}
+
+impl SeedElement {
+    fn unread((collection, key, text): (Collection, &str, &str)) -> Self {
+        let (key, stored) = (key.into(), text.into());
+        Self {
+            collection,
+            key,
+            stored,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `lua/commit.lua` says the same, step for step; a change here is a change there.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use model::{Collection, Entry, Revision, ServerKey};
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub(super) struct Stage {
     pub(super) refused: Vec<ServerKey>,
     /// Servers that the revision removes or makes another incarnation of: nothing known of them holds.
     renewed: HashSet<String>,
+    /// Collections that other hands took elements from.
+    short: Vec<Collection>,
 }
 
 impl Store {
@@ -38,25 +40,35 @@ impl Store {
             steps: Vec::with_capacity(writes.len()),
             refused: Vec::new(),
             renewed: HashSet::new(),
+            short: self.short(head),
         };
         for write in writes {
             match write.collection {
                 Collection::Servers => self.stage_server(&mut stage, write),
                 Collection::Health => self.stage_verdict(&mut stage, write),
-                Collection::Pools | Collection::Holds => {
-                    self.stage_element(&mut stage, write, false);
-                }
+                _ => self.stage_element(&mut stage, write, false),
             }
         }
         stage
     }
 
-    /// Stages a write, unless it changes nothing. `moved` gives an element that is there a new identity.
+    /// The collections that hold fewer elements than the head counts.
+    fn short(&self, head: &Head) -> Vec<Collection> {
+        let found =
+            |collection: &Collection| self.elements.get(collection).map_or(0, BTreeMap::len);
+        let counted = head.digests.iter();
+        let short =
+            counted.filter(|(collection, digest)| (found(collection) as u64) < digest.count);
+        short.map(|(collection, _)| *collection).collect()
+    }
+
+    /// Stages a write, unless it changes nothing: where elements were taken, who still knows one has to learn that
+    /// it is removed. `moved` gives an element that is there a new identity.
     fn stage_element(&self, stage: &mut Stage, write: Write, moved: bool) {
         let before = self.stored(write.collection, &write.key);
         let stamp = before.and_then(|before| stamp_of(before));
         let unchanged = match (before, &write.value) {
-            (None, None) => true,
+            (None, None) => !stage.short.contains(&write.collection),
             (Some(before), Some(value)) => stamp.is_some() && value_text(before) == Some(value),
             _ => false,
         };
@@ -78,7 +90,8 @@ impl Store {
     fn stage_server(&self, stage: &mut Stage, write: Write) {
         let key = write.key.clone();
         let before = self.stored(Collection::Servers, &key);
-        let stays = before.is_some_and(|before| is_at(before, &write.identity));
+        let stays =
+            write.value.is_some() && before.is_some_and(|before| is_at(before, &write.identity));
         self.stage_element(stage, write, !stays);
         if !stays {
             self.stage_element(

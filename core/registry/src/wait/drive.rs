@@ -6,13 +6,14 @@ use futures_util::FutureExt;
 use model::InstanceId;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Goal, Outcome, Waiter};
+use super::{Goal, Listings, Outcome, Waiter};
 use crate::{Registry, RegistryError, Stream};
 
 /// How often the instances are listed again where no report announces itself.
 const RELIST_PERIOD: Duration = Duration::from_millis(250);
 
-/// Waits until every balancer has reached the goal, or until the deadline, and says who has not.
+/// Waits until every balancer has reached the goal, until nobody is left who could, or until the deadline, and says
+/// who has not.
 ///
 /// # Errors
 /// Where the registry did not answer at the deadline.
@@ -21,14 +22,31 @@ pub async fn wait_for(
     goal: &Goal,
     deadline: Instant,
 ) -> Result<Outcome, RegistryError> {
+    wait_together(registry, &Listings::default(), goal, deadline).await
+}
+
+/// The same, with others who wait in this process: they share what they list.
+///
+/// # Errors
+/// Where the registry did not answer at the deadline.
+pub async fn wait_together(
+    registry: &dyn Registry,
+    listings: &Listings,
+    goal: &Goal,
+    deadline: Instant,
+) -> Result<Outcome, RegistryError> {
     let mut waiter = Waiter::new(goal.clone());
     let mut reports = None;
     let mut last = Err(RegistryError::Unanswered {
         operation: "a question how a change stands",
     });
-    while let Ok(outcome) = timeout_at(deadline, look(registry, &mut waiter, &mut reports)).await {
+    loop {
+        let look = look(registry, listings, &mut waiter, &mut reports);
+        let Ok(outcome) = timeout_at(deadline, look).await else {
+            break;
+        };
         last = outcome;
-        if last == Ok(Outcome::Done) {
+        if matches!(last, Ok(Outcome::Done | Outcome::Refused(_))) {
             break;
         }
         if last.is_err() {
@@ -47,13 +65,14 @@ type Reports = Option<Box<dyn Stream<InstanceId>>>;
 /// Subscribes before it lists, so that no report falls between the two, and reads the log after it.
 async fn look(
     registry: &dyn Registry,
+    listings: &Listings,
     waiter: &mut Waiter,
     reports: &mut Reports,
 ) -> Result<Outcome, RegistryError> {
     if reports.is_none() {
         *reports = Some(registry.reports().await?);
     }
-    waiter.list(registry.listing().await?);
+    waiter.list(listings.list(registry).await?);
     if waiter.needs_log() {
         let log = registry.log_after(waiter.goal.position()).await?;
         waiter.learn(log.as_deref());

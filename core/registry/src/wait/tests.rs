@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::{Commit, Committing, FORGET_AFTER, Memory, Reporting};
 
+mod refusals;
+
 const EPOCH: Epoch = Epoch(uuid::Uuid::from_u128(1));
 
 fn position(revision: u64) -> Position {
@@ -31,22 +33,9 @@ fn id(number: u128) -> InstanceId {
 
 fn balancer(number: u128, applied: Option<Position>) -> Instance {
     let report = Report {
-        instance: id(number),
-        role: Role::Balancer,
-        advertise: format!("10.0.0.{number}:8000"),
-        host: String::new(),
-        region: String::new(),
-        zone: String::new(),
         applied,
-        began: None,
         origin: Origin::Registry,
-        leaving: BTreeMap::new(),
-        loads: BTreeMap::new(),
-        nacks: Vec::new(),
-        holds: Vec::new(),
-        ejected: Vec::new(),
-        troubles: Vec::new(),
-        beside: [].into(),
+        ..Report::new(id(number), Role::Balancer, format!("10.0.0.{number}:8000"))
     };
     Instance {
         report,
@@ -84,6 +73,7 @@ fn delta(at: Position) -> Delta {
             name: "test".into(),
         },
         entries: Vec::new(),
+        time: None,
     }
 }
 
@@ -118,7 +108,7 @@ fn drained(instances: &[Instance]) -> Outcome {
 fn laggards(outcome: Outcome) -> Vec<(InstanceId, String)> {
     match outcome {
         Outcome::Done | Outcome::Unknown(_) => Vec::new(),
-        Outcome::Waiting(laggards) => {
+        Outcome::Waiting(laggards) | Outcome::Refused(laggards) => {
             let named = laggards.into_iter();
             named
                 .map(|laggard| (laggard.instance, laggard.reason))
@@ -475,10 +465,8 @@ async fn a_wait_that_runs_out_names_the_laggards() {
 async fn a_registry_that_is_silent_until_the_deadline_is_said_not_to_have_answered() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("an address");
-    let options = crate::Options {
-        registry: format!("redis://{address}").parse().expect("a URL"),
-        fleet: model::FleetName::standard(),
-    };
+    let url = format!("redis://{address}");
+    let options = crate::Options::new(url.as_str(), model::FleetName::standard());
     let registry = crate::open(&options).expect("a registry");
     let deadline = Instant::now() + Duration::from_millis(50);
     let outcome = wait_for(&*registry, &Goal::Applied(position(5)), deadline).await;

@@ -1,10 +1,12 @@
 //! Promises about announcements and the log: in order, chained, and never from another history.
 
-use model::{Author, InstanceId, Position, Revision, RevisionId};
+use std::time::Duration;
+
+use model::{Author, InstanceId, Moment, Position, Revision, RevisionId};
 use registry::{Announcement, Commit};
 
 use crate::contract;
-use crate::fixture::{Fixture, first_snapshot, next, next_delta, operator, put, remove};
+use crate::fixture::{Fixture, first_snapshot, next, next_delta, operator, put, remove, report};
 
 contract! {
     announcements_come_in_order_and_name_their_predecessors,
@@ -15,6 +17,9 @@ contract! {
     the_log_is_empty_at_its_end,
     the_log_knows_no_position_of_another_fork_epoch_or_future,
     concurrent_commits_are_announced_in_the_order_of_their_revisions,
+    a_revision_says_when_it_was_committed_by_the_clock_that_stamps_reports,
+    what_a_position_lacks_is_as_old_as_the_oldest_revision_after_it,
+    of_who_is_elsewhere_no_lag_can_be_said,
 }
 
 async fn announcements_come_in_order_and_name_their_predecessors(fixture: &Fixture) {
@@ -166,4 +171,67 @@ async fn concurrent_commits_are_announced_in_the_order_of_their_revisions(fixtur
         .await;
     assert_eq!(renewed, Ok(Some(head.clone())));
     assert_eq!(next(&mut changes).await, Announcement::Heartbeat(head));
+}
+
+/// The registry's time.
+async fn now(fixture: &Fixture) -> Moment {
+    let said = report(InstanceId::random());
+    let stamp = fixture.registry.report(&said, false).await;
+    stamp.expect("an answer")
+}
+
+async fn a_revision_says_when_it_was_committed_by_the_clock_that_stamps_reports(fixture: &Fixture) {
+    fixture.seed().await;
+    let mut changes = fixture
+        .registry
+        .announcements()
+        .await
+        .expect("a subscription");
+    let before = now(fixture).await;
+    fixture.commit(vec![put("a", 1)]).await;
+    let after = now(fixture).await;
+    let time = next_delta(&mut changes).await.time.expect("a time");
+    assert!(
+        before <= time && time <= after,
+        "{before:?} {time:?} {after:?}"
+    );
+}
+
+async fn what_a_position_lacks_is_as_old_as_the_oldest_revision_after_it(fixture: &Fixture) {
+    let first = fixture.seed().await;
+    let second = fixture.commit(vec![put("a", 1)]).await.position;
+    let last = fixture.commit(vec![put("a", 2)]).await.position;
+    let log = fixture.registry.log_after(first).await.expect("an answer");
+    let committed = log.expect("a known position").into_iter();
+    let committed: Vec<_> = committed.map(|delta| delta.time.expect("a time")).collect();
+    // Who has another second revision lacks this one.
+    let fork = Position {
+        id: RevisionId::random(),
+        ..second
+    };
+    for (position, lacking) in [(first, 0), (second, 1), (fork, 0)] {
+        let before = now(fixture).await;
+        let lag = fixture.registry.lag(position).await.expect("an answer");
+        let after = now(fixture).await;
+        let least = before.since(committed[lacking]);
+        let most = after.since(committed[lacking]);
+        let lag = lag.expect("a lag");
+        assert!(least <= lag && lag <= most, "{least:?} {lag:?} {most:?}");
+    }
+    let lag = fixture.registry.lag(last).await;
+    assert_eq!(lag, Ok(Some(Duration::ZERO)));
+}
+
+async fn of_who_is_elsewhere_no_lag_can_be_said(fixture: &Fixture) {
+    let elsewhere = first_snapshot().position;
+    assert_eq!(fixture.registry.lag(elsewhere).await, Ok(None));
+    fixture.seed().await;
+    let last = fixture.commit(vec![put("a", 1)]).await.position;
+    let future = Position {
+        revision: Revision(99),
+        ..last
+    };
+    for unknown in [elsewhere, future] {
+        assert_eq!(fixture.registry.lag(unknown).await, Ok(None));
+    }
 }

@@ -336,6 +336,7 @@ async fn a_ruling_is_kept_until_its_pool_goes(fixture: &Fixture) {
         epoch,
         revision: Revision(1),
         decision: HoldDecision::Confirm,
+        unknown: model::Unknown::default(),
     };
     let change = Change::Ruling(pool_id("default"), Some(ruling.clone()));
     let committed = fixture.commit(vec![change]).await;

@@ -239,10 +239,10 @@ async fn fleets_in_one_redis_do_not_meet() {
     let server = RedisServer::start();
     let registry = connect(&server.url());
     assert_eq!(registry.seed(&first_snapshot()).await, Ok(true));
-    let other = registry::open(&registry::Options {
-        registry: server.url().as_str().into(),
-        fleet: "other".parse().expect("a name"),
-    });
+    let other = registry::open(&registry::Options::new(
+        server.url().as_str(),
+        "other".parse().expect("a name"),
+    ));
     assert_eq!(other.expect("a URL").head().await, Ok(None));
 }
 
@@ -321,7 +321,7 @@ async fn a_missing_right_to_ask_for_the_settings_is_a_warning() {
 
 /// What was logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -342,7 +342,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
-    fn count(&self, text: &str) -> usize {
+    pub(crate) fn count(&self, text: &str) -> usize {
         let bytes = self.0.lock().expect("no writer panics");
         String::from_utf8_lossy(&bytes).matches(text).count()
     }

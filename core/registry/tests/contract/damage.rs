@@ -11,6 +11,7 @@ contract! {
     an_element_changed_by_hand_is_damage_although_it_reads_well,
     an_element_that_nonsense_replaced_can_be_written_again,
     an_element_added_by_hand_is_damage,
+    the_removal_of_an_element_that_was_taken_by_hand_is_a_revision,
 }
 
 async fn filled(fixture: &Fixture) {
@@ -109,4 +110,18 @@ async fn an_element_added_by_hand_is_damage(fixture: &Fixture) {
             .contains("3 elements where there should be 2"),
         "{damage:?}"
     );
+}
+
+/// Those who followed it before still use it.
+async fn the_removal_of_an_element_that_was_taken_by_hand_is_a_revision(fixture: &Fixture) {
+    filled(fixture).await;
+    let before = fixture.head().await.position;
+    let unchanged = fixture.commit(vec![remove("never-there")]).await;
+    assert_eq!(unchanged.position, before);
+    fixture.tamper(Collection::Servers, "default/a", None);
+    let removed = fixture.commit(vec![remove("a")]).await;
+    assert_eq!(removed.position.revision, before.revision.next());
+    let log = fixture.registry.log_after(before).await.expect("an answer");
+    let entry = &log.expect("it holds that")[0].entries[0];
+    assert_eq!((entry.key.as_str(), &entry.value), ("default/a", &None));
 }

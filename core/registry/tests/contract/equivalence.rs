@@ -2,11 +2,12 @@
 //!
 //! A failure prints the seed, with which `ROUNDHOUSE_SEED` repeats it, and the shortest sequence that fails.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use model::{
-    Author, Change, Collection, Epoch, Health, HoldDecision, InstanceId, Pool, Revision,
-    RevisionId, Ruling, Term,
+    Action, Author, Change, Collection, Epoch, Health, HoldDecision, InstanceId, Listener,
+    NetworkList, Pool, Revision, RevisionId, Route, Ruling, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -62,6 +63,9 @@ enum Edit {
     RemoveVerdict(u8),
     Rule(u8, u8),
     Unrule(u8),
+    Route(u8, Option<i32>),
+    Listener(u8, bool),
+    Networks(u8, Option<usize>),
 }
 
 /// A number at or near the present one.
@@ -96,6 +100,9 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => (0..4_u8).prop_map(Edit::RemoveVerdict),
         1 => (0..2_u8, 0..3_u8).prop_map(|(pool, revision)| Edit::Rule(pool, revision)),
         1 => (0..2_u8).prop_map(Edit::Unrule),
+        2 => (0..2_u8, prop::option::weighted(0.7, 0..3_i32)).prop_map(|(name, priority)| Edit::Route(name, priority)),
+        1 => (0..2_u8, any::<bool>()).prop_map(|(name, is_there)| Edit::Listener(name, is_there)),
+        1 => (0..2_u8, prop::option::weighted(0.7, 0..3_usize)).prop_map(|(name, length)| Edit::Networks(name, length)),
     ]
 }
 
@@ -155,6 +162,11 @@ fn pool(number: u8) -> model::PoolId {
     pool_id(["default", "default-2"][usize::from(number)])
 }
 
+/// Of whatever is named by one name, as `tamper` names it.
+fn named<T: FromStr<Err: std::fmt::Debug>>(number: u8) -> T {
+    pool(number).as_str().parse().expect("a name")
+}
+
 /// The store and the real Redis, side by side.
 struct Pair<'a> {
     store: Store,
@@ -194,7 +206,7 @@ impl Pair<'_> {
             Operation::Report(number) => {
                 let report = report(instance(*number));
                 self.store.report(&report, NOW);
-                assert_eq!(self.redis.report(&report, true).await, Ok(()));
+                self.redis.report(&report, true).await.expect("an answer");
             }
             Operation::Forget(number) => {
                 let known = self.store.forget(instance(*number));
@@ -286,10 +298,27 @@ impl Pair<'_> {
                     epoch: Epoch(Uuid::nil()),
                     revision: Revision(revision.into()),
                     decision: HoldDecision::Reject,
+                    unknown: model::Unknown::default(),
                 };
                 Change::Ruling(pool(number), Some(ruling))
             }
             Edit::Unrule(number) => Change::Ruling(pool(number), None),
+            Edit::Route(number, priority) => {
+                let to = |priority| Route {
+                    priority,
+                    ..Route::new(named(number), Action::Pool(pool(0)))
+                };
+                Change::Route(named(number), priority.map(to).map(Box::new))
+            }
+            Edit::Listener(number, is_there) => {
+                let listener = is_there.then(|| Listener::new(named(number)));
+                Change::Listener(named(number), listener)
+            }
+            Edit::Networks(number, length) => {
+                let network = "2001:db8::/32".parse().expect("a network");
+                let list = |length| NetworkList::new(named(number), vec![network; length]);
+                Change::Networks(named(number), length.map(list))
+            }
         }
     }
 
@@ -313,7 +342,7 @@ impl Pair<'_> {
     fn tamper(&mut self, collection: Collection, number: u8, text: Option<&str>) {
         let key = match collection {
             Collection::Servers | Collection::Health => format!("default/s{number}"),
-            Collection::Pools | Collection::Holds => pool(number % 2).to_string(),
+            _ => pool(number % 2).to_string(),
         };
         self.store.tamper(collection, &key, text);
         self.tampered = true;
@@ -333,8 +362,12 @@ impl Pair<'_> {
             .is_some_and(|read| !read.damage.is_empty());
         assert!(self.tampered || !damaged, "commits alone do no damage");
         assert_eq!(self.redis.snapshot().await, Ok(snapshot));
-        let log = self.redis.log_after(start).await;
-        assert_eq!(log, Ok(self.store.log_after(start)));
+        let mut log = self.redis.log_after(start).await.expect("the log");
+        let mut expected = self.store.log_after(start);
+        for delta in log.iter_mut().chain(&mut expected).flatten() {
+            assert!(delta.time.take().is_some(), "{delta:?} says no time");
+        }
+        assert_eq!(log, expected);
         let mut history = self.redis.history(1000).await.expect("history");
         let mut expected = self.store.history(1000);
         for entry in history.iter_mut().chain(&mut expected) {
@@ -368,7 +401,11 @@ impl Pair<'_> {
     }
 }
 
-async fn hold_together(server: &RedisServer, redis: &dyn Registry, operations: &[Operation]) {
+async fn hold_together<'a>(
+    server: &'a RedisServer,
+    redis: &'a dyn Registry,
+    operations: &[Operation],
+) -> Pair<'a> {
     server.command(&["FLUSHALL"]);
     let mut pair = Pair {
         store: Store::default(),
@@ -387,6 +424,7 @@ async fn hold_together(server: &RedisServer, redis: &dyn Registry, operations: &
         pair.run(operation).await;
         pair.compare(start).await;
     }
+    pair
 }
 
 #[test]
@@ -415,4 +453,38 @@ fn the_scripts_do_what_the_store_does() {
     if let Err(error) = result {
         panic!("ROUNDHOUSE_SEED={seed}: {error}");
     }
+}
+
+/// A server as other hands may leave it: stamped, and without an address.
+const NOWHERE: &str =
+    r#"{"revision":2,"created":2,"ordinal":0,"incarnation":2,"value":{"address":""}}"#;
+
+/// A commit of the orchestrator that leads.
+fn led(edit: Edit, id: u8) -> Operation {
+    Operation::Commit(Box::new(Draft {
+        leader: Some((0, Near::Present)),
+        fence: None,
+        changes: vec![edit],
+        expected: None,
+        epoch: Some(true),
+        key: None,
+        id,
+    }))
+}
+
+#[tokio::test]
+async fn both_remove_the_verdict_on_a_removed_server_that_has_no_address() {
+    let server = RedisServer::start();
+    let redis = connect(&server.url());
+    let operations = [
+        Operation::Seed,
+        Operation::Acquire(0),
+        led(Edit::PutServer(0, 0, 1, 1), 0),
+        led(Edit::Verdict(0, Near::Present, false), 1),
+        Operation::Tamper(Collection::Servers, 0, Some(NOWHERE)),
+        led(Edit::RemoveServer(0, 0), 2),
+    ];
+    let pair = hold_together(&server, redis.as_ref(), &operations).await;
+    let read = pair.store.snapshot().expect("a fleet");
+    assert!(read.snapshot.health.is_empty(), "{read:?}");
 }

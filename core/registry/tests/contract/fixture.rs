@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Author, Change, Collection, Epoch, FleetName, Health, InstanceId, Origin, PoolId, Position,
-    Report, Revision, RevisionId, Role, Server, ServerKey, Snapshot, Verdict,
+    Author, Change, Collection, Epoch, FleetName, Health, InstanceId, PoolId, Position, Report,
+    Revision, RevisionId, Role, Server, ServerKey, Snapshot, Verdict,
 };
 use registry::testing::RedisServer;
 use registry::{
@@ -65,6 +65,17 @@ impl Fixture {
         }
     }
 
+    /// Has the lease last for an hour more, as it does when the registry's clock is set back.
+    pub(crate) fn prolong_lease(&self) {
+        match &self.behind {
+            Behind::Memory(memory) => memory.tamper(|store| store.prolong_lease(HOUR)),
+            Behind::Redis(server) => {
+                let hour = HOUR.as_millis().to_string();
+                server.command(&["PEXPIRE", "roundhouse:{main}:lease", &hour]);
+            }
+        }
+    }
+
     /// Seeds a fleet with the pool `default`, and says where it stands.
     pub(crate) async fn seed(&self) -> Position {
         let snapshot = first_snapshot();
@@ -114,11 +125,10 @@ impl Fixture {
 /// A lease or registration that does not run out within a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 pub(crate) fn connect(url: &str) -> Arc<dyn Registry> {
-    let options = Options {
-        registry: url.into(),
-        fleet: FleetName::standard(),
-    };
+    let options = Options::new(url, FleetName::standard());
     open(&options).expect("a URL")
 }
 
@@ -159,29 +169,14 @@ pub(crate) fn verdict(id: &str, incarnation: Revision, health: Health) -> Change
         incarnation,
         health,
         reason: "status 503".into(),
+        silent_ms: 0,
+        unknown: model::Unknown::default(),
     };
     Change::Verdict(server_key(id), Some(verdict))
 }
 
 pub(crate) fn report(instance: InstanceId) -> Report {
-    Report {
-        instance,
-        role: Role::Balancer,
-        advertise: "127.0.0.1:8000".into(),
-        host: String::new(),
-        region: String::new(),
-        zone: String::new(),
-        applied: None,
-        began: None,
-        origin: Origin::Nothing,
-        leaving: [].into(),
-        loads: [].into(),
-        nacks: Vec::new(),
-        holds: Vec::new(),
-        ejected: Vec::new(),
-        troubles: Vec::new(),
-        beside: [].into(),
-    }
+    Report::new(instance, Role::Balancer, "127.0.0.1:8000")
 }
 
 /// The next message, which must come.

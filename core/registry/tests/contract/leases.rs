@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use model::{Epoch, InstanceId, ServerKey, Term};
+use registry::testing::RedisServer;
 use registry::{Announcement, Commit, CommitError, Head, Leadership};
 
 use crate::contract;
-use crate::fixture::{Fixture, LONG, eventually, next, operator, put, remove, report, server_key};
+use crate::fixture::{
+    Fixture, LONG, connect, eventually, first_snapshot, next, operator, put, remove, report,
+    server_key,
+};
 
 contract! {
     there_is_no_lease_without_a_head,
@@ -17,6 +21,8 @@ contract! {
     who_leads_no_more_clears_nothing_away,
     each_taking_of_the_lease_is_a_new_term,
     a_lease_that_is_not_renewed_runs_out,
+    a_lease_from_before_the_clock_was_set_back_runs_out_as_any_other,
+    who_asks_for_a_shorter_lease_does_not_cut_the_leaders,
     a_renewed_lease_lasts,
     who_lost_the_lease_cannot_renew_it,
     a_lease_given_back_is_free_at_once,
@@ -178,6 +184,36 @@ async fn a_lease_that_is_not_renewed_runs_out(fixture: &Fixture) {
     assert_eq!((head.term, head.leader), (Term(2), Some(second)));
 }
 
+async fn a_lease_from_before_the_clock_was_set_back_runs_out_as_any_other(fixture: &Fixture) {
+    fixture.seed().await;
+    let (first, second) = (InstanceId::random(), InstanceId::random());
+    let short = Duration::from_millis(200);
+    let head = fixture.registry.acquire(first, short).await;
+    head.expect("an answer").expect("the lease is free");
+    fixture.prolong_lease();
+    let head = eventually("the lease runs out", async || {
+        let taken = fixture.registry.acquire(second, LONG).await;
+        taken.expect("an answer")
+    })
+    .await;
+    assert_eq!((head.term, head.leader), (Term(2), Some(second)));
+}
+
+/// Orchestrators may be started with other lifetimes than the leader's.
+async fn who_asks_for_a_shorter_lease_does_not_cut_the_leaders(fixture: &Fixture) {
+    fixture.seed().await;
+    let (leader, other) = (InstanceId::random(), InstanceId::random());
+    let head = fixture.lead(leader).await;
+    let short = Duration::from_millis(1);
+    let asked = fixture.registry.acquire(other, short).await;
+    assert_eq!(asked, Ok(None));
+    tokio::time::sleep(20 * short).await;
+    let asked = fixture.registry.acquire(other, short).await;
+    assert_eq!(asked, Ok(None), "it was cut");
+    let renewed = fixture.registry.renew(leader, head.term, LONG).await;
+    assert_eq!(renewed, Ok(Some(head)));
+}
+
 async fn a_renewed_lease_lasts(fixture: &Fixture) {
     fixture.seed().await;
     let leader = InstanceId::random();
@@ -218,14 +254,25 @@ async fn a_lease_given_back_is_free_at_once(fixture: &Fixture) {
     fixture.seed().await;
     let leader = InstanceId::random();
     let term = fixture.lead(leader).await.term;
-    fixture
+    let mut changes = fixture
         .registry
-        .release(leader, term)
+        .announcements()
         .await
-        .expect("an answer");
-    assert_eq!(fixture.head().await.leader, None);
+        .expect("a subscription");
+    for _ in 0..2 {
+        let released = fixture.registry.release(leader, term).await;
+        released.expect("an answer");
+    }
+    let head = fixture.head().await;
+    assert_eq!(head.leader, None);
+    assert_eq!(next(&mut changes).await, Announcement::Heartbeat(head));
+    // Nothing more is announced of a lease that is no longer held: the next heartbeat is the next leader's.
     assert_eq!(fixture.registry.renew(leader, term, LONG).await, Ok(None));
-    fixture.lead(InstanceId::random()).await;
+    let successor = InstanceId::random();
+    let head = fixture.lead(successor).await;
+    let renewed = fixture.registry.renew(successor, head.term, LONG).await;
+    renewed.expect("an answer").expect("the lease is held");
+    assert_eq!(next(&mut changes).await, Announcement::Heartbeat(head));
 }
 
 async fn a_lease_is_given_back_only_by_who_holds_it(fixture: &Fixture) {
@@ -256,4 +303,25 @@ async fn a_heartbeat_carries_the_present_head(fixture: &Fixture) {
     let head = renewed.expect("an answer").expect("the lease is held");
     assert_eq!(head, fixture.head().await);
     assert_eq!(next(&mut changes).await, Announcement::Heartbeat(head));
+}
+
+#[tokio::test]
+async fn a_lease_as_an_older_version_wrote_it_is_its_holders() {
+    let redis = RedisServer::start();
+    let registry = connect(&redis.url());
+    assert_eq!(registry.seed(&first_snapshot()).await, Ok(true));
+    let (leader, other) = (InstanceId::random(), InstanceId::random());
+    let head = registry.acquire(leader, LONG).await;
+    let head = head.expect("an answer").expect("the lease is free");
+    redis.command(&[
+        "SET",
+        "roundhouse:{main}:lease",
+        &leader.to_string(),
+        "PX",
+        "600000",
+    ]);
+    let asked = registry.acquire(other, Duration::from_millis(1)).await;
+    assert_eq!(asked, Ok(None));
+    let renewed = registry.renew(leader, head.term, LONG).await;
+    assert_eq!(renewed, Ok(Some(head)));
 }

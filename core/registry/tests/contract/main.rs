@@ -5,18 +5,27 @@
 //! `equivalence` holds the scripts to the store over random operations.
 
 mod announcements;
+mod cluster;
 mod commits;
 mod connections;
 mod damage;
+mod encrypted;
 mod equivalence;
 mod fixture;
+mod following;
 mod history;
 mod leases;
 mod mistyped;
+mod replicas;
 mod reports;
 mod rights;
 mod seeding;
+mod sentinels;
+mod slices;
+mod sockets;
+mod unsuitable;
 mod verdicts;
+mod versions;
 mod waits;
 
 /// Makes a test on each backend of each promise.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use model::{Collection, Fault, InstanceId, Term};
 use registry::testing::RedisServer;
-use registry::{Commit, CommitError, Registry, RegistryError, Snapshotted};
+use registry::{Commit, CommitError, Registry, RegistryError, Snapshotted, View};
 
+use crate::connections::Log;
 use crate::fixture::{LONG, connect, first_snapshot, operator, put, remove, report, server_key};
+use crate::following::{Following, auditing, guarded, shown};
 
 /// A fleet with one server, registered by itself.
 async fn fleet() -> (RedisServer, Arc<dyn Registry>) {
@@ -106,6 +108,122 @@ async fn a_collection_of_another_type_is_named_and_the_rest_is_read() {
     }
 }
 
+/// Takes a key's place with text, and gives the place back when told to.
+struct Usurper<'a> {
+    redis: &'a RedisServer,
+    name: String,
+    is_aside: bool,
+}
+
+impl<'a> Usurper<'a> {
+    fn begin(redis: &'a RedisServer, name: &str) -> Self {
+        let (name, aside) = (key(name), key("aside"));
+        let is_aside = redis.command(&["EXISTS", &name]).contains('1');
+        if is_aside {
+            redis.command(&["RENAME", &name, &aside]);
+        }
+        redis.command(&["SET", &name, "hello"]);
+        Self {
+            redis,
+            name,
+            is_aside,
+        }
+    }
+
+    fn end(self) {
+        self.redis.command(&["DEL", &self.name]);
+        if self.is_aside {
+            self.redis.command(&["RENAME", &key("aside"), &self.name]);
+        }
+    }
+}
+
+/// Whoever follows says once which key it is, serves on, and finds the repair by itself.
+async fn is_survived(collection: Collection) {
+    let (redis, registry) = fleet().await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false);
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (mut balancer, mut auditor) = (
+        Following::start(&registry, guarded()),
+        Following::start(&registry, auditing()),
+    );
+    let followed = |view: &View| view.registry_position.is_some();
+    let served = balancer.until("the fleet", followed).await.snapshot.clone();
+    let before = auditor.until("the fleet", followed).await.snapshot.clone();
+    let usurper = Usurper::begin(&redis, collection.as_str());
+    let damaged = |view: &View| !view.damage.is_empty();
+    let view = auditor.until("the damage", damaged).await;
+    let [Fault { reason, .. }] = view.damage.as_slice() else {
+        panic!("one collection: {:?}", view.damage);
+    };
+    let named = reason.contains(&key(collection.as_str()));
+    assert!(named && reason.contains("rename or delete"), "{reason}");
+    let (own, now) = (before.as_deref().expect("a state"), shown(&view));
+    assert_eq!((&now.servers, &now.pools), (&own.servers, &own.pools));
+    // One that has to read everything anew serves on as well, and says the same.
+    redis.command(&["XTRIM", &key("log"), "MAXLEN", "0"]);
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let view = balancer.until("the damage", damaged).await;
+    let (own, now) = (served.as_deref().expect("a state"), shown(&view));
+    assert_eq!((&now.servers, &now.pools), (&own.servers, &own.pools));
+    assert_eq!(view.holds, []);
+    let said = format!(
+        "the registry is damaged: {collection} \"*\": {}",
+        key(collection.as_str())
+    );
+    assert_eq!(log.count(&said), 2, "once each");
+    usurper.end();
+    let whole = |view: &View| view.damage.is_empty();
+    let view = auditor.until("the repair", whole).await;
+    assert_eq!(view.snapshot, before);
+    let view = balancer.until("the repair", whole).await;
+    assert_eq!(view.snapshot, served);
+    let commit = Commit::new(operator(), vec![put("c", 3)]);
+    let committed = registry.commit(commit).await.expect("a commit");
+    for mut following in [balancer, auditor] {
+        following.until_at(committed.position).await;
+        following.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn pools_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Pools).await;
+}
+
+#[tokio::test]
+async fn servers_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Servers).await;
+}
+
+#[tokio::test]
+async fn verdicts_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Health).await;
+}
+
+#[tokio::test]
+async fn rulings_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Holds).await;
+}
+
+#[tokio::test]
+async fn routes_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Routes).await;
+}
+
+#[tokio::test]
+async fn listeners_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Listeners).await;
+}
+
+#[tokio::test]
+async fn lists_of_networks_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Networks).await;
+}
+
 #[tokio::test]
 async fn any_other_key_of_another_type_is_named_by_whoever_needs_it() {
     let (redis, registry) = fleet().await;
@@ -135,7 +253,9 @@ async fn any_other_key_of_another_type_is_named_by_whoever_needs_it() {
     silenced(registry.history(9).await.map(drop), "history");
     silenced(registry.instances().await.map(drop), "instances");
     silenced(registry.deregister(instance).await, "instances");
-    silenced(registry.report(&report(instance), true).await, "instances");
+    let said = registry.report(&report(instance), true).await;
+    silenced(said.map(drop), "instances");
+    silenced(registry.lag(position).await.map(drop), "log");
     silenced(registry.registrations().await.map(drop), "registrations");
     silenced(
         registry.renew_registration(&server_key("a"), LONG).await,

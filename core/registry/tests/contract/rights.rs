@@ -4,6 +4,7 @@ use model::{Collection, FleetName, Health, InstanceId, Revision, Suspicion, Susp
 use registry::testing::{RedisServer, password_of};
 use registry::{Announcement, Commit, CommitError, Options, Registry, RegistryError, open};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fixture::{
     LONG, connect, first_snapshot, next, next_delta, operator, put, report, server_key, verdict,
@@ -241,6 +242,30 @@ async fn an_admin_commits_registers_and_forgets() {
 }
 
 #[tokio::test]
+async fn an_admin_asks_replicas_and_says_where_it_may_not() {
+    let users = Users::start().await;
+    let reached = async |id: &str| {
+        let commit = Commit::new(operator(), vec![put(id, 1)]);
+        let made = users.admin.commit_to_replicas(commit).await;
+        let (_, way) = made.expect("a commit");
+        way.reached(1, Duration::from_millis(1)).await
+    };
+    assert_eq!(reached("a").await, Ok(0));
+    users.server.grant("admin", "-wait");
+    let error = reached("b").await.expect_err("no right");
+    assert!(
+        error.to_string().contains("waiting for replicas"),
+        "{error}"
+    );
+    lacks_right::<u64>(Err(error.clone()));
+    assert_eq!(users.admin.troubles(), [error]);
+    users.server.grant("admin", "+wait");
+    assert_eq!(reached("c").await, Ok(0));
+    assert_eq!(users.admin.troubles(), []);
+    users.refuses_by_hand("balancer", &["WAIT", "0", "1"]);
+}
+
+#[tokio::test]
 async fn an_admin_cannot_take_the_lease() {
     let users = Users::start().await;
     let before = users.admin.head().await;
@@ -286,10 +311,10 @@ async fn what_a_user_may_not_do_is_known_until_it_may() {
 #[tokio::test]
 async fn a_fleet_that_is_out_of_reach_is_named() {
     let users = Users::start().await;
-    let options = Options {
-        registry: users.server.url_of("balancer").as_str().into(),
-        fleet: "other".parse().expect("a name"),
-    };
+    let options = Options::new(
+        users.server.url_of("balancer").as_str(),
+        "other".parse().expect("a name"),
+    );
     let elsewhere = open(&options).expect("a URL");
     let said = async |what: &str| {
         let troubles = elsewhere.troubles();

@@ -1,6 +1,9 @@
 //! Promises about the beginning of a history: once, whole, and known to those who listen.
 
-use model::{Health, InstanceId, Revision, Term};
+use std::fmt::Debug;
+use std::str::FromStr;
+
+use model::{Action, Change, Health, InstanceId, Listener, NetworkList, Revision, Route, Term};
 
 use crate::contract;
 use crate::fixture::{Fixture, first_snapshot, next_delta, put, verdict};
@@ -32,7 +35,8 @@ async fn of_two_who_seed_at_once_one_does(fixture: &Fixture) {
 
 async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
     fixture.seed().await;
-    fixture.commit(vec![put("b", 2), put("a", 1)]).await;
+    let changes = vec![put("b", 2), put("a", 1)];
+    fixture.commit([changes, routing()].concat()).await;
     let leader = InstanceId::random();
     fixture.lead(leader).await;
     let changes = vec![verdict("a", Revision(2), Health::Up)];
@@ -45,6 +49,12 @@ async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
     let read = reborn.snapshot().await;
     assert_eq!(read.snapshot, saved);
     assert_eq!(read.damage, []);
+    let named = (
+        saved.routes.len(),
+        saved.listeners.len(),
+        saved.networks.len(),
+    );
+    assert_eq!(named, (1, 1, 1));
     assert_eq!(read.head.desired, Revision(2));
     // And it goes on from there.
     let committed = reborn.commit(vec![put("c", 3)]).await;
@@ -54,6 +64,23 @@ async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
         after.expect("an answer").expect("the seed is logged").len(),
         1
     );
+}
+
+/// A route, a listener and a list of networks.
+fn routing() -> Vec<Change> {
+    let route = Route::new(name("r1"), Action::Pool(name("default")));
+    let listener = Listener::new(name("http"));
+    let networks = vec!["10.0.0.0/8".parse().expect("a network")];
+    let list = NetworkList::new(name("office"), networks);
+    vec![
+        Change::Route(route.id.clone(), Some(Box::new(route))),
+        Change::Listener(listener.id.clone(), Some(listener)),
+        Change::Networks(list.id.clone(), Some(list)),
+    ]
+}
+
+fn name<T: FromStr<Err: Debug>>(name: &str) -> T {
+    name.parse().expect("a name")
 }
 
 async fn seeding_is_announced(fixture: &Fixture) {

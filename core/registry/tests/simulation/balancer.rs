@@ -47,6 +47,11 @@ impl Balancer {
         self.table.as_ref().map(|table| table.position)
     }
 
+    /// Whether this is what every worker uses.
+    pub(crate) fn works_with(&self, state: &Snapshot) -> bool {
+        self.table.as_deref() == Some(state)
+    }
+
     /// What it says of each server that takes no new request.
     pub(crate) fn leaving(&self) -> BTreeMap<ServerKey, ServerLoad> {
         let gone = self
@@ -93,6 +98,9 @@ impl World {
         };
         balancer.swapping = false;
         let Some(table) = table else { return };
+        let follower = &self.nodes[at.node].follower;
+        self.ledger.check_table(follower, &table);
+        let balancer = self.balancer(at).expect("it was there");
         for (key, server) in &table.servers {
             balancer.known.insert(key.clone(), server.incarnation);
         }

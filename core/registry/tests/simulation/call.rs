@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use model::{Delta, Position, Report, RevisionId, Snapshot};
+use model::{Collection, Delta, InstanceId, Position, Report, RevisionId, Snapshot};
 use registry::follower::{Input, Request};
-use registry::{Announcement, Commit, CommitError, Committed, Head, LeaseRequest, Listing};
+use registry::{
+    Announcement, Commit, CommitError, Committed, Head, Leadership, LeaseRequest, Listing,
+};
 
 /// One life of one node: what was meant for an earlier one is not for this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +25,12 @@ pub(crate) enum Caller {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) from: Caller,
-    /// The registry's life that the connection belongs to; nothing where the call arrives whatever happened.
-    pub(crate) life: Option<u32>,
+    /// The registry's connections of which it uses one; nothing where the call arrives whatever happened.
+    pub(crate) connections: Option<u32>,
     /// Whether the answer will be lost.
     pub(crate) unanswered: bool,
+    /// Whether the caller has been told already that there is no answer.
+    pub(crate) given_up: bool,
     pub(crate) question: Question,
 }
 
@@ -36,11 +40,16 @@ pub(crate) enum Question {
     Lease(LeaseRequest),
     Commit(Commit),
     Report(Report),
+    /// An instance ends in order.
+    Deregister(InstanceId),
+    /// A leader takes an instance for gone.
+    Forget(Leadership, InstanceId),
     Instances,
     Log(Position),
     /// The head and the log after a position, for a replay.
     Fork(Position),
-    Seed(Box<Snapshot>),
+    /// A head, and the position of the copy that it goes on from, if it is of one.
+    Seed(Box<Snapshot>, Option<Position>),
 }
 
 /// What kind of question an answer, or its absence, belongs to.
@@ -55,7 +64,8 @@ pub(crate) enum Answer {
     Instances(Option<Listing>),
     Log(Option<Option<Vec<Delta>>>),
     Fork(Option<Option<(Head, Vec<Delta>)>>),
-    Seed,
+    /// Of what nobody asks how it went.
+    Done,
 }
 
 impl Question {
@@ -69,7 +79,20 @@ impl Question {
             Self::Instances => Answer::Instances(None),
             Self::Log(_) => Answer::Log(None),
             Self::Fork(_) => Answer::Fork(None),
-            Self::Seed(_) => Answer::Seed,
+            Self::Deregister(_) | Self::Forget(..) | Self::Seed(..) => Answer::Done,
+        }
+    }
+
+    /// Whether the registry has to write for it.
+    pub(crate) fn writes(&self) -> bool {
+        match self {
+            Self::Lease(_)
+            | Self::Commit(_)
+            | Self::Report(_)
+            | Self::Deregister(_)
+            | Self::Forget(..)
+            | Self::Seed(..) => true,
+            Self::Follow(_) | Self::Instances | Self::Log(_) | Self::Fork(_) => false,
         }
     }
 }
@@ -80,6 +103,8 @@ pub(crate) enum Event {
     Arrive(Box<Call>),
     Answer(Caller, Box<Answer>),
     Announce(Address, u64, Arc<Announcement>),
+    /// The registry ends a subscription of which it could not send all.
+    Overflow(Address, u64),
     /// The end of a subscription is noticed.
     Lost(Address, u64),
     Wake(Address),
@@ -95,6 +120,10 @@ pub(crate) enum Event {
     Recover(Address),
     Start(usize),
     Fault,
+    /// Other hands put an element back as it was.
+    PutBack(Collection, String, String),
+    /// Of two masters, the old one is found out.
+    Reunite,
     Operate(usize),
     /// An operator looks at the instances again.
     Look(usize),

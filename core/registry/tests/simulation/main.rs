@@ -1,18 +1,36 @@
 //! The registry's protocol against everything that may go wrong, on virtual time.
 //!
 //! Each schedule is made from one seed: a few balancers, orchestrators and operators around one registry, and
-//! faults while they work. It ends in peace, and then every follower must equal the truth; on the way no
-//! property of `ledger` may break. A seed that fails is printed, and replayed by
-//! `ROUNDHOUSE_SIMULATION_SEED=<seed> cargo nextest run -p registry --test simulation`.
+//! faults while they work: `faults` names them all. It ends in peace, and then every follower must equal the truth,
+//! and every balancer work with it, within a bounded time. On the way
+//!
+//! - no two leaders are sure of themselves at once, unless the registry forgot the first, and never do the writes of
+//!   two take effect out of order (`leading`, `check_leader`, `Ledger::committed`);
+//! - no change takes effect twice, or over another state than its author knew, and no server is without its pool
+//!   (`check_commit`, `check_servers`);
+//! - no revision is applied out of its history's order (`check_step`, `check_jump`), and whoever says to be up to date
+//!   has all that was announced (`check_listeners`);
+//! - no table is in use that no revision had, but for what is said to be held (`check_table`), nor is a registry
+//!   ever made anew of such a one, or too early (`Ledger::seeded`, `listed`);
+//! - where withdrawals are guarded, no pool loses all its servers at once but by an operator (`check_withdrawals`);
+//! - what a failover lost is made again, over no later change (`check_replay`, `check_replayed`);
+//! - no wait is answered while a request can still go out to what it waited for (`check_answer`);
+//! - nobody is forgotten who was not silent for long.
+//!
+//! A seed that fails is printed, and replayed by
+//! `ROUNDHOUSE_SIMULATION_SEED=<seed> cargo nextest run -p registry -E 'binary(simulation)' --no-capture`.
 
 mod balancer;
 mod call;
+mod draft;
 mod faults;
 mod ledger;
 mod network;
 mod node;
 mod operation;
 mod orchestrator;
+mod peace;
+mod plan;
 mod registry;
 mod world;
 

@@ -1,9 +1,12 @@
 //! A process that follows the registry: what balancers and orchestrators have in common.
 
+mod following;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{InstanceId, Origin, Position, Report, Role, Snapshot};
+use model::{Collection, InstanceId, Origin, Report, Role, Snapshot};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use registry::Announcement;
@@ -12,6 +15,7 @@ use uuid::Uuid;
 
 use crate::balancer::Balancer;
 use crate::call::{Address, Answer, Caller, Event, Question};
+use crate::network::Slow;
 use crate::orchestrator::Orchestrator;
 use crate::world::World;
 
@@ -23,19 +27,34 @@ pub(crate) struct Node {
     connection: Option<u64>,
     pub(crate) stopped_until: Duration,
     pub(crate) cut_until: Duration,
+    pub(crate) disk_full_until: Duration,
+    pub(crate) slow: Slow,
+    /// Whether it takes a former master for the registry, where there is one.
+    pub(crate) astray: bool,
+    /// Whether it came to where it stands by a revision that it followed.
+    stepped: bool,
     /// The next wake that is scheduled.
     wake_at: Duration,
     /// An instance registers before it reads anything.
     registered: bool,
     guarded: bool,
-    pub(crate) disk: Option<(Snapshot, Option<Snapshot>)>,
+    pub(crate) disk: Option<Saved>,
     pub(crate) part: Part,
+}
+
+/// A state file.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    truth: Snapshot,
+    in_force: Option<Snapshot>,
+    /// The collections that are of a damaged registry.
+    tainted: BTreeSet<Collection>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Part {
     Balancer(Balancer),
-    Orchestrator(Orchestrator),
+    Orchestrator(Box<Orchestrator>),
 }
 
 /// A process has one instance id for each of its lives.
@@ -53,12 +72,33 @@ impl Node {
             connection: None,
             stopped_until: Duration::ZERO,
             cut_until: Duration::ZERO,
+            disk_full_until: Duration::ZERO,
+            slow: Slow::default(),
+            astray: false,
+            stepped: false,
             wake_at: Duration::MAX,
             registered: false,
             guarded,
             disk: None,
             part,
         }
+    }
+
+    /// The copy that it could give, and whether that is whole.
+    pub(crate) fn copy(&self) -> Option<(&Snapshot, bool)> {
+        match (self.follower.truth(), &self.disk) {
+            (Some(truth), _) => {
+                let whole = !self.follower.is_tainted() && truth.faults.is_empty();
+                Some((&**truth, whole))
+            }
+            (None, Some(disk)) => Some((&disk.truth, disk.tainted.is_empty())),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether it listens over this connection.
+    pub(crate) fn hears(&self, connection: u64) -> bool {
+        self.connection == Some(connection)
     }
 
     /// What is wrong with it in peace.
@@ -73,10 +113,18 @@ impl Node {
         }
         let follower = &self.follower;
         let in_force = follower.in_force().expect("it has a state");
-        if follower.holds().is_empty() && **in_force != *truth {
-            return Some("what is in force differs, and nothing is held".into());
+        if **in_force != *truth {
+            let holds = follower.holds();
+            return Some(format!(
+                "what is in force differs, and this is held: {holds:?}"
+            ));
         }
-        let settled = follower.is_connected() && !follower.is_head_missing();
+        if let Part::Balancer(balancer) = &self.part
+            && !balancer.works_with(truth)
+        {
+            return Some("its workers use another table".into());
+        }
+        let settled = follower.is_current() && !follower.is_head_missing();
         (!settled).then(|| "it has not noticed that all is well".into())
     }
 }
@@ -99,6 +147,7 @@ impl World {
         node.life += 1;
         node.alive = true;
         node.registered = false;
+        node.stepped = false;
         node.connection = None;
         node.wake_at = Duration::MAX;
         node.follower = Follower::new(random);
@@ -106,8 +155,15 @@ impl World {
             node.follower = node.follower.clone().guarded(None);
         }
         let from_disk = node.disk.is_some();
-        if let Some((truth, in_force)) = node.disk.clone() {
-            node.follower = node.follower.clone().booted(truth, in_force);
+        if matches!(node.part, Part::Orchestrator(_)) {
+            node.follower = node.follower.clone().auditing();
+        }
+        if let Some(saved) = node.disk.clone() {
+            let follower = node.follower.clone();
+            let in_force = saved.in_force.clone();
+            let in_force = in_force.unwrap_or_else(|| saved.truth.clone());
+            node.follower = follower.booted(saved.truth, saved.in_force, saved.tainted);
+            self.check_boot(index, &Arc::new(in_force));
         }
         let address = self.address(index);
         let now = self.now;
@@ -159,7 +215,7 @@ impl World {
                 self.feed(to, Input::Subscribed);
             }
             Answer::Report(stored) => self.reported(to, stored),
-            Answer::Seed => {}
+            Answer::Done => {}
             other => self.orchestrator_answered(to, other),
         }
     }
@@ -167,46 +223,14 @@ impl World {
     /// Tells a follower what happened, checks what it makes of it, and sends what it asks for.
     fn feed(&mut self, to: Address, input: Input) {
         let now = self.now;
-        let node = &mut self.nodes[to.node];
-        let before = node.follower.position();
-        let jumps = matches!(input, Input::Snapshot(_));
-        let moves = jumps
-            || matches!(
-                input,
-                Input::Log(_) | Input::Announced(Announcement::Delta(_))
-            );
-        node.follower.handle(input, now);
-        let after = node.follower.position();
-        assert!(
-            before.is_none() || after.is_some(),
-            "a follower threw its state away"
-        );
-        if let (true, Some(after)) = (before != after, after) {
-            assert!(moves, "a position moved by nothing that may move it");
-            if jumps {
-                self.check_jump(before, after);
-            } else {
-                self.ledger.check_step(before, after);
-            }
-            let truth = self.nodes[to.node].follower.truth();
-            self.ledger.check_state(truth.expect("it has a position"));
-        }
+        let before = self.before(to, &input);
+        self.nodes[to.node].follower.handle(input, now);
+        self.check_followed(to, &before);
+        self.hear(to);
         if self.nodes[to.node].follower.take_changed() {
             self.changed(to);
         }
         self.pump(to);
-    }
-
-    /// A snapshot takes a follower back along its own history only where the registry itself went back.
-    fn check_jump(&self, from: Option<Position>, to: Position) {
-        let Some(from) = from.filter(|from| *from != to) else {
-            return;
-        };
-        let kept = self.redis.store.log_after(from).is_some() && !self.ledger.was_remade(from);
-        assert!(
-            !kept || !self.ledger.follows(from, to),
-            "{from} was given up for {to}, which came before it"
-        );
     }
 
     fn changed(&mut self, to: Address) {
@@ -217,7 +241,11 @@ impl World {
                 self.after(work, Event::Swap(to));
             }
             Part::Balancer(_) => {}
-            Part::Orchestrator(_) => self.save(to),
+            Part::Orchestrator(_) => {
+                if self.chance(0.8) {
+                    self.save(to);
+                }
+            }
         }
     }
 
@@ -252,14 +280,19 @@ impl World {
 
     /// Writes the state file: what is followed, and what is in force where that differs.
     pub(crate) fn save(&mut self, to: Address) {
+        let now = self.now;
         let node = &mut self.nodes[to.node];
-        if node.follower.origin() != Origin::Registry {
+        let worth = node.guarded || !node.follower.is_tainted();
+        if node.follower.origin() != Origin::Registry || !worth || now < node.disk_full_until {
             return;
         }
         if let (Some(truth), Some(in_force)) = (node.follower.truth(), node.follower.in_force()) {
             let held = !Arc::ptr_eq(truth, in_force);
-            let in_force = held.then(|| Snapshot::clone(in_force));
-            node.disk = Some((Snapshot::clone(truth), in_force));
+            node.disk = Some(Saved {
+                truth: Snapshot::clone(truth),
+                in_force: held.then(|| Snapshot::clone(in_force)),
+                tainted: node.follower.tainted().clone(),
+            });
         }
     }
 
@@ -286,10 +319,12 @@ impl World {
                 (Role::Balancer, own.applied(), own.began, leaving)
             }
             Part::Orchestrator(_) => {
-                let position = node.follower.position();
+                let whole = !node.follower.is_tainted();
+                let position = node.follower.position().filter(|_| whole);
                 (Role::Orchestrator, position, None, [].into())
             }
         };
+        let truth = node.follower.truth();
         let report = Report {
             instance: instance_of(to),
             role,
@@ -302,11 +337,12 @@ impl World {
             origin: node.follower.origin(),
             leaving,
             loads: [].into(),
-            nacks: Vec::new(),
+            nacks: truth.map_or_else(Vec::new, |truth| truth.faults.clone()),
             holds: node.follower.holds(),
             ejected: Vec::new(),
             troubles: Vec::new(),
             beside: [].into(),
+            probes: None,
         };
         self.send(Caller::Node(to), Question::Report(report));
     }

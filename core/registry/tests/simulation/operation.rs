@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{
-    Author, Change, Delta, InstanceId, Position, Revision, RevisionId, Server, ServerKey,
-    ServerState, Snapshot,
+    Change, Delta, InstanceId, PoolId, Position, Revision, Ruling, ServerKey, ServerState, Snapshot,
 };
 use registry::{Commit, CommitError, Committed, Goal, Listing, Outcome, Waiter};
 
@@ -24,6 +23,8 @@ pub(crate) struct Operation {
     tries: u32,
     /// The incarnation of the server that the change takes away, for a wait until it is drained.
     leaving: Option<(ServerKey, Revision)>,
+    /// What it confirms of what is held.
+    ruling: Option<(PoolId, Ruling)>,
     goal: Option<Goal>,
     waiter: Option<Waiter>,
     /// Whom the wait is about: those that the registry knew when it committed the goal, and all that it listed since.
@@ -31,6 +32,10 @@ pub(crate) struct Operation {
     /// How far the log went that the answer rests on.
     learned: Option<Position>,
     deadline: Duration,
+    /// Whether the registry was made to forget whom it is about.
+    binds_nobody: bool,
+    /// Whether it takes a former master for the registry, where there is one.
+    pub(crate) astray: bool,
     over: bool,
 }
 
@@ -38,15 +43,22 @@ impl Operation {
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
+
+    fn changes(&self) -> &[Change] {
+        self.commit.as_ref().map_or(&[], |commit| &commit.changes)
+    }
 }
 
 impl World {
     pub(crate) fn operate(&mut self, index: usize) {
         if self.operations[index].commit.is_none() {
-            let (commit, leaving) = self.draft();
+            let draft = self.draft(Caller::Operation(index));
             let own = &mut self.operations[index];
-            own.commit = commit;
-            own.leaving = leaving;
+            if let Some(draft) = draft {
+                own.commit = Some(draft.commit);
+                own.leaving = draft.leaving;
+                own.ruling = draft.ruling;
+            }
         }
         let own = &mut self.operations[index];
         own.tries += 1;
@@ -56,63 +68,6 @@ impl World {
             }
             _ => own.over = true,
         }
-    }
-
-    /// Thinks of a change, by what the registry holds.
-    fn draft(&mut self) -> (Option<Commit>, Option<(ServerKey, Revision)>) {
-        let Some(read) = self.redis.store.snapshot() else {
-            return (None, None);
-        };
-        let snapshot = read.snapshot;
-        let Some(pool) = snapshot.pools.keys().next().cloned() else {
-            return (None, None);
-        };
-        let id = format!("s{}", self.below(5)).parse().expect("an id");
-        let key = ServerKey::new(pool.clone(), id);
-        let known = snapshot.servers.get(&key);
-        let (changes, leaving) = match (known, self.below(10)) {
-            (None, _) => {
-                let address = "10.0.0.1:80".parse().expect("an address");
-                let server = Server::new(pool, key.server, address);
-                (vec![Change::put_server(server)], None)
-            }
-            (Some(server), 0..4) => (
-                vec![Change::Server(key.clone(), None)],
-                Some((key, server.incarnation)),
-            ),
-            (Some(server), 4..7) => {
-                let mut draining = server.value.clone();
-                draining.state = ServerState::Draining;
-                (
-                    vec![Change::put_server(draining)],
-                    Some((key, server.incarnation)),
-                )
-            }
-            (Some(server), 7..9) => {
-                let mut other = server.value.clone();
-                other.state = ServerState::Active;
-                other.weight = 1 + u16::try_from(self.below(9)).expect("small");
-                (vec![Change::put_server(other)], None)
-            }
-            (Some(server), _) => {
-                let all = snapshot.servers.keys();
-                let removals = all.map(|key| Change::Server(key.clone(), None));
-                (removals.collect(), Some((key, server.incarnation)))
-            }
-        };
-        let name = "someone".into();
-        let author = if self.chance(0.6) {
-            Author::Operator { name }
-        } else {
-            Author::Source { name }
-        };
-        let conditional = leaving.is_some() || self.chance(0.5);
-        let commit = Commit {
-            id: RevisionId(self.uuid()),
-            expected: conditional.then_some(snapshot.desired),
-            ..Commit::new(author, changes)
-        };
-        (Some(commit), leaving)
     }
 
     pub(crate) fn operation_answered(&mut self, index: usize, answer: Answer) {
@@ -149,7 +104,8 @@ impl World {
                 let wait = self.chance(0.7);
                 let drained = self.chance(0.6);
                 let now = self.now;
-                let known = self.redis.known_at(committed.position);
+                let registry = self.registry_of(Caller::Operation(index));
+                let known = registry.known_at(committed.position);
                 let own = &mut self.operations[index];
                 own.known.extend(known);
                 if !wait {
@@ -160,13 +116,22 @@ impl World {
                     Some((key, incarnation)) if drained => {
                         Goal::Drained(committed.position, key, incarnation)
                     }
-                    _ => Goal::Applied(committed.position),
+                    // As the admin API waits: for what was changed, so that whoever cannot apply that is named.
+                    _ => Goal::changed(committed.position, own.changes()),
                 };
                 own.waiter = Some(Waiter::new(goal.clone()));
                 own.goal = Some(goal);
                 own.deadline = now + WAIT_LIMIT;
                 self.look(index);
             }
+        }
+    }
+
+    /// Other hands made the registry forget who is there. A wait that is under way may be answered then before they
+    /// report again: nothing in the registry tells an evicted report from one that an operator forgot.
+    pub(crate) fn forget_bound(&mut self) {
+        for operation in &mut self.operations {
+            operation.binds_nobody |= operation.commit.is_some();
         }
     }
 
@@ -208,6 +173,9 @@ impl World {
         }
         own.over = true;
         let bound = std::mem::take(&mut own.known);
+        if own.binds_nobody {
+            return;
+        }
         let goal = own.goal.clone().expect("it waits");
         for node in 0..self.nodes.len() {
             let address = self.address(node);
@@ -234,11 +202,14 @@ impl World {
             return;
         };
         let operation = &self.operations[index];
+        if let Some((pool, ruling)) = &operation.ruling {
+            self.check_ruling(at, pool, ruling, position);
+        }
         let Some((key, incarnation)) = &operation.leaving else {
             return;
         };
         let since = match goal {
-            Goal::Applied(_) => position,
+            Goal::Applied(_) | Goal::Changed(..) => position,
             Goal::Drained(..) => operation.learned.unwrap_or(position),
         };
         let is_active = |state: &Snapshot| {
@@ -261,5 +232,28 @@ impl World {
                 "a wait was answered before {at:?} had drained {key}"
             );
         }
+    }
+
+    /// What was confirmed, and waited for, is held no longer.
+    fn check_ruling(&self, at: Address, pool: &PoolId, ruling: &Ruling, made: Position) {
+        let follower = &self.nodes[at.node].follower;
+        let Some(truth) = follower.truth() else {
+            return;
+        };
+        let stands = truth.holds.get(pool).is_some_and(|it| it.value == *ruling);
+        if !stands || !self.ledger.follows(truth.position, made) {
+            // Another ruling took its place, or the history is another one.
+            return;
+        }
+        let holds = follower.holds();
+        let mut covered = holds.iter().filter(|hold| {
+            let since = hold.position;
+            hold.pool == *pool && since.epoch == ruling.epoch && since.revision <= ruling.revision
+        });
+        let hold = covered.next();
+        assert!(
+            hold.is_none(),
+            "a ruling was waited for, and {at:?} still holds {hold:?}"
+        );
     }
 }

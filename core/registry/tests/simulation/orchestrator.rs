@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Change, Delta, Epoch, Health, InstanceId, Revision, RevisionId, Verdict};
+use model::{Change, Delta, Epoch, Health, InstanceId, Position, Revision, RevisionId, Verdict};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use registry::follower::Follower;
-use registry::recovery::{self, RECOVERY_WAIT, Recovery, Step};
-use registry::{Commit, CommitError, Committed, Head, LEASE, Leadership, Lease};
+use registry::recovery::{self, OwnCopy, RECOVERY_WAIT, Recovery, Step};
+use registry::{
+    Commit, CommitError, Committed, FORGET_AFTER, Head, LEASE, Leadership, Lease, LeaseRequest,
+    Silences,
+};
 
 use crate::call::{Address, Answer, Caller, Event, Question};
 use crate::node::Part;
@@ -25,6 +28,11 @@ pub(crate) struct Orchestrator {
     /// What was replayed already.
     replayed: Option<Arc<[Delta]>>,
     listing: bool,
+    /// Since when it has found no head, by its own clock, each time that it looked.
+    headless_since: Option<Duration>,
+    silences: Silences<InstanceId>,
+    /// Whether the last heartbeat named a leader.
+    led: bool,
 }
 
 /// A replay under way.
@@ -34,6 +42,8 @@ struct Replay {
     commits: VecDeque<Commit>,
     expected: Revision,
     sent: Option<RevisionId>,
+    /// How far the registry's history is known to hold what was made again.
+    reached: Option<Position>,
 }
 
 impl Orchestrator {
@@ -46,6 +56,9 @@ impl Orchestrator {
             replay: None,
             replayed: None,
             listing: false,
+            headless_since: None,
+            silences: Silences::default(),
+            led: false,
         }
     }
 
@@ -69,6 +82,11 @@ impl Orchestrator {
 
     pub(crate) fn leadership(&self, now: Duration) -> Option<Leadership> {
         self.lease.leadership(self.local(now))
+    }
+
+    /// The request that gives the lease back, where it has it.
+    pub(crate) fn resign(&mut self) -> Option<LeaseRequest> {
+        self.lease.resign()
     }
 
     fn pending(&self, follower: &Follower) -> Option<Arc<[Delta]>> {
@@ -108,6 +126,19 @@ impl World {
         }
     }
 
+    /// A heartbeat that names nobody any more says that the lease was given back.
+    pub(crate) fn hear(&mut self, at: Address) {
+        let now = self.now;
+        let led = self.nodes[at.node].follower.leader().is_some();
+        if let Some(own) = self.orchestrator(at)
+            && std::mem::replace(&mut own.led, led)
+            && !led
+        {
+            let local = own.local(now);
+            own.lease.freed(local);
+        }
+    }
+
     pub(crate) fn orchestrator_answered(&mut self, at: Address, answer: Answer) {
         match answer {
             Answer::Lease(head) => self.leased(at, head.as_ref().map(Option::as_ref)),
@@ -142,10 +173,8 @@ impl World {
     fn leading(&mut self, at: Address) -> Option<Leadership> {
         let now = self.now;
         let own = self.orchestrator(at)?.leadership(now)?;
-        let forgotten = self
-            .redis
-            .lost_at
-            .is_some_and(|lost| now < lost + LEASE * 2);
+        let lost_at = self.lost_at;
+        let forgotten = self.former.is_some() || lost_at.is_some_and(|lost| now < lost + LEASE * 2);
         for node in &self.nodes {
             if let (true, Part::Orchestrator(other)) = (node.alive, &node.part)
                 && let Some(other) = other.leadership(now)
@@ -177,6 +206,8 @@ impl World {
                 Health::Down
             },
             reason: String::new(),
+            silent_ms: 0,
+            unknown: model::Unknown::default(),
         };
         let change = Change::Verdict(key.clone(), Some(verdict));
         let commit = Commit {
@@ -213,6 +244,7 @@ impl World {
                     commits: VecDeque::new(),
                     expected: Revision(0),
                     sent: None,
+                    reached: None,
                 });
                 self.send(Caller::Node(at), Question::Fork(start));
             }
@@ -238,6 +270,7 @@ impl World {
         };
         replay.commits = recovery::replay(&replay.abandoned, &log, leader).into();
         replay.expected = head.desired;
+        replay.reached = Some(head.position);
         self.replay_next(at);
     }
 
@@ -255,14 +288,20 @@ impl World {
         }
         match replay.commits.pop_front() {
             Some(commit) => {
-                replay.sent = Some(commit.id);
                 let expected = Some(replay.expected);
+                replay.sent = Some(commit.id);
+                let lost = replay.abandoned.last().expect("it is of some").position();
+                self.ledger.replays(commit.id, lost);
                 let commit = Commit { expected, ..commit };
                 self.send(Caller::Node(at), Question::Commit(commit));
             }
             None => {
                 let replay = own.replay.take().expect("it was there");
+                let lost = replay.abandoned.last().map(Delta::position);
                 own.replayed = Some(replay.abandoned);
+                if let (Some(lost), Some(reached)) = (lost, replay.reached) {
+                    self.ledger.check_replayed(lost, reached);
+                }
             }
         }
     }
@@ -291,12 +330,28 @@ impl World {
             return;
         };
         match result {
-            Some(Ok(committed)) => replay.expected = committed.desired,
-            Some(Err(CommitError::Invalid { .. })) => {}
+            Some(Ok(committed)) => {
+                replay.expected = committed.desired;
+                self.replay_reached(at, committed.position);
+            }
+            // What no longer fits is left out: not all is made again then.
+            Some(Err(CommitError::Invalid { .. })) => replay.reached = None,
             // Begin anew.
             _ => own.replay = None,
         }
         self.replay_next(at);
+    }
+
+    /// One more commit of a replay is made, on the branch of those before it, unless a failover ended that.
+    fn replay_reached(&mut self, at: Address, to: Position) {
+        let own = self.orchestrator(at);
+        let replay = own.and_then(|own| own.replay.as_ref());
+        let from = replay.and_then(|replay| replay.reached);
+        let goes_on = from.is_some_and(|from| self.ledger.follows(to, from));
+        let own = self.orchestrator(at);
+        if let Some(replay) = own.and_then(|own| own.replay.as_mut()) {
+            replay.reached = goes_on.then_some(to);
+        }
     }
 
     /// Looks whether the registry has its memory, each so often.
@@ -305,10 +360,13 @@ impl World {
             return;
         }
         let missing = self.nodes[at.node].follower.is_head_missing();
+        let looks = missing || self.chance(0.3);
         let own = self.orchestrator(at).expect("only orchestrators look");
         if !missing {
             own.recovery.reset();
-        } else if !std::mem::replace(&mut own.listing, true) {
+            own.headless_since = None;
+        }
+        if looks && !std::mem::replace(&mut own.listing, true) {
             self.send(Caller::Node(at), Question::Instances);
         }
         let period = self.milliseconds(400..600);
@@ -320,23 +378,57 @@ impl World {
         let ids = (Epoch(self.uuid()), RevisionId(self.uuid()));
         let follower = &self.nodes[at.node].follower;
         let (missing, truth) = (follower.is_head_missing(), follower.truth().cloned());
+        let is_whole = !follower.is_tainted();
         let Some(own) = self.orchestrator(at) else {
             return;
         };
         own.listing = false;
         let local = own.local(now);
+        if let Some(instances) = &instances {
+            let ages = instances.iter().map(|it| (it.report.instance, it.age));
+            own.silences.observe(ages, local);
+            self.forget_silent(at, instances);
+        }
+        let own = self.orchestrator(at).expect("it was there");
         let Some(instances) = instances.filter(|_| missing) else {
             own.recovery.reset();
+            own.headless_since = None;
             return;
         };
-        match own
-            .recovery
-            .observe(&instances, truth.as_deref(), ids, local)
-        {
-            Step::Initialise(seed) | Step::Reseed(seed) => {
-                self.send(Caller::Node(at), Question::Seed(seed));
-            }
-            Step::Wait | Step::Leave(_) | Step::Alarm(_) => {}
+        let since = *own.headless_since.get_or_insert(local);
+        let copy = truth
+            .as_deref()
+            .map(|snapshot| OwnCopy { snapshot, is_whole });
+        let step = own.recovery.observe(&instances, copy, ids, local);
+        let (seed, copied) = match step {
+            Step::Initialise(seed) => (seed, None),
+            Step::Reseed(seed) => (seed, truth.map(|truth| truth.position)),
+            Step::Wait | Step::Leave(_) | Step::Alarm(_) => return,
+        };
+        let listened = local.saturating_sub(since);
+        assert!(listened >= RECOVERY_WAIT, "a head after {listened:?}");
+        let reported = instances.iter().filter_map(|it| it.report.applied);
+        let furthest = reported.map(|position| position.revision).max();
+        let revision = copied.map(|copied: Position| copied.revision);
+        assert!(
+            revision >= furthest,
+            "a head was made of {copied:?}, and somebody was at {furthest:?}"
+        );
+        self.send(Caller::Node(at), Question::Seed(seed, copied));
+    }
+
+    /// A leader forgets who is silent for long.
+    fn forget_silent(&mut self, at: Address, instances: &[model::Instance]) {
+        let Some(leadership) = self.leading(at) else {
+            return;
+        };
+        let own = self.orchestrator(at).expect("it leads");
+        let all = instances.iter().map(|it| it.report.instance);
+        let silent: Vec<_> = all
+            .filter(|it| own.silences.of(it) > FORGET_AFTER)
+            .collect();
+        for instance in silent {
+            self.send(Caller::Node(at), Question::Forget(leadership, instance));
         }
     }
 }

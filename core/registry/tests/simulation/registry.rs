@@ -6,27 +6,46 @@ use std::time::Duration;
 
 use model::{Author, Delta, Epoch, InstanceId, Position, Term};
 use registry::follower::{Input, Request};
-use registry::{Announcement, Head, LEASE, LeaseRequest, Life, Listing, Store};
+use registry::{
+    Announcement, Commit, FORGET_AFTER, Head, LEASE, LeaseRequest, Life, Listing, Store, StoreKey,
+};
 
 use crate::call::{Address, Answer, Call, Caller, Question};
 use crate::ledger::Ledger;
+
+/// What a Redis's wall clock says as the simulation begins.
+const WALL_CLOCK: Duration = Duration::from_secs(1_000_000);
 
 #[derive(Debug)]
 pub(crate) struct Redis {
     pub(crate) store: Store,
     /// What a failover would leave.
     pub(crate) replica: Store,
-    /// Counts restarts and failovers: a connection lives in one of them.
-    pub(crate) life: u32,
-    pub(crate) down_until: Duration,
+    /// One unbroken memory: after a restart or a failover it is another.
+    life: u32,
+    /// What the connections that are open have in common. A call over former ones is lost.
+    pub(crate) connections: u32,
     pub(crate) subscriptions: Vec<Subscription>,
     next_connection: u64,
+    pub(crate) hindrance: Hindrance,
+    /// What its wall clock is ahead of the simulation's.
+    ahead: Duration,
     /// Who took the lease last, kept apart from the store.
     leader: Option<(Epoch, InstanceId, Term)>,
     /// Who was registered when each revision was written last.
     known: HashMap<Position, Vec<InstanceId>>,
-    /// When the registry last lost something.
-    pub(crate) lost_at: Option<Duration>,
+}
+
+/// Until when a registry cannot do what it should.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Hindrance {
+    pub(crate) down: Duration,
+    /// It executes nothing, and what arrives waits.
+    pub(crate) stopped: Duration,
+    /// It lets no new connection in: it has too many, or the password is another one.
+    pub(crate) closed: Duration,
+    /// It takes no write: its disk is full, or its memory.
+    pub(crate) full: Duration,
 }
 
 #[derive(Debug)]
@@ -35,6 +54,12 @@ pub(crate) struct Subscription {
     pub(crate) connection: u64,
     /// When its last message arrives: messages of one connection keep their order.
     pub(crate) last: Duration,
+    /// Whether its output buffer is full: nothing more is sent over it.
+    pub(crate) full: bool,
+    /// When the last of its messages arrives that are on their way.
+    pub(crate) settled_at: Duration,
+    /// Whether something was announced that its receiver cannot have heard.
+    pub(crate) deaf: bool,
 }
 
 /// What executing a call came to.
@@ -51,75 +76,148 @@ impl Redis {
             store: Store::default(),
             replica: Store::default(),
             life: 0,
-            down_until: Duration::ZERO,
+            connections: 0,
             subscriptions: Vec::new(),
             next_connection: 0,
+            hindrance: Hindrance::default(),
+            ahead: WALL_CLOCK,
             leader: None,
             known: HashMap::new(),
-            lost_at: None,
         }
     }
 
     pub(crate) fn is_down(&self, now: Duration) -> bool {
-        now < self.down_until
+        now < self.hindrance.down
+    }
+
+    /// Whether it refuses a request that reaches it.
+    pub(crate) fn refuses(&self, question: &Question, now: Duration) -> bool {
+        let subscribes = matches!(question, Question::Follow(Request::Subscribe));
+        (subscribes && now < self.hindrance.closed)
+            || (question.writes() && now < self.hindrance.full)
     }
 
     /// Restarts with another content; every connection ends.
-    pub(crate) fn replace(&mut self, store: Store, now: Duration) -> Vec<Subscription> {
+    pub(crate) fn replace(&mut self, store: Store) -> Vec<Subscription> {
         self.store = store;
         self.replica = self.store.clone();
         self.life += 1;
-        self.lost_at = Some(now);
-        self.leader = self.store.head().and_then(|head| {
-            let leader = head.leader?;
-            Some((head.position.epoch, leader, head.term))
-        });
-        std::mem::take(&mut self.subscriptions)
+        self.forget_leader();
+        self.disconnect()
     }
 
     /// Every connection ends, and nothing else.
     pub(crate) fn disconnect(&mut self) -> Vec<Subscription> {
-        self.life += 1;
+        self.connections += 1;
         std::mem::take(&mut self.subscriptions)
+    }
+
+    /// Its replica as another master, beside which this one goes on.
+    pub(crate) fn promoted(&self) -> Self {
+        let mut promoted = Self {
+            store: self.replica.clone(),
+            replica: self.replica.clone(),
+            life: self.life + 1,
+            connections: self.connections + 1,
+            subscriptions: Vec::new(),
+            // Connections of both are told apart.
+            next_connection: self.next_connection + 1_000_000,
+            hindrance: Hindrance::default(),
+            known: self.known.clone(),
+            ..*self
+        };
+        promoted.forget_leader();
+        promoted
+    }
+
+    /// Loses everything, and keeps its connections.
+    pub(crate) fn flush(&mut self) {
+        self.store = Store::default();
+        self.replica = Store::default();
+        self.forget_leader();
+    }
+
+    /// Loses one key.
+    pub(crate) fn evict(&mut self, key: StoreKey) {
+        self.store.evict(key);
+        if key == StoreKey::Instances {
+            self.known.clear();
+        }
+    }
+
+    /// Takes over who listened to a former master, and hears from now on what this one announces.
+    pub(crate) fn adopt(&mut self, listeners: Vec<Subscription>) {
+        self.subscriptions.extend(listeners);
+    }
+
+    /// The leader is who the store says, from now on.
+    fn forget_leader(&mut self) {
+        self.leader = self.store.head().and_then(|head| {
+            let leader = head.leader?;
+            Some((head.position.epoch, leader, head.term))
+        });
+    }
+
+    /// What its wall clock says.
+    pub(crate) fn time(&self, now: Duration) -> Duration {
+        self.ahead + now
+    }
+
+    pub(crate) fn set_forward(&mut self, step: Duration) {
+        self.ahead += step;
+    }
+
+    pub(crate) fn set_back(&mut self, step: Duration) {
+        self.ahead -= step;
     }
 
     /// The replica follows a write, and whatever was written before it.
     pub(crate) fn replicate(&mut self, question: &Question, now: Duration) {
         match question {
             // Far more frequent than all others, and of no consequence to them.
-            Question::Report(report) => self.replica.report(report, now),
+            Question::Report(report) => self.replica.report(report, self.time(now)),
             _ => self.replica = self.store.clone(),
         }
     }
 
     pub(crate) fn execute(&mut self, call: &Call, now: Duration, ledger: &mut Ledger) -> Executed {
+        let now = self.time(now);
         let mut announcement = None;
         let mut wrote = false;
         let answer = match &call.question {
-            Question::Follow(Request::Subscribe) => self.subscribe(call, now),
+            Question::Follow(Request::Subscribe) => self.subscribe(call),
             Question::Follow(request) => Answer::Follow(Some(self.read(*request))),
             Question::Lease(request) => {
                 let head = self.lease(call, *request, now);
-                if let (LeaseRequest::Renew(_), Some(head)) = (request, &head) {
+                if let (LeaseRequest::Renew(_) | LeaseRequest::Release(_), Some(head)) =
+                    (request, &head)
+                {
                     announcement = Some(Announcement::Heartbeat(head.clone()));
                 }
                 Answer::Lease(Some(head))
             }
             Question::Commit(commit) => {
-                let result = self.store.commit(commit, now);
-                if let Ok((_, Some(delta))) = &result {
-                    self.check_leader(&commit.author, delta);
-                    ledger.committed(delta);
-                    self.remember(delta.position(), now);
-                    announcement = Some(Announcement::Delta(delta.clone()));
-                    wrote = true;
-                }
-                Answer::Commit(commit.id, Some(result.map(|(committed, _)| committed)))
+                let (answer, delta) = self.commit(commit, now, ledger);
+                wrote = delta.is_some();
+                announcement = delta.map(Announcement::Delta);
+                answer
             }
             Question::Report(report) => {
                 self.store.report(report, now);
                 wrote = true;
                 Answer::Report(true)
+            }
+            Question::Deregister(instance) => {
+                wrote = self.store.forget(*instance);
+                Answer::Done
+            }
+            Question::Forget(leadership, instance) => {
+                if self.store.check_leadership(leadership).is_ok() {
+                    // No schedule lasts that long.
+                    let forgotten = self.store.forget(*instance);
+                    assert!(!forgotten, "{instance} was not silent for {FORGET_AFTER:?}");
+                }
+                Answer::Done
             }
             Question::Instances => Answer::Instances(Some(Listing {
                 life: Life(self.life.to_string()),
@@ -130,15 +228,17 @@ impl Redis {
                 let head = self.store.head().cloned();
                 Answer::Fork(Some(head.zip(self.store.log_after(*after))))
             }
-            Question::Seed(snapshot) => {
+            Question::Seed(snapshot, copied) => {
+                let is_there = self.store.head().is_some();
                 if let Some(delta) = self.store.seed(snapshot) {
-                    ledger.seeded(snapshot);
+                    assert!(!is_there, "a head was made where there was one");
+                    ledger.seeded(snapshot, *copied);
                     self.remember(snapshot.position, now);
                     self.leader = None;
                     announcement = Some(Announcement::Delta(delta));
                     wrote = true;
                 }
-                Answer::Seed
+                Answer::Done
             }
         };
         Executed {
@@ -147,6 +247,31 @@ impl Redis {
             announcement,
             wrote,
         }
+    }
+
+    fn commit(
+        &mut self,
+        commit: &Commit,
+        now: Duration,
+        ledger: &mut Ledger,
+    ) -> (Answer, Option<Delta>) {
+        let result = self.store.commit(commit, now);
+        let head = self.store.head().map(|head| head.position);
+        let (result, delta) = match result {
+            Ok((committed, delta)) => (Ok(committed), delta),
+            Err(error) => (Err(error), None),
+        };
+        if let Some(delta) = &delta {
+            self.check_leader(commit, delta);
+            ledger.committed(commit, delta);
+            self.remember(delta.position(), now);
+        }
+        if let (Ok(committed), Some(head)) = (&result, head) {
+            let told = committed.position;
+            let is_there = ledger.follows(head, told);
+            assert!(is_there, "the answer to a commit is {told}, which is lost");
+        }
+        (Answer::Commit(commit.id, Some(result)), delta)
     }
 
     fn remember(&mut self, position: Position, now: Duration) {
@@ -161,7 +286,7 @@ impl Redis {
         self.known.get(&position).cloned().unwrap_or_default()
     }
 
-    fn subscribe(&mut self, call: &Call, now: Duration) -> Answer {
+    fn subscribe(&mut self, call: &Call) -> Answer {
         let Caller::Node(to) = call.from else {
             unreachable!("operations do not subscribe");
         };
@@ -169,7 +294,10 @@ impl Redis {
         self.subscriptions.push(Subscription {
             to,
             connection: self.next_connection,
-            last: now,
+            last: Duration::ZERO,
+            full: false,
+            settled_at: Duration::ZERO,
+            deaf: false,
         });
         Answer::Subscribed(self.next_connection)
     }
@@ -179,7 +307,7 @@ impl Redis {
             Request::Subscribe => Input::Subscribed,
             Request::ReadHead => Input::Head(self.store.head().cloned()),
             Request::ReadLog(after) => Input::Log(self.store.log_after(after)),
-            Request::ReadSnapshot => Input::Snapshot(self.store.snapshot()),
+            Request::ReadSnapshot => Input::Snapshot(self.store.snapshot().map(Box::new)),
         }
     }
 
@@ -196,22 +324,33 @@ impl Redis {
             }
             LeaseRequest::Renew(term) => self.store.renew(instance, term, LEASE, now),
             LeaseRequest::Release(term) => {
-                self.store.release(instance, term);
-                None
+                let head = self.store.release(instance, term)?;
+                self.leader = None;
+                Some(head)
             }
         }
     }
 
     /// A write of a leader takes effect only while nobody took the lease after it.
-    fn check_leader(&self, author: &Author, delta: &Delta) {
-        if let Author::Leader { instance, term } = author {
-            let expected = Some((delta.epoch, *instance, *term));
+    fn check_leader(&self, commit: &Commit, delta: &Delta) {
+        for (instance, term) in leaders(commit) {
+            let expected = Some((delta.epoch, instance, term));
             assert_eq!(
                 self.leader, expected,
                 "a write of who no longer leads took effect"
             );
         }
     }
+}
+
+/// Who has to lead for the commit to be made.
+pub(crate) fn leaders(commit: &Commit) -> impl Iterator<Item = (InstanceId, Term)> {
+    let author = match &commit.author {
+        Author::Leader { instance, term } => Some((*instance, *term)),
+        Author::Operator { .. } | Author::Source { .. } => None,
+    };
+    let fence = commit.leadership.map(|fence| (fence.instance, fence.term));
+    author.into_iter().chain(fence)
 }
 
 /// One announcement for all who listen.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt::Debug;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,21 +13,23 @@ use uuid::Uuid;
 
 use crate::call::{Address, Caller, Event};
 use crate::ledger::Ledger;
-use crate::network::Weather;
-use crate::node::{Node, Part};
+use crate::network::{Slow, Weather};
+use crate::node::Node;
 use crate::operation::Operation;
 use crate::registry::Redis;
-
-/// How long peace may take to bring everything into order.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// After so long without a head, a person does what the candidates may not.
-const RESTORE_AFTER: Duration = Duration::from_secs(8);
 
 pub(crate) struct World {
     pub(crate) now: Duration,
     pub(crate) random: SmallRng,
     pub(crate) redis: Redis,
+    /// The master before a failover that did not notice it: some still take it for the registry.
+    pub(crate) former: Option<Redis>,
+    /// When a registry last forgot who leads, or let a lease run out too early.
+    pub(crate) lost_at: Option<Duration>,
+    /// Since when peace finds no head.
+    pub(crate) headless_since: Option<Duration>,
+    /// How slow the operators' links are.
+    pub(crate) slow: Slow,
     pub(crate) nodes: Vec<Node>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) ledger: Ledger,
@@ -71,6 +74,10 @@ impl World {
             now: Duration::ZERO,
             random: SmallRng::seed_from_u64(seed),
             redis: Redis::new(),
+            former: None,
+            lost_at: None,
+            headless_since: None,
+            slow: Slow::default(),
             nodes: Vec::new(),
             operations: Vec::new(),
             ledger: Ledger::default(),
@@ -89,7 +96,14 @@ impl World {
         while let Some(Reverse(next)) = self.queue.pop() {
             self.now = next.at;
             if let Some(resumed) = self.stopped_until(&next.event) {
-                self.at(resumed, next.event);
+                // All of it is there at once then; only what comes over one connection keeps its order.
+                let ordered = matches!(next.event, Event::Announce(..));
+                let turn = self.random.random_range(0..100);
+                let turn = Duration::from_micros(if ordered { 0 } else { turn });
+                if let Event::Announce(_, connection, _) = next.event {
+                    self.delay_until(connection, resumed);
+                }
+                self.at(resumed + turn, next.event);
                 continue;
             }
             if matches!(next.event, Event::Check) {
@@ -99,20 +113,26 @@ impl World {
                 self.after(Duration::from_millis(500), Event::Check);
                 continue;
             }
-            if self.narrate {
-                eprintln!("{:>10.6} {:?}", self.now.as_secs_f64(), next.event);
-            }
+            self.narrate(&next.event);
             self.happen(next.event);
         }
         let position = self.redis.store.head().map(|head| head.position);
         (self.now, self.scheduled, position)
     }
 
+    /// Says what happens, where somebody listens.
+    pub(crate) fn narrate(&self, what: &impl Debug) {
+        if self.narrate {
+            eprintln!("{:>10.6} {what:?}", self.now.as_secs_f64());
+        }
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive(call) => self.arrive(&call),
+            Event::Arrive(call) => self.arrive(call),
             Event::Answer(to, answer) => self.answer(to, *answer),
             Event::Announce(to, connection, message) => self.announced(to, connection, &message),
+            Event::Overflow(to, connection) => self.overflow(to, connection),
             Event::Lost(to, connection) => self.lost(to, connection),
             Event::Wake(to) => self.wake(to),
             Event::Swap(to) => self.swap(to),
@@ -122,56 +142,12 @@ impl World {
             Event::Recover(to) => self.look_for_memory(to),
             Event::Start(node) => self.start(node),
             Event::Fault => self.fault(),
+            Event::PutBack(collection, key, text) => self.put_back(collection, &key, &text),
+            Event::Reunite => self.reunite(),
             Event::Operate(index) => self.operate(index),
             Event::Look(index) => self.look(index),
             Event::Peace => self.make_peace(),
             Event::Check => unreachable!("checks are made by the loop"),
-        }
-    }
-
-    /// Whether all is done and everybody knows the truth. Fails where that takes too long.
-    fn is_settled(&mut self) -> bool {
-        let waited = self.now.saturating_sub(self.peace_at);
-        let Some(truth) = self.redis.store.snapshot() else {
-            if waited > RESTORE_AFTER {
-                self.restore();
-            }
-            assert!(waited < PATIENCE, "the registry never got its memory back");
-            return false;
-        };
-        let problem = self
-            .nodes
-            .iter()
-            .find_map(|node| node.problem(&truth.snapshot));
-        let busy = self.operations.iter().any(|operation| !operation.is_over());
-        let leads = |node: &Node| match &node.part {
-            Part::Orchestrator(own) => node.alive && own.is_done(&node.follower, self.now),
-            Part::Balancer(_) => false,
-        };
-        let led = self.nodes.iter().any(leads);
-        let settled = problem.is_none() && !busy && led;
-        assert!(
-            settled || waited < PATIENCE,
-            "no order in peace: busy {busy}, led {led}, {problem:?}"
-        );
-        settled
-    }
-
-    /// A person restores the fleet from the furthest copy there is, or begins anew where there is none.
-    fn restore(&mut self) {
-        let copies = self.nodes.iter().filter_map(|node| node.follower.truth());
-        let copy = copies.max_by_key(|copy| copy.position.revision).cloned();
-        let mut snapshot = match copy {
-            Some(copy) => model::Snapshot::clone(&copy),
-            None => model::Snapshot::empty(self.first_position()),
-        };
-        snapshot.position = Position {
-            epoch: Epoch(self.uuid()),
-            revision: snapshot.position.revision.next(),
-            id: RevisionId(self.uuid()),
-        };
-        if self.redis.store.seed(&snapshot).is_some() {
-            self.ledger.seeded(&snapshot);
         }
     }
 

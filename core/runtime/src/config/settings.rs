@@ -13,6 +13,9 @@ use super::file::ConfigFile;
 use super::refusal::{Refusal, one_line};
 use super::{CONFIG, Environment};
 
+/// What the variables of all flags begin with.
+pub(super) const PREFIX: &str = "ROUNDHOUSE_";
+
 pub(super) struct Settings<'a> {
     environment: Environment<'a>,
     file: &'a ConfigFile,
@@ -24,9 +27,14 @@ struct Setting {
     values: Vec<OsString>,
 }
 
+/// The name of a flag's variable.
+pub(super) fn variable_of(flag: &str) -> String {
+    format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
+}
+
 /// A flag's variable and its value. An empty one counts as not set, as compose files need it.
 pub(super) fn variable(flag: &str, environment: Environment<'_>) -> Option<(String, OsString)> {
-    let name = format!("ROUNDHOUSE_{}", flag.to_uppercase().replace('-', "_"));
+    let name = variable_of(flag);
     let value = environment(&name).filter(|value| !value.is_empty())?;
     Some((name, value))
 }

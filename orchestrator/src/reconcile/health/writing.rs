@@ -1,7 +1,7 @@
-//! Verdicts on their way into the registry: one commit at a time, and a short pause after each.
+//! Verdicts on their way into the registry: one commit at a time, and a pause after each.
 //!
 //! A single change is written at once; where many come together, as when a leader meets a new fleet or a
-//! rack goes dark, all but the first few go together.
+//! rack goes dark, all but the first few go together (`pacing`).
 
 use std::time::Duration;
 
@@ -11,10 +11,8 @@ use runtime::Backoff;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::pacing::Pacing;
 use crate::fleet::Fleet;
-
-/// Between two commits, at least: every one of them is work for each balancer.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Verdicts that the registry has taken; it may have refused those on former incarnations.
 #[derive(Debug)]
@@ -31,6 +29,8 @@ pub(super) struct Writing {
     /// One task, or none.
     running: JoinSet<Answer>,
     backoff: Backoff,
+    pacing: Pacing,
+    anchor: Instant,
     /// Not before.
     resume: Option<Instant>,
     /// The last failure that was logged.
@@ -43,26 +43,21 @@ impl Writing {
             fleet,
             running: JoinSet::new(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
+            pacing: Pacing::default(),
+            anchor: Instant::now(),
             resume: None,
             complaint: None,
         }
     }
 
-    /// Begins to write what there is, where this one leads and nothing is under way. Answers whether there
-    /// may be more to write.
-    pub(super) fn begin(&mut self, unwritten: impl FnOnce() -> Vec<Change>) -> bool {
+    /// Begins to write what there is, where this one leads and nothing is under way.
+    pub(super) fn begin(&mut self, unwritten: impl FnOnce() -> Vec<Change>) {
         if !self.running.is_empty() || self.resume.is_some() {
-            return true;
+            return;
         }
-        let Some(leadership) = self.fleet.leadership() else {
-            return true;
-        };
-        let changes = unwritten();
-        let any = !changes.is_empty();
-        if any {
-            self.spawn(leadership, changes);
+        if let Some(leadership) = self.fleet.leadership() {
+            self.spawn(leadership, unwritten());
         }
-        any
     }
 
     fn spawn(&mut self, leadership: Leadership, changes: Vec<Change>) {
@@ -116,7 +111,8 @@ impl Writing {
     fn succeeded(&mut self, changes: Vec<Change>, committed: &Committed) -> Written {
         self.backoff.reset();
         self.complaint = None;
-        self.resume = Some(Instant::now() + PAUSE);
+        let now = self.anchor.elapsed();
+        self.resume = Some(self.anchor + now + self.pacing.committed(now));
         for server in &committed.refused {
             tracing::debug!(%server, "a verdict on a former incarnation was refused");
         }

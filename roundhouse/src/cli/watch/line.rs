@@ -75,6 +75,9 @@ fn element(change: &Value) -> String {
         "pools" => "pool",
         "servers" => "server",
         "holds" => "ruling on",
+        "routes" => "route",
+        "listeners" => "listener",
+        "networks" => "list of networks",
         other => other,
     };
     match collection {

@@ -4,7 +4,8 @@ use crate::l7::codec::fields::{Field, Fields};
 use crate::l7::codec::framing::{BadNumber, Coding, Framing, FramingFields, decimal};
 use crate::l7::codec::limits::Limits;
 use crate::l7::codec::method::{Method, Version};
-use crate::l7::codec::name::{Name, is_token};
+use crate::l7::codec::name::Name;
+use crate::l7::codec::protocol::Protocol;
 use crate::l7::codec::refusal::Refusal;
 use crate::l7::codec::span::Span;
 use crate::l7::codec::target::is_authority;
@@ -107,12 +108,9 @@ impl Facts {
     }
 
     /// The one protocol asked for. `h2c` is never one: its bytes could not be judged here.
-    pub(super) fn upgrade(&self, buf: &[u8]) -> Option<Span> {
-        self.upgrade.filter(|span| {
-            let protocol = span.of(buf);
-            let mut parts = protocol.splitn(2, |byte| *byte == b'/');
-            self.upgrades == 1 && parts.all(is_token) && !protocol.eq_ignore_ascii_case(b"h2c")
-        })
+    pub(super) fn upgrade(&self, buf: &[u8]) -> Option<Protocol> {
+        let value = self.upgrade.filter(|_| self.upgrades == 1)?.of(buf);
+        Protocol::read(value).filter(|protocol| !protocol.is_named(b"h2c"))
     }
 }
 

@@ -5,12 +5,12 @@ use crate::l7::codec::name::is_token;
 use crate::l7::codec::refusal::Refusal;
 
 /// Empty lines before a request line that are passed over (RFC 9112, 2.2).
-const MOST_EMPTY_LINES: usize = 4;
+const EMPTY_LINES_MAX: usize = 4;
 
 /// How many bytes of empty lines come first.
 pub(super) fn empty_lines(buf: &[u8]) -> Result<usize, Refusal> {
     let lines = buf.chunks_exact(2).take_while(|pair| *pair == b"\r\n");
-    let skipped = lines.take(MOST_EMPTY_LINES).count() * 2;
+    let skipped = lines.take(EMPTY_LINES_MAX).count() * 2;
     match &buf[skipped..] {
         [] | b"\r" => Ok(skipped),
         [first, ..] if is_token(&[*first]) => Ok(skipped),

@@ -102,6 +102,7 @@ impl RequestHead {
         let options = Options::read(&mut self.fields, buf).map_err(|_| Refusal::Connection)?;
         let facts = Facts::read(&self.fields, buf, self.method, self.version)?;
         self.framing = facts.framing(self.version, limits)?;
+        self.carry = options.carry();
         self.authority = self.target.authority.or(facts.host);
         self.max_forwards = facts.max_forwards;
         self.keep_alive = options.keep_alive(self.version == Version::Http11);

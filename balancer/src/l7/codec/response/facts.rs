@@ -10,7 +10,8 @@ use crate::l7::codec::span::Span;
 /// What was found.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Facts {
-    pub(super) upgrade: Option<Span>,
+    upgrade: Option<Span>,
+    upgrades: usize,
     framing: FramingFields,
 }
 
@@ -26,11 +27,19 @@ impl Facts {
                     .add_length(value)
                     .map_err(|_| BadResponse::ContentLength)?,
                 Name::TransferEncoding => facts.framing.add_coding(value),
-                Name::Upgrade => facts.upgrade = Some(field.value),
+                Name::Upgrade => {
+                    facts.upgrade = Some(field.value);
+                    facts.upgrades += 1;
+                }
                 _ => {}
             }
         }
         Ok(facts)
+    }
+
+    /// What the one Upgrade field says.
+    pub(super) fn upgrade(&self) -> Option<Span> {
+        self.upgrade.filter(|_| self.upgrades == 1)
     }
 
     /// Where the body ends. Fields that contradict each other are an error even where no body can

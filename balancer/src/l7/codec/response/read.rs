@@ -88,14 +88,21 @@ impl ResponseHead {
         let facts = Facts::read(&self.fields, buf)?;
         let has_no_body = asked.head_only || matches!(self.status, 100..200 | 204 | 304);
         self.framing = facts.framing(has_no_body, self.version)?;
+        self.carry = options.carry();
         self.declared_length = facts.declared_length(has_no_body, self.status);
         self.keep_alive = options.keep_alive(self.version == Version::Http11)
             && self.framing != Framing::UntilClose
             && !facts.announces_forbidden_body(self.status);
         self.upgrade = None;
         if self.is_upgrade() {
-            self.upgrade = facts.upgrade.filter(|_| asked.upgrade && options.upgrade);
+            let protocol = asked.upgrade.filter(|_| options.upgrade);
+            let is_asked =
+                |named: &Span| protocol.is_some_and(|asked| asked.is_named(named.of(buf)));
+            self.upgrade = facts.upgrade().filter(is_asked);
             self.upgrade.ok_or(BadResponse::UnaskedUpgrade)?;
+        } else if self.status == 426 {
+            // RFC 9110, 15.5.22: without the field, nobody would know what to upgrade to.
+            self.upgrade = facts.upgrade().filter(|_| options.upgrade);
         }
         Ok(())
     }

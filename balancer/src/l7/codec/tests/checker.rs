@@ -206,6 +206,10 @@ pub(super) fn read_request(bytes: &[u8]) -> (Message, &[u8]) {
     message.only("x-forwarded-proto");
     message.only("x-forwarded-host");
     assert!(message.only("x-forwarded-for").ends_with("192.0.2.7"));
+    for forwarded in message.values("forwarded") {
+        let own = behind_the_last_comma(forwarded).trim();
+        assert!(own.starts_with("for=192.0.2.7;"), "{message:#?}");
+    }
     let last_via = message.values("via").last().unwrap();
     assert!(last_via.ends_with("roundhouse"));
     assert_eq!(
@@ -214,6 +218,22 @@ pub(super) fn read_request(bytes: &[u8]) -> (Message, &[u8]) {
         "{message:#?}"
     );
     (message, rest)
+}
+
+/// The last element of a list, as who minds quotes from its beginning on sees it.
+fn behind_the_last_comma(list: &str) -> &str {
+    let mut start = 0;
+    let mut letters = list.char_indices();
+    let mut within_quotes = false;
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => within_quotes = !within_quotes,
+            '\\' if within_quotes => drop(letters.next()),
+            ',' if !within_quotes => start = at + 1,
+            _ => {}
+        }
+    }
+    &list[start..]
 }
 
 /// Reads a head whose body never comes, whatever it declares.

@@ -18,7 +18,7 @@ use hyper::{HeaderMap, Request, Response, client, server};
 use super::checker::{Message, latin};
 
 /// Room for what the balancer adds to a message that came with the most fields it takes.
-const MOST_FIELDS: usize = 120;
+const FIELDS_MAX: usize = 120;
 
 /// A whole message in the words that every reader of HTTP has for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(super) fn requests(bytes: &[u8]) -> Vec<Reading> {
     });
     let connection = server::conn::http1::Builder::new()
         .half_close(true)
-        .max_headers(MOST_FIELDS)
+        .max_headers(FIELDS_MAX)
         .serve_connection(Wire::of(bytes, true), service);
     let _ = run(connection);
     seen.take()
@@ -95,7 +95,7 @@ pub(super) fn requests(bytes: &[u8]) -> Vec<Reading> {
 pub(super) fn response(bytes: &[u8], request: Request<Empty<Bytes>>) -> Option<Reading> {
     let wire = Wire::of(bytes, false);
     let mut builder = client::conn::http1::Builder::new();
-    builder.max_headers(MOST_FIELDS);
+    builder.max_headers(FIELDS_MAX);
     let (mut sender, connection) = run(builder.handshake(wire))?.ok()?;
     let exchange = async {
         let (parts, body) = sender.send_request(request).await.ok()?.into_parts();

@@ -20,7 +20,7 @@ pub(crate) use responses::responses;
 
 /// The fields that the balancer drops, replaces or adds to, with `-` for `_`, beside those that begin
 /// with [`CLAIMS`]. All others pass.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "connection",
     "content-length",
     "date",
@@ -35,6 +35,7 @@ const KNOWN: [&str; 21] = [
     "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
+    "roundhouse-reason",
     "te",
     "trailer",
     "transfer-encoding",
@@ -48,7 +49,7 @@ const KNOWN: [&str; 21] = [
 const CLAIMS: &str = "x-forwarded-";
 
 /// A message that came with the most fields allowed leaves with more, and would not be taken again.
-const MOST_FIELDS: usize = 100;
+const FIELDS_MAX: usize = 100;
 
 /// `bytes` in single bytes (or few, where there are many), and cut at places that are the same
 /// whenever the bytes are.

@@ -55,6 +55,7 @@ const FIELDS: &[&str] = &[
     "Max-Forwards: 2\r\n",
     "X-Forwarded-For: 6.6.6.6\r\n",
     "Forwarded: for=6.6.6.6\r\n",
+    "Forwarded: for=\"oops\r\n",
     "X_Forwarded_Host: evil\r\n",
     "X-Forwarded-Port: 4443\r\n",
     "x-forwarded_prefix: /evil\r\n",
@@ -154,7 +155,7 @@ proptest! {
         let _ = parse_request(&bytes, &limits, &mut RequestHead::new());
         let _ = parse_response(&bytes, Asked::default(), &limits, &mut ResponseHead::new());
         for framing in [Framing::None, Framing::Length(length), Framing::Chunked, Framing::UntilClose] {
-            for carry in [Carry::Wire, Carry::Content] {
+            for carry in [Carry::Wire, Carry::WireWithoutTrailers, Carry::Content] {
                 let _ = decode(framing, carry, &[&bytes]);
             }
         }

@@ -111,7 +111,7 @@ fn every_request_gets_the_same_verdict_however_it_is_cut() {
 fn asked(case: &Case) -> Asked {
     Asked {
         head_only: case.request.starts_with("HEAD"),
-        upgrade: false,
+        upgrade: None,
     }
 }
 

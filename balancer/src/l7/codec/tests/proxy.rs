@@ -4,9 +4,9 @@
 use std::time::UNIX_EPOCH;
 
 use crate::l7::codec::{
-    Advance, Asked, BodyDecoder, Carry, ChunkHead, Forwarding, HttpDate, InterimCap, LAST_CHUNK,
-    Limits, Parse, Relay, RequestHead, ResponseHead, Returning, Version, parse_request,
-    parse_response, rewrite_request, rewrite_response,
+    Advance, Asked, BodyDecoder, ChunkHead, Forwarding, HttpDate, InterimCap, LAST_CHUNK, Limits,
+    Parse, Relay, RequestHead, ResponseHead, Returning, Version, parse_request, parse_response,
+    rewrite_request, rewrite_response,
 };
 
 pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
@@ -16,6 +16,9 @@ pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
     request_id: b"id-1",
     fallback_host: "10.0.0.1:3001",
     upgrade: false,
+    path: None,
+    host: None,
+    changes: None,
 };
 
 /// What the balancer has been told.
@@ -110,7 +113,7 @@ impl Client {
                 let mut out = Vec::new();
                 rewrite_request(&self.buf, &self.head, &forwarding, &mut out);
                 self.use_up(head_length);
-                let decoder = BodyDecoder::new(self.head.framing, Carry::Wire, &limits);
+                let decoder = BodyDecoder::new(self.head.framing, self.head.carry, &limits);
                 self.body = Some((decoder, out));
                 true
             }
@@ -123,11 +126,8 @@ impl Client {
 
     fn body(&mut self, mut decoder: BodyDecoder, mut out: Vec<u8>) -> bool {
         match decoder.advance(&self.buf) {
-            Ok(Advance {
-                consumed,
-                relay,
-                done,
-            }) => {
+            Ok(Advance { consumed, relay }) => {
+                let done = decoder.is_done();
                 out.extend_from_slice(&self.buf[relay]);
                 self.use_up(consumed);
                 if done {
@@ -266,6 +266,7 @@ impl Server {
             keep_alive: true,
             date: &date,
             request_id: b"id-1",
+            changes: None,
         };
         let mut out = Vec::new();
         let returned = rewrite_response(&self.buf, &self.head, &returning, &mut out);
@@ -290,8 +291,8 @@ impl Server {
         };
         self.write(&step, relay);
         self.buf.drain(..step.consumed);
-        self.over = step.done;
-        if step.done {
+        self.over = decoder.is_done();
+        if self.over {
             self.finish(relay);
         }
         self.body = Some((decoder, relay));

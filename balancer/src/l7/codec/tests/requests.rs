@@ -316,6 +316,26 @@ fn forwarded_is_not_begun_behind_a_proxy_that_wrote_the_older_field_alone() {
 }
 
 #[test]
+fn a_quote_that_was_left_open_swallows_nothing_of_our_own() {
+    let trusted = Forwarding {
+        trusted: true,
+        ..FORWARDING
+    };
+    let forwarded = |lines: &str| forward(&get(lines), &trusted).only("forwarded").to_owned();
+    let own = "for=192.0.2.7;proto=http;host=\"a\"";
+    for open in ["for=\"oops", "for=a;by=\"b\\\"", "\""] {
+        assert_eq!(forwarded(&format!("Forwarded: {open}\r\n")), own);
+        let lines = format!("Forwarded: for=x\r\nForwarded: {open}\r\nForwarded: for=y\r\n");
+        assert_eq!(forwarded(&lines), format!("for=y, {own}"));
+        let both = format!("X-Forwarded-For: 6.6.6.6\r\nForwarded: {open}\r\n");
+        assert!(!forward(&get(&both), &trusted).has("forwarded"));
+    }
+    let kept = "for=\"[2001:db8::7]:1\";by=\"\\\"_x\"";
+    let lines = format!("Forwarded: {kept}\r\n");
+    assert_eq!(forwarded(&lines), format!("{kept}, {own}"));
+}
+
+#[test]
 fn an_absolute_target_names_the_host() {
     let message = forward(
         "GET http://b:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -372,6 +392,9 @@ fn only_one_named_protocol_of_a_bodiless_request_is_an_upgrade() {
     let upgrade = |lines: &str| parse(&get(lines)).unwrap().upgrade.is_some();
     assert!(upgrade("Connection: upgrade\r\nUpgrade: websocket\r\n"));
     assert!(upgrade("Connection: upgrade\r\nUpgrade: IRC/6.9\r\n"));
+    let long = "x".repeat(32);
+    let naming = |protocol: &str| format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n");
+    assert!(upgrade(&naming(&long)) && !upgrade(&naming(&(long + "x"))));
     assert!(!upgrade("Upgrade: websocket\r\n"));
     assert!(!upgrade("Connection: upgrade\r\n"));
     assert!(!upgrade("Connection: upgrade\r\nUpgrade: h2c\r\n"));

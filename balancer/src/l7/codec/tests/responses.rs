@@ -3,8 +3,8 @@
 use super::checker::{Message, read, read_head};
 use super::proxy::{Reply, date, relay};
 use crate::l7::codec::{
-    Answer, Asked, BadResponse, Framing, InterimCap, Limits, Parse, ResponseHead, Returning,
-    Version, parse_response, rewrite_response, write_answer,
+    Answer, Asked, BadResponse, Framing, InterimCap, Limits, Parse, Protocol, ResponseHead,
+    Returning, Version, parse_response, rewrite_response, write_answer,
 };
 
 fn parse_for(text: &str, asked: Asked) -> Result<ResponseHead, BadResponse> {
@@ -120,8 +120,8 @@ fn nonsense_is_noticed_before_a_head_could_end() {
 #[test]
 fn an_upgrade_is_granted_only_as_asked_and_in_full() {
     let asked = Asked {
-        head_only: false,
-        upgrade: true,
+        upgrade: Protocol::read(b"WebSocket"),
+        ..Asked::default()
     };
     let text =
         "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-A: 1\r\n\r\n\x01\x02";
@@ -129,7 +129,12 @@ fn an_upgrade_is_granted_only_as_asked_and_in_full() {
     assert!(head.is_upgrade() && !head.is_interim());
     let without = "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\n\r\n";
     let unnamed = "HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n";
-    for text in [without, unnamed] {
+    let to =
+        |protocol| format!("HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n");
+    let (other, older) = (to("h2c"), to("websocket/1"));
+    let several = to("h2c, websocket");
+    let twice = to("h2c\r\nUpgrade: websocket");
+    for text in [without, unnamed, &other, &older, &several, &twice] {
         let error = parse_for(text, asked).err();
         assert_eq!(error, Some(BadResponse::UnaskedUpgrade), "{text:?}");
     }
@@ -172,6 +177,26 @@ fn hop_by_hop_fields_end_here() {
     assert_eq!(message.only("x-request-id"), "id-1");
     assert_eq!(message.only("via"), "1.1 roundhouse");
     assert_eq!(message.only("date"), "Thu, 01 Jan 1970 00:00:00 GMT");
+}
+
+#[test]
+fn an_upgrade_that_is_required_is_named() {
+    let required = "HTTP/1.1 426 No\r\nConnection: close, upgrade\r\nUpgrade: a/1, websocket\r\n\
+        Content-Length: 0\r\n\r\n";
+    let (_, message) = relayed(required, Version::Http11);
+    assert_eq!(message.only("upgrade"), "a/1, websocket");
+    assert_eq!(message.only("connection"), "upgrade");
+    let (_, message) = relayed(required, Version::Http10);
+    assert!(!message.has("upgrade"));
+    let (_, message) = relayed(&required.replace(", upgrade", ""), Version::Http11);
+    assert!(!message.has("upgrade"));
+}
+
+#[test]
+fn no_server_says_why_the_balancer_answers() {
+    let text =
+        "HTTP/1.1 503 No\r\nRoundhouse-Reason: no-server-available\r\nContent-Length: 0\r\n\r\n";
+    assert!(!relayed(text, Version::Http11).1.has("roundhouse-reason"));
 }
 
 #[test]
@@ -224,7 +249,7 @@ fn an_old_client_keeps_its_connection_where_the_length_is_known() {
 fn a_response_to_head_keeps_its_length_and_has_no_body() {
     let asked = Asked {
         head_only: true,
-        upgrade: false,
+        upgrade: None,
     };
     let text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     let reply = relay([text.as_bytes()], asked, Version::Http11);
@@ -273,6 +298,7 @@ fn the_balancers_own_answers_say_why() {
         head_only: false,
         date: &date,
         request_id: b"id-1",
+        retry_after: Some(5),
     };
     let mut out = Vec::new();
     write_answer(&answer, &mut out);
@@ -284,6 +310,7 @@ fn the_balancers_own_answers_say_why() {
         b"Service Unavailable: no server of the pool is up\n"
     );
     assert_eq!(message.only("x-request-id"), "id-1");
+    assert_eq!(message.only("retry-after"), "5");
     assert!(rest.is_empty() && !message.has("connection"));
 }
 
@@ -299,6 +326,7 @@ fn an_answer_to_head_is_its_head_and_a_refusal_closes() {
         head_only: true,
         date: &date,
         request_id: b"id-1",
+        retry_after: None,
     };
     let mut out = Vec::new();
     write_answer(&answer, &mut out);
@@ -316,6 +344,7 @@ fn a_connection_that_must_end_says_so_in_the_final_head_alone() {
         keep_alive: false,
         date: &date,
         request_id: b"id-1",
+        changes: None,
     };
     let rewritten = |text: &str| {
         let mut out = Vec::new();
@@ -340,6 +369,7 @@ fn the_final_head_alone_names_the_request_and_no_server_names_another() {
             keep_alive: true,
             date: &date,
             request_id: b"id-1",
+            changes: None,
         };
         rewrite_response(text.as_bytes(), &head, &returning, &mut out);
         let (message, _) = read_head(&out);

@@ -4,6 +4,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::redis::address::Address;
 
 /// Greets whoever connects, reads one command, and answers it; without an answer the connection ends.
 async fn answer_once(stream: TcpStream, answer: Option<&str>) {
@@ -45,7 +46,8 @@ async fn who_refuses_what_was_sent_before_says_nothing_of_what_became_of_it() {
                     answer_once(stream, answer).await;
                 }
             });
-            let link = Link::new(&format!("redis://{address}"), String::new()).expect("a link");
+            let address = Address::parse(&format!("redis://{address}")).expect("a URL");
+            let link = Link::new(Locator::new(address, None, String::new(), String::new()));
             let mut command = redis::cmd("SET");
             command.arg("key").arg("wanted");
             let asked: Result<(), _> = link.ask("committing", &command).await;

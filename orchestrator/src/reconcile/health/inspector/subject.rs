@@ -4,13 +4,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Change, Health, HealthCheck, Pool, Revision, Server, ServerKey, Stamped, Verdict};
+use model::{Health, HealthCheck, Pool, Revision, Server, ServerKey, Stamped, Verdict};
 use policy::{Grounds, RiseFall};
+use probe::Failure;
+
+/// What a probe is made for. A server has at most one under way for each: who is suspected does not wait for a
+/// probe that may take until its timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::reconcile::health) enum Errand {
+    /// Its turn, or that it is new.
+    Turn,
+    /// Somebody suspects it, or it missed a renewal.
+    Doubt,
+}
 
 /// One probe to be made.
 #[derive(Debug, Clone)]
 pub(in crate::reconcile::health) struct Assignment {
     pub(in crate::reconcile::health) key: ServerKey,
+    pub(in crate::reconcile::health) errand: Errand,
     pub(in crate::reconcile::health) incarnation: Revision,
     pub(in crate::reconcile::health) address: SocketAddr,
     pub(in crate::reconcile::health) pool: Arc<Stamped<Pool>>,
@@ -32,6 +44,14 @@ pub(super) struct Sighting<'a> {
     pub(super) trusted: bool,
 }
 
+/// A probe under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flight {
+    grounds: Grounds,
+    /// Whether the other probe decided meanwhile: what this one finds may be from before that.
+    outdated: bool,
+}
+
 /// One incarnation of a server under inspection.
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -41,15 +61,21 @@ pub(super) struct Subject {
     pub(super) state: RiseFall,
     /// Why a probe failed last.
     pub(super) reason: String,
+    /// When the first of the last probes ended, none of which got any answer.
+    pub(super) silent_since: Option<Duration>,
+    /// For how long there was none when the last one ended.
+    pub(super) silent: Duration,
     /// What the registry says of it.
     pub(super) recorded: Health,
     /// Its last regular turn, and the one it waits for.
     pub(super) turn: Option<u64>,
     pub(super) planned: Option<u64>,
     pub(super) doubted: bool,
-    /// The grounds of the probe under way.
-    pub(super) flight: Option<Grounds>,
-    pub(super) begun: Option<Duration>,
+    /// The probes under way.
+    pub(super) on_turn: Option<Flight>,
+    pub(super) on_doubt: Option<Flight>,
+    /// When it was last probed since somebody suspected it.
+    pub(super) suspected: Option<Duration>,
 }
 
 impl Subject {
@@ -60,12 +86,15 @@ impl Subject {
             pool: sighting.pool,
             state: RiseFall::inherited(sighting.recorded),
             reason: String::new(),
+            silent_since: None,
+            silent: Duration::ZERO,
             recorded: sighting.recorded,
             turn: None,
             planned: None,
             doubted: false,
-            flight: None,
-            begun: None,
+            on_turn: None,
+            on_doubt: None,
+            suspected: None,
         }
     }
 
@@ -79,46 +108,103 @@ impl Subject {
         changed
     }
 
-    /// Doubt that came while the probe was under way makes its failure count, but is not refuted by its
-    /// success.
+    /// What a probe found; answers the verdict where it changed. Doubt that came while it was under way makes
+    /// its failure count, but is not refuted by its success.
     pub(super) fn take_in(
         &mut self,
-        outcome: Result<(), String>,
-        flight: Grounds,
+        errand: Errand,
+        outcome: Result<(), Failure>,
+        now: Duration,
     ) -> Option<Health> {
-        let succeeded = outcome.is_ok();
-        if let Err(reason) = outcome {
-            self.reason = reason;
+        let flight = self.flight(errand).take()?;
+        if flight.outdated {
+            return None;
         }
-        let suspected = self.doubted || flight == Grounds::Suspicion;
+        let suspected =
+            self.doubted || self.on_doubt.is_some() || flight.grounds == Grounds::Suspicion;
+        let succeeded = outcome.is_ok();
+        self.note_silence(&outcome, now);
+        if let Err(failure) = outcome {
+            self.reason = failure.to_string();
+        }
         self.doubted &= succeeded;
         let check = &self.pool.value.health;
-        self.state.observe(succeeded, grounds(suspected), check)
+        let verdict = self.state.observe(succeeded, grounds(suspected), check)?;
+        let others = [&mut self.on_turn, &mut self.on_doubt].into_iter();
+        others.flatten().for_each(|other| other.outdated = true);
+        Some(verdict)
+    }
+
+    fn note_silence(&mut self, outcome: &Result<(), Failure>, now: Duration) {
+        let is_silent = outcome.as_ref().is_err_and(Failure::is_silence);
+        let since = is_silent.then(|| *self.silent_since.get_or_insert(now));
+        self.silent_since = since;
+        self.silent = since.map_or(Duration::ZERO, |since| now - since);
     }
 
     /// Sets out on a probe.
-    pub(super) fn launch(&mut self, key: ServerKey, lapsed: bool, now: Duration) -> Assignment {
-        let suspected = std::mem::take(&mut self.doubted) || lapsed;
-        self.flight = Some(grounds(suspected));
-        self.turn = self.planned.take().or(self.turn);
-        self.begun = Some(now);
+    pub(super) fn launch(
+        &mut self,
+        errand: Errand,
+        key: ServerKey,
+        lapsed: bool,
+        now: Duration,
+    ) -> Assignment {
+        let suspected = match errand {
+            Errand::Turn => {
+                self.turn = self.planned.take().or(self.turn);
+                lapsed
+            }
+            Errand::Doubt => {
+                self.doubted = false;
+                self.suspected = Some(now);
+                true
+            }
+        };
+        *self.flight(errand) = Some(Flight {
+            grounds: grounds(suspected),
+            outdated: false,
+        });
         Assignment {
             incarnation: self.incarnation,
             address: self.address,
             pool: Arc::clone(&self.pool),
             key,
+            errand,
         }
     }
 
-    /// The verdict that the registry does not have yet.
-    pub(super) fn unwritten(&self, key: &ServerKey) -> Option<Change> {
+    fn flight(&mut self, errand: Errand) -> &mut Option<Flight> {
+        match errand {
+            Errand::Turn => &mut self.on_turn,
+            Errand::Doubt => &mut self.on_doubt,
+        }
+    }
+
+    /// Whether its probes found otherwise than the registry says.
+    pub(super) fn is_contrary(&self) -> bool {
+        self.is_news(self.state.health())
+    }
+
+    /// Whether a verdict is another than the registry's.
+    pub(super) fn is_news(&self, health: Health) -> bool {
+        health != self.recorded && health != Health::Unknown
+    }
+
+    /// What its own probes make of it.
+    pub(super) fn verdict(&self) -> Verdict {
         let health = self.state.health();
-        let reason = match health {
-            Health::Down => &self.reason,
-            Health::Up | Health::Unknown => "",
+        let (reason, silent) = match health {
+            Health::Down => (self.reason.as_str(), self.silent),
+            Health::Up | Health::Unknown => ("", Duration::ZERO),
         };
-        let missing = health != self.recorded && health != Health::Unknown;
-        missing.then(|| verdict(key, self.incarnation, health, reason))
+        Verdict {
+            incarnation: self.incarnation,
+            health,
+            reason: reason.into(),
+            silent_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
+            unknown: model::Unknown::default(),
+        }
     }
 }
 
@@ -128,18 +214,4 @@ fn grounds(suspected: bool) -> Grounds {
     } else {
         Grounds::Routine
     }
-}
-
-pub(super) fn verdict(
-    key: &ServerKey,
-    incarnation: Revision,
-    health: Health,
-    reason: &str,
-) -> Change {
-    let verdict = Verdict {
-        incarnation,
-        health,
-        reason: reason.into(),
-    };
-    Change::Verdict(key.clone(), Some(verdict))
 }

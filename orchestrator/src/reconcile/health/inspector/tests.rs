@@ -6,6 +6,9 @@ use rand::rngs::SmallRng;
 
 use super::*;
 
+mod quorum;
+mod whole;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An inspector with its fleet and its clock.
@@ -79,23 +82,31 @@ impl Stage {
             incarnation: self.incarnation(name),
             health,
             reason: String::new(),
+            silent_ms: 0,
+            unknown: model::Unknown::default(),
         };
         let verdict = self.stamped(verdict);
         self.snapshot.health.insert(key(name), verdict);
     }
 
-    fn sync(&mut self) {
-        self.inspector
-            .sync(&self.snapshot, self.now, &mut self.random);
+    /// Takes in the snapshot; answers which servers were looked at for it.
+    fn sync(&mut self) -> Vec<String> {
+        let snapshot = Arc::new(self.snapshot.clone());
+        self.sync_with(&snapshot)
+    }
+
+    fn sync_with(&mut self, snapshot: &Arc<Snapshot>) -> Vec<String> {
+        let sighted = self.inspector.sync(snapshot, self.now, &mut self.random);
+        sighted.iter().map(|key| key.server.to_string()).collect()
     }
 
     /// Lets a while pass in which every probe has the same outcome; answers how many there were.
     fn run(&mut self, time: Duration, succeeds: bool) -> usize {
         let end = self.now + time;
         let mut count = 0;
-        while let Some(due) = self.inspector.next_due().filter(|due| *due <= end) {
+        while let Some(due) = self.next_due().filter(|due| *due <= end) {
             self.now = self.now.max(due);
-            let assignment = self.inspector.launch(self.now).expect("one is due");
+            let assignment = self.launch().expect("one is due");
             self.finish(&assignment, succeeds);
             count += 1;
         }
@@ -104,15 +115,26 @@ impl Stage {
     }
 
     fn launch(&mut self) -> Option<Assignment> {
-        self.inspector.launch(self.now)
+        let mut errands = [Errand::Doubt, Errand::Turn].into_iter();
+        errands.find_map(|errand| self.inspector.launch(errand, self.now))
+    }
+
+    fn next_due(&self) -> Option<Duration> {
+        let errands = [Errand::Doubt, Errand::Turn].into_iter();
+        let due = errands.filter_map(|errand| self.inspector.next_due(errand));
+        due.min()
     }
 
     fn finish(&mut self, assignment: &Assignment, succeeds: bool) -> Option<Transition> {
-        let outcome = if succeeds {
-            Ok(())
-        } else {
-            Err("status 503".to_owned())
-        };
+        let failed = || Err(Failure::Status(503));
+        self.finish_with(assignment, succeeds.then_some(()).map_or_else(failed, Ok))
+    }
+
+    fn finish_with(
+        &mut self,
+        assignment: &Assignment,
+        outcome: Result<(), Failure>,
+    ) -> Option<Transition> {
         self.inspector
             .finish(assignment, outcome, self.now, &mut self.random)
     }
@@ -221,7 +243,7 @@ fn a_new_leader_inherits_verdicts_and_spreads_its_probes() {
     for name in &names {
         stage.record(name, Health::Up);
     }
-    stage.inspector.clear();
+    stage.inspector.restart(Part::Leading);
     stage.sync();
     assert!(stage.launch().is_none(), "none is due at once");
     let probes = stage.run(2 * SECOND, false);
@@ -235,7 +257,7 @@ fn a_new_leader_inherits_verdicts_and_spreads_its_probes() {
 #[test]
 fn a_suspicion_has_the_server_probed_at_once_and_one_failure_decides() {
     let mut stage = Stage::with_up(&["s1", "s2"]);
-    stage.now += SECOND / 2;
+    stage.run(SECOND / 2, true);
     stage.doubt("s1");
     let assignment = stage.launch().expect("due at once");
     assert_eq!(assignment.key, key("s1"));
@@ -244,9 +266,35 @@ fn a_suspicion_has_the_server_probed_at_once_and_one_failure_decides() {
 }
 
 #[test]
+fn a_verdict_says_for_how_long_no_probe_got_any_answer() {
+    let silent_ms = |failures: &[Failure]| {
+        let mut stage = Stage::with_up(&["s1"]);
+        for failure in failures {
+            stage.now = stage.next_due().expect("its turn");
+            let assignment = stage.launch().expect("its turn");
+            stage.finish_with(&assignment, Err(failure.clone()));
+        }
+        let changes = stage.inspector.unwritten();
+        let [Change::Verdict(_, Some(verdict))] = &changes[..] else {
+            panic!("{changes:?}");
+        };
+        (verdict.health, verdict.silent_ms)
+    };
+    let timeout = Failure::TimedOut { after: SECOND };
+    let (health, silent) = silent_ms(&[timeout.clone(), Failure::Refused, timeout.clone()]);
+    assert_eq!(health, Health::Down);
+    assert!((1_000..10_000).contains(&silent), "{silent} ms");
+    let unwell = Failure::Status(503);
+    assert_eq!(
+        silent_ms(&[timeout.clone(), timeout, unwell]),
+        (Health::Down, 0)
+    );
+}
+
+#[test]
 fn a_suspicion_that_the_probe_refutes_changes_nothing() {
     let mut stage = Stage::with_up(&["s1"]);
-    stage.now += SECOND / 2;
+    stage.run(SECOND / 2, true);
     stage.doubt("s1");
     let assignment = stage.launch().expect("due at once");
     stage.finish(&assignment, true);
@@ -257,7 +305,7 @@ fn a_suspicion_that_the_probe_refutes_changes_nothing() {
 #[test]
 fn many_suspicions_are_one_probe() {
     let mut stage = Stage::with_up(&["s1"]);
-    stage.now += SECOND / 2;
+    stage.run(SECOND / 2, true);
     for _ in 0..1000 {
         stage.doubt("s1");
     }
@@ -284,7 +332,8 @@ fn a_server_that_somebody_always_suspects_is_probed_a_few_times_a_second_and_sta
             assert_eq!(stage.finish(&assignment, true), None);
         }
     }
-    let most = (10 * SECOND).as_millis() / SUSPICION_PAUSE.as_millis() + 1;
+    // Besides those at its turn.
+    let most = (10 * SECOND).as_millis() / SUSPICION_PAUSE.as_millis() + 7;
     assert!(
         (50..=most).contains(&probes),
         "{probes} probes in ten seconds"
@@ -293,15 +342,70 @@ fn a_server_that_somebody_always_suspects_is_probed_a_few_times_a_second_and_sta
 }
 
 #[test]
-fn a_suspicion_during_a_probe_is_not_refuted_by_it() {
+fn a_suspicion_during_a_probe_gets_one_of_its_own_beside_it() {
     let mut stage = Stage::with_up(&["s1"]);
     stage.now += 3 * SECOND;
-    let assignment = stage.launch().expect("its turn");
+    let routine = stage.launch().expect("its turn");
     stage.doubt("s1");
-    stage.finish(&assignment, true);
+    let own = stage.launch().expect("probed at once");
+    assert_eq!(stage.finish(&routine, true), None, "it refutes nothing");
+    stage.finish(&own, false);
+    assert_eq!(stage.unwritten(), ["s1 down"]);
+}
+
+#[test]
+fn a_suspicion_makes_the_failure_of_a_probe_under_way_decide() {
+    let mut stage = Stage::with_up(&["s1"]);
+    stage.now += 3 * SECOND;
+    let routine = stage.launch().expect("its turn");
+    stage.doubt("s1");
+    stage.finish(&routine, false);
+    assert_eq!(stage.unwritten(), ["s1 down"]);
+    let own = stage.inspector.launch(Errand::Doubt, stage.now);
+    assert!(own.is_none(), "there is nothing left to find out");
+}
+
+#[test]
+fn a_probe_from_before_a_verdict_does_not_undo_it() {
+    let mut stage = Stage::with(&["s1"]);
+    stage.put_pool(|check| check.rise = 1);
+    stage.sync();
+    stage.run(Duration::ZERO, true);
+    stage.now += 3 * SECOND;
+    let routine = stage.launch().expect("its turn");
+    stage.doubt("s1");
+    let own = stage.launch().expect("probed at once");
+    stage.finish(&own, false);
+    assert_eq!(stage.finish(&routine, true), None);
+    assert_eq!(stage.unwritten(), ["s1 down"]);
+    assert!(stage.run(3 * SECOND, true) >= 1, "its turns go on");
+    assert_eq!(stage.unwritten(), ["s1 up"]);
+}
+
+#[test]
+fn a_suspicion_right_after_a_probe_at_its_turn_does_not_wait() {
+    let mut stage = Stage::with_up(&["s1"]);
+    stage.now += 3 * SECOND;
+    let routine = stage.launch().expect("its turn");
+    stage.finish(&routine, true);
+    stage.doubt("s1");
+    let own = stage.launch().expect("probed at once");
+    stage.finish(&own, false);
+    assert_eq!(stage.unwritten(), ["s1 down"]);
+}
+
+#[test]
+fn a_suspicion_during_a_suspected_servers_probe_outlives_its_success() {
+    let mut stage = Stage::with_up(&["s1"]);
+    stage.run(SECOND / 2, true);
+    stage.doubt("s1");
+    let first = stage.launch().expect("due at once");
+    stage.doubt("s1");
+    assert!(stage.launch().is_none(), "one at a time");
+    stage.finish(&first, true);
     stage.now += SUSPICION_PAUSE;
-    let assignment = stage.launch().expect("probed again");
-    stage.finish(&assignment, false);
+    let second = stage.launch().expect("probed again");
+    stage.finish(&second, false);
     assert_eq!(stage.unwritten(), ["s1 down"]);
 }
 
@@ -312,23 +416,23 @@ fn a_suspicion_of_an_old_incarnation_is_ignored() {
     stage.put("s1", |_| {});
     stage.sync();
     stage.run(Duration::ZERO, true);
-    let due = stage.inspector.next_due();
+    let due = stage.next_due();
     stage.inspector.doubt(&key("s1"), old, stage.now);
-    assert_eq!(stage.inspector.next_due(), due);
+    assert_eq!(stage.next_due(), due);
 }
 
 #[test]
 fn a_missed_renewal_makes_any_failed_probe_decide_until_it_is_renewed() {
     let mut stage = Stage::with_up(&["s1"]);
     stage.now += SECOND / 2;
-    stage.inspector.lapse([key("s1")].into(), stage.now);
+    stage.inspector.lapse(&[key("s1")].into(), stage.now);
     let assignment = stage.launch().expect("due at once");
     stage.finish(&assignment, true);
     assert!(stage.unwritten().is_empty());
-    stage.inspector.lapse(BTreeSet::new(), stage.now);
+    stage.inspector.lapse(&BTreeSet::new(), stage.now);
     assert!(stage.run(3 * SECOND, false) >= 1);
     assert!(stage.unwritten().is_empty(), "it was renewed");
-    stage.inspector.lapse([key("s1")].into(), stage.now);
+    stage.inspector.lapse(&[key("s1")].into(), stage.now);
     let assignment = stage.launch().expect("due at once");
     stage.finish(&assignment, false);
     assert_eq!(stage.unwritten(), ["s1 down"]);
@@ -345,7 +449,10 @@ fn a_new_incarnation_inherits_nothing_and_a_late_outcome_is_refused() {
     let assignment = stage.launch().expect("probed at once");
     assert_eq!(assignment.address.port(), 81);
     assert_eq!(assignment.incarnation, stage.incarnation("s1"));
-    assert!(!stage.inspector.inspects(&key("s1"), late.incarnation));
+    assert_ne!(
+        stage.inspector.incarnation(&key("s1")),
+        Some(late.incarnation)
+    );
     stage.finish(&assignment, true);
     assert_eq!(stage.unwritten(), ["s1 up"]);
 }

@@ -47,8 +47,8 @@ pub(crate) fn decode(mut decoder: BodyDecoder, pieces: &[&[u8]]) -> Decoded {
             decoded.relayed.extend_from_slice(&buf[step.relay]);
             buf.drain(..step.consumed);
             decoded.used += step.consumed;
-            decoded.ended = Ok(step.done);
-            if step.consumed == 0 || step.done {
+            decoded.ended = Ok(decoder.is_done());
+            if step.consumed == 0 || decoder.is_done() {
                 break;
             }
         }
@@ -61,7 +61,7 @@ pub(crate) fn bodies(wire: &[u8]) {
     let plenty = Limits::default();
     let tight = Limits::new(1 << 10, 1 << 10, 10, BOUND);
     for limits in [plenty, tight] {
-        for carry in [Carry::Wire, Carry::Content] {
+        for carry in [Carry::Wire, Carry::WireWithoutTrailers, Carry::Content] {
             same_however_cut(wire, carry, &limits);
         }
     }

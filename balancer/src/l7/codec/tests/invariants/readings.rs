@@ -5,7 +5,7 @@ use hyper::{Method, Uri};
 
 use super::super::checker::latin;
 use super::super::hyper_reading::{self, Reading};
-use super::responses::{ASKED, request};
+use super::responses::{asked, request};
 use crate::l7::codec::{
     Asked, BodyDecoder, Carry, Fields, Framing, Limits, Parse, RequestHead, ResponseHead,
     parse_request, parse_response,
@@ -25,7 +25,7 @@ enum End {
 /// What holds of bytes from a client or, where they begin as such, from a server.
 pub(crate) fn readings(bytes: &[u8]) {
     if bytes.starts_with(b"HTTP/") {
-        for asked in ASKED {
+        for asked in asked() {
             same_response(bytes, asked);
         }
     } else {

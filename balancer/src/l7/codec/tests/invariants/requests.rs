@@ -8,12 +8,12 @@ use hyper::{Method, Uri};
 use super::super::checker::{self, Message};
 use super::super::hyper_reading::{self, Reading};
 use super::super::proxy::{FORWARDING, Outcome, Setting, serve, serve_under};
-use super::{CLAIMS, MOST_FIELDS, cuts, nominated, passing, plain};
-use crate::l7::codec::{Forwarding, Limits};
+use super::{CLAIMS, FIELDS_MAX, cuts, nominated, passing, plain};
+use crate::l7::codec::{FieldChanges, Forwarding, Limits};
 
 /// What holds of a client's bytes.
 pub(crate) fn requests(bytes: &[u8]) {
-    for setting in [Setting::default(), trusting()] {
+    for setting in [Setting::default(), trusting(), rewriting()] {
         let whole = serve_under(setting, [bytes]);
         for pieces in cuts(bytes) {
             assert_eq!(serve_under(setting, pieces), whole, "cut");
@@ -34,6 +34,33 @@ fn trusting() -> Setting {
     }
 }
 
+/// A route that changes everything that it may.
+fn rewriting() -> Setting {
+    Setting {
+        forwarding: Forwarding {
+            path: Some(b"/new%2F"),
+            host: Some(b"inner:80"),
+            changes: Some(&Edits),
+            ..FORWARDING
+        },
+        ..Setting::default()
+    }
+}
+
+/// Takes one field away, and adds another.
+#[derive(Debug)]
+struct Edits;
+
+impl FieldChanges for Edits {
+    fn removes(&self, name: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(b"cookie")
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"X-Added: 1\r\n");
+    }
+}
+
 /// Every request that was read whole reads the same with nothing before it and nothing behind.
 fn each_alone(setting: Setting, bytes: &[u8], whole: &Outcome) {
     let starts = iter::once(0).chain(whole.ends.iter().copied());
@@ -46,7 +73,7 @@ fn each_alone(setting: Setting, bytes: &[u8], whole: &Outcome) {
         let is_last = whole.ends.last() == Some(&end);
         assert!(alone.open || is_last, "read on after the last request");
         for one in &alone.forwarded {
-            leaves_clean(input, one);
+            leaves_clean(setting, input, one);
             assert!(setting.forwarding.trusted || claims_nothing(one));
         }
         forwarded.extend(alone.forwarded);
@@ -59,12 +86,18 @@ fn each_alone(setting: Setting, bytes: &[u8], whole: &Outcome) {
 
 /// What the server gets is one well-formed message, says what the client said, and is read as
 /// nothing else by us or by hyper.
-fn leaves_clean(input: &[u8], forwarded: &[u8]) {
+fn leaves_clean(setting: Setting, input: &[u8], forwarded: &[u8]) {
     let (message, rest) = checker::read_request(forwarded);
     assert!(message.whole && rest.is_empty(), "{message:#?}");
     let sent = checker::split(behind_empty_lines(input)).0;
-    assert_eq!(passing(&message, &[]), passing(&sent, &nominated(&sent)));
-    if message.fields.len() <= MOST_FIELDS {
+    let mut passed = passing(&sent, &nominated(&sent));
+    if setting.forwarding.changes.is_some() {
+        is_rewritten(&message, &sent);
+        passed.retain(|(name, _)| plain(name) != "cookie");
+        passed.push(("X-Added".into(), "1".into()));
+    }
+    assert_eq!(passing(&message, &[]), passed);
+    if message.fields.len() <= FIELDS_MAX {
         reads_the_same_again(forwarded, &message);
     }
     let read = hyper_reading::requests(forwarded);
@@ -73,6 +106,15 @@ fn leaves_clean(input: &[u8], forwarded: &[u8]) {
     } else {
         assert_eq!(read, []);
     }
+}
+
+/// The server is asked for the route's path at the route's host, with the client's query.
+fn is_rewritten(message: &Message, sent: &Message) {
+    assert_eq!(message.only("host"), "inner:80");
+    let query = |target: &str| target.split_once('?').map(|(_, query)| query.to_owned());
+    let (target, asked) = (message.target(), sent.target());
+    assert!(target == "*" || target.starts_with("/new%2F"), "{target}");
+    assert_eq!(query(target), query(asked));
 }
 
 /// Whether what a server reads about the request's origin is the balancer's own word.

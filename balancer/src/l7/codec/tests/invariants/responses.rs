@@ -8,28 +8,31 @@ use hyper::body::Bytes;
 use super::super::checker::{self, Message};
 use super::super::hyper_reading::{self, Reading};
 use super::super::proxy::{Reply, relay};
-use super::{MOST_FIELDS, agree, cuts, nominated, passing};
-use crate::l7::codec::{Asked, Version};
+use super::{FIELDS_MAX, agree, cuts, nominated, passing};
+use crate::l7::codec::{Asked, Protocol, Version};
+
+/// What a request asks to change to, where it does.
+const PROTOCOL: &str = "websocket";
 
 /// Everything that a request may have asked, as far as it matters to its answer.
-pub(super) const ASKED: [Asked; 3] = [
-    Asked {
-        head_only: false,
-        upgrade: false,
-    },
-    Asked {
-        head_only: true,
-        upgrade: false,
-    },
-    Asked {
-        head_only: false,
-        upgrade: true,
-    },
-];
+pub(super) fn asked() -> [Asked; 3] {
+    let plain = Asked::default();
+    [
+        plain,
+        Asked {
+            head_only: true,
+            ..plain
+        },
+        Asked {
+            upgrade: Protocol::read(PROTOCOL.as_bytes()),
+            ..plain
+        },
+    ]
+}
 
 /// What holds of a server's bytes.
 pub(crate) fn responses(bytes: &[u8]) {
-    for asked in ASKED {
+    for asked in asked() {
         for version in [Version::Http10, Version::Http11] {
             let whole = relay([bytes], asked, version);
             for pieces in cuts(bytes) {
@@ -78,6 +81,10 @@ fn leaves_clean(bytes: &[u8], reply: &Reply, asked: Asked, version: Version) {
     let passed = passing(message, &[]);
     assert_eq!(passed, passing(&sent, &nominated(&sent)));
     assert_eq!(message.status(), sent.status());
+    if message.status() == "101" {
+        let changed_to = message.only("upgrade").to_ascii_lowercase();
+        assert!(asked.upgrade.is_some() && changed_to == PROTOCOL);
+    }
     if reply.truncated {
         // An old client is only told by a reset.
         if version == Version::Http11 {
@@ -90,7 +97,7 @@ fn leaves_clean(bytes: &[u8], reply: &Reply, asked: Asked, version: Version) {
     assert!(message.whole, "{message:#?}");
     let read = hyper_reading::response(&reply.written, request(asked));
     assert_eq!(read, Some(Reading::of_response(message)));
-    if message.fields.len() > MOST_FIELDS {
+    if message.fields.len() > FIELDS_MAX {
         return;
     }
     let again = relay([reply.written.as_slice()], asked, Version::Http11);
@@ -141,10 +148,10 @@ fn final_head(bytes: &[u8]) -> Message {
 pub(super) fn request(asked: Asked) -> Request<Empty<Bytes>> {
     let method = if asked.head_only { "HEAD" } else { "GET" };
     let mut request = Request::builder().method(method).header("host", "a");
-    if asked.upgrade {
+    if asked.upgrade.is_some() {
         request = request
             .header("connection", "upgrade")
-            .header("upgrade", "websocket");
+            .header("upgrade", PROTOCOL);
     }
     request.body(Empty::new()).unwrap()
 }

@@ -1,0 +1,282 @@
+//! A document of the whole desired state, read and laid over the state as it is. Each element is held to the same
+//! rules as one that is put alone; those among the elements are checked once, on what comes of all of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use model::{Fleet, Listener, NetworkList, Pool, PoolId, Route, Server, ServerKey, Snapshot};
+use serde_json::{Map, Value};
+
+use crate::address::is_name;
+use crate::edit;
+use crate::problem::{Problem, taken};
+use crate::resource::{Resource, Target, check_room, missing};
+
+/// How many names are looked up at a time.
+const LOOKUPS_AT_ONCE: usize = 32;
+
+/// The fields of the document's elements, by key, without those that only the registry sets.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    pools: Elements<Pool>,
+    servers: Elements<Server>,
+    routes: Elements<Route>,
+    listeners: Elements<Listener>,
+    networks: Elements<NetworkList>,
+    /// Whether what it does not hold is removed.
+    prunes: bool,
+}
+
+/// Nothing where the document says nothing of them.
+type Elements<R> = Option<BTreeMap<<R as Resource>::Key, Map<String, Value>>>;
+
+impl Imported {
+    /// Reads a document. Everything that is wrong with it is said together.
+    pub(crate) async fn read(sent: Map<String, Value>, prunes: bool) -> Result<Self, Problem> {
+        let mut sent = sent;
+        let mut problems = Problems::default();
+        let imported = Self {
+            pools: elements::<Pool>(&mut sent, &mut problems).await?,
+            servers: elements::<Server>(&mut sent, &mut problems).await?,
+            routes: elements::<Route>(&mut sent, &mut problems).await?,
+            listeners: elements::<Listener>(&mut sent, &mut problems).await?,
+            networks: elements::<NetworkList>(&mut sent, &mut problems).await?,
+            prunes,
+        };
+        let unknown = sent.keys().map(model::Problem::unknown_field);
+        problems.0.extend(unknown);
+        problems.none()?;
+        Ok(imported)
+    }
+
+    /// The state that comes of the document and, unless it prunes, of what else there is.
+    pub(crate) fn over(&self, snapshot: &Snapshot) -> Result<Fleet, Problem> {
+        let mut problems = Problems::default();
+        let mut fleet = Fleet::of(snapshot);
+        let mut laying = Laying {
+            snapshot,
+            prunes: self.prunes,
+            problems: &mut problems,
+        };
+        laying.lay(&self.pools, &mut fleet.pools)?;
+        laying.lay(&self.servers, &mut fleet.servers)?;
+        laying.lay(&self.routes, &mut fleet.routes)?;
+        laying.lay(&self.listeners, &mut fleet.listeners)?;
+        laying.lay(&self.networks, &mut fleet.networks)?;
+        // An element that could not be read is not among the others, and would be missed.
+        problems.none()?;
+        check_among(&fleet, snapshot, &mut problems)?;
+        problems.none()?;
+        Ok(fleet)
+    }
+}
+
+/// What is wrong with a document, by element and field.
+#[derive(Default)]
+struct Problems(Vec<model::Problem>);
+
+impl Problems {
+    fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
+        let (field, rule) = (field.into(), rule.into());
+        self.0.push(model::Problem { field, rule });
+    }
+
+    /// Keeps what is wrong with an element. What is no matter of the document ends the reading.
+    fn within<T>(&mut self, element: &str, read: Result<T, Problem>) -> Result<Option<T>, Problem> {
+        match read.map_err(|problem| problem.within(element)) {
+            Ok(value) => Ok(Some(value)),
+            Err(Problem::Invalid { errors }) => {
+                self.0.extend(errors);
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// One of the document's lists, where it is there.
+    fn list(&mut self, sent: &mut Map<String, Value>, name: &str) -> Option<Vec<Value>> {
+        match sent.remove(name)? {
+            Value::Array(elements) => Some(elements),
+            _ => {
+                self.add(name, "must be a list");
+                None
+            }
+        }
+    }
+
+    fn none(&mut self) -> Result<(), Problem> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(std::mem::take(&mut self.0).into()),
+        }
+    }
+}
+
+/// How problems name an element: `servers[default/s1]`.
+fn name<R: Resource>(key: &impl std::fmt::Display) -> String {
+    format!("{}[{key}]", R::COLLECTION)
+}
+
+/// The document's elements of one kind.
+async fn elements<R: Resource>(
+    sent: &mut Map<String, Value>,
+    problems: &mut Problems,
+) -> Result<Elements<R>, Problem> {
+    let Some(list) = problems.list(sent, R::COLLECTION.as_str()) else {
+        return Ok(None);
+    };
+    let mut elements = BTreeMap::new();
+    let mut prepared = stream::iter(list.into_iter().enumerate())
+        .map(|(index, element)| element_of::<R>(index, element))
+        .buffered(LOOKUPS_AT_ONCE);
+    while let Some((name, read)) = prepared.next().await {
+        if let Some((key, fields)) = problems.within(&name, read)?
+            && elements.insert(key, fields).is_some()
+        {
+            problems.add(name, "is given more than once");
+        }
+    }
+    Ok(Some(elements))
+}
+
+type Element<R> = (<R as Resource>::Key, Map<String, Value>);
+
+/// An element's key and fields, or what is wrong with it, and the name to say that under.
+async fn element_of<R: Resource>(
+    index: usize,
+    element: Value,
+) -> (String, Result<Element<R>, Problem>) {
+    let place = name::<R>(&index);
+    let Value::Object(mut fields) = element else {
+        return (place, Err(Problem::field(".", "must be an object")));
+    };
+    let key = match R::sent_key(&fields) {
+        Ok(key) => key,
+        Err(problem) => return (place, Err(problem)),
+    };
+    let hostname = fields.get(HOSTNAME).cloned();
+    edit::drop_read_only::<R>(&mut fields);
+    let prepared = R::prepare(&mut fields).await;
+    let prepared = prepared.and_then(|()| keep_name(&mut fields, hostname));
+    (name::<R>(&key), prepared.map(|()| (key, fields)))
+}
+
+const HOSTNAME: &str = "hostname";
+
+/// A document tells under which name an address was found, which is nowhere else to be read where the server is new.
+fn keep_name(fields: &mut Map<String, Value>, sent: Option<Value>) -> Result<(), Problem> {
+    let was_looked_up = fields.get(HOSTNAME).is_none_or(|found| !found.is_null());
+    match sent {
+        None | Some(Value::Null) => {}
+        Some(_) if was_looked_up => {}
+        Some(Value::String(name)) if is_name(&name) => {
+            fields.insert(HOSTNAME.into(), name.into());
+        }
+        Some(_) => return Err(Problem::field(HOSTNAME, "must be the name of a host")),
+    }
+    Ok(())
+}
+
+/// A document on its way over the state.
+struct Laying<'a> {
+    snapshot: &'a Snapshot,
+    prunes: bool,
+    problems: &'a mut Problems,
+}
+
+impl Laying<'_> {
+    /// Lays the values that the sent fields make over those that are there, each in place of the stored one. A list that the document
+    /// does not have says nothing, which is not enough for who prunes.
+    fn lay<R: Resource>(
+        &mut self,
+        elements: &Elements<R>,
+        present: &mut BTreeMap<R::Key, R>,
+    ) -> Result<(), Problem> {
+        let Some(elements) = elements else {
+            if self.prunes && !present.is_empty() {
+                let rule = "is required with prune: an empty list removes all";
+                self.problems.add(R::COLLECTION.as_str(), rule);
+            }
+            return Ok(());
+        };
+        if self.prunes {
+            present.clear();
+        }
+        for (key, fields) in elements {
+            let stored = R::find(self.snapshot, key).map(|stored| &stored.value);
+            let value = edit::replacement(key, stored, fields);
+            let value = self.problems.within(&name::<R>(key), value)?;
+            present.extend(value.map(|value| (key.clone(), value)));
+        }
+        Ok(())
+    }
+}
+
+/// The rules among the elements: what a single one is held to, in one go over all of them.
+fn check_among(fleet: &Fleet, snapshot: &Snapshot, problems: &mut Problems) -> Result<(), Problem> {
+    check_counts(fleet)?;
+    // What only a newer version can read is in no document, and stays.
+    let is_there = |target: Target<'_>| {
+        let is_said = match target {
+            Target::Pool(id) => fleet.pools.contains_key(id),
+            Target::List(id) => fleet.networks.contains_key(id),
+        };
+        is_said || target.is_unread_in(snapshot)
+    };
+    check_references(&fleet.routes, is_there, problems);
+    check_references(&fleet.listeners, is_there, problems);
+    let has_pool = |id| is_there(Target::Pool(id));
+    let standard = PoolId::standard();
+    if !has_pool(&standard) {
+        let rule = "must hold the pool \"default\", which cannot be removed";
+        problems.add(Pool::COLLECTION.as_str(), rule);
+    }
+    let is_new = |server: &Server| {
+        let stored = snapshot.servers.get(&server.key());
+        stored.is_none_or(|stored| stored.value != *server)
+    };
+    let mut holders: HashMap<_, &Server> = HashMap::new();
+    for (key, server) in &fleet.servers {
+        if !has_pool(&key.pool) {
+            let field = format!("{}.pool", name::<Server>(key));
+            problems.add(field, format!("there is no pool {:?}", key.pool.as_str()));
+        }
+        // Two that are stored already are no mistake of the document's.
+        let twin = holders.insert((&key.pool, server.address), server);
+        if let Some(twin) = twin.filter(|twin| is_new(twin) || is_new(server)) {
+            let field = format!("{}.address", name::<Server>(key));
+            problems.add(field, taken(&twin.key(), twin.state));
+        }
+    }
+    Ok(())
+}
+
+/// What the elements of one kind name must be there.
+fn check_references<R: Resource>(
+    elements: &BTreeMap<R::Key, R>,
+    is_there: impl Fn(Target<'_>) -> bool + Copy,
+    problems: &mut Problems,
+) {
+    for (key, element) in elements {
+        let within = missing(element, is_there).into_iter();
+        let within = within.map(|mut problem| {
+            problem.field = format!("{}.{}", name::<R>(key), problem.field);
+            problem
+        });
+        problems.0.extend(within);
+    }
+}
+
+fn check_counts(fleet: &Fleet) -> Result<(), Problem> {
+    check_room::<Pool>(fleet.pools.len())?;
+    check_room::<Route>(fleet.routes.len())?;
+    check_room::<Listener>(fleet.listeners.len())?;
+    check_room::<NetworkList>(fleet.networks.len())?;
+    let mut counts: HashMap<&PoolId, usize> = HashMap::new();
+    for ServerKey { pool, .. } in fleet.servers.keys() {
+        *counts.entry(pool).or_default() += 1;
+    }
+    let largest = counts.into_values().max().unwrap_or_default();
+    check_room::<Server>(largest)
+}

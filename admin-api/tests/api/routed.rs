@@ -1,0 +1,180 @@
+//! Routes, listeners and lists of networks as parts of the whole: documents, the history, and what a newer version wrote of them.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use model::{Collection, Snapshot};
+use registry::{Committing, Memory};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Fixture, args, new_fleet, within};
+
+const IMPORT: &str = "/v1/import";
+const PRUNE: &str = "/v1/import?prune=true";
+
+/// A document in which everything names something.
+fn document() -> Value {
+    json!({
+        "pools": [{"id": "default"}, {"id": "web"}],
+        "servers": [],
+        "routes": [{"id": "api", "match": {"path": {"prefix": "/api"}}, "action": {"pool": "web"}, "firewall": {"deny": ["bad"]}}],
+        "listeners": [{"id": "http", "firewall": {"deny": ["bad"]}}],
+        "networks": [{"id": "bad", "networks": ["192.0.2.0/24"]}],
+    })
+}
+
+fn told(answer: &Answer) -> Vec<String> {
+    let changes = answer.body["changes"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    changes
+        .map(|it| {
+            format!(
+                "{} {} {}",
+                text(&it["change"]),
+                text(&it["collection"]),
+                text(&it["key"])
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_document_brings_what_names_and_what_is_named_and_takes_both_away() {
+    let fixture = Fixture::start().await;
+    let answer = fixture.put(IMPORT, document()).await.expect(StatusCode::OK);
+    let created = [
+        "created pools web",
+        "created routes api",
+        "created listeners http",
+        "created networks bad",
+    ];
+    assert_eq!(told(&answer), created);
+    let export = fixture.get("/v1/export").await.expect(StatusCode::OK).body;
+    assert_eq!(export["networks"], document()["networks"]);
+    assert_eq!(
+        export["routes"][0]["match"]["path"],
+        json!({"prefix": "/api"})
+    );
+    let again = fixture.put(PRUNE, export).await.expect(StatusCode::OK);
+    assert_eq!(again.body["changed"], false);
+    let emptied =
+        json!({"pools": [{"id": "default"}], "routes": [], "listeners": [], "networks": []});
+    let answer = fixture.put(PRUNE, emptied).await.expect(StatusCode::OK);
+    let removed = [
+        "removed pools web",
+        "removed routes api",
+        "removed listeners http",
+        "removed networks bad",
+    ];
+    assert_eq!(told(&answer), removed);
+    let back = fixture.post("/v1/revisions/2/restore", json!({})).await;
+    let back = back.expect(StatusCode::OK);
+    assert_eq!(told(&back), created);
+    let history = fixture.get("/v1/revisions?limit=1").await.body;
+    let collections: Vec<_> = history[0]["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["collection"])
+        .collect();
+    assert_eq!(collections, ["pools", "networks", "listeners", "routes"]);
+}
+
+#[tokio::test]
+async fn a_list_that_a_document_does_not_have_is_not_removed_by_silence() {
+    let fixture = Fixture::start().await;
+    fixture.put(IMPORT, document()).await.expect(StatusCode::OK);
+    let older = json!({"pools": document()["pools"], "servers": []});
+    let kept = fixture
+        .put(IMPORT, older.clone())
+        .await
+        .expect(StatusCode::OK);
+    assert_eq!(kept.body["changed"], false);
+    let answer = fixture.put(PRUNE, older).await;
+    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.fields(), ["routes", "listeners", "networks"]);
+    // Where there is nothing of a kind, there is nothing to be said of it.
+    let (empty, first) = (
+        Fixture::start().await,
+        json!({"pools": [{"id": "default"}]}),
+    );
+    let answer = empty.put(PRUNE, first).await.expect(StatusCode::OK);
+    assert_eq!(answer.body["changed"], false);
+}
+
+#[tokio::test]
+async fn what_a_document_names_must_be_there_once_it_is_applied() {
+    let fixture = Fixture::start().await;
+    let mut lacking = document();
+    lacking["networks"] = json!([]);
+    lacking["pools"] = json!([{"id": "default"}]);
+    let answer = fixture.put(IMPORT, lacking.clone()).await;
+    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    let fields = [
+        "routes[api].action.pool",
+        "routes[api].firewall.deny[0]",
+        "listeners[http].firewall.deny[0]",
+    ];
+    assert_eq!(answer.fields(), fields);
+    fixture.put(IMPORT, document()).await.expect(StatusCode::OK);
+    fixture
+        .put(IMPORT, lacking.clone())
+        .await
+        .expect(StatusCode::OK);
+    let pruned = fixture.put(PRUNE, lacking).await;
+    let pruned = pruned.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(pruned.fields(), fields);
+    let wrong = json!({"routes": [{"id": "a", "action": {"pool": "web"}, "priority": "x"}, {"id": "b"}, {}], "networks": {}});
+    let answer = fixture.put(IMPORT, wrong).await;
+    let mut fields: Vec<_> = answer.fields();
+    fields.sort_unstable();
+    assert_eq!(fields, ["networks", "routes[2].id"]);
+}
+
+#[tokio::test]
+async fn fields_of_a_newer_version_stay_in_the_part_that_they_are_of() {
+    let mut snapshot: Snapshot = new_fleet();
+    let novel = json!({"a": 1});
+    let route = json!({
+        "id": "api",
+        "novel": novel,
+        "match": {"novel": novel, "headers": [{"name": "x-a", "novel": novel}, {"name": "x-b", "novel": 2}]},
+        "action": {"split": {"pools": [{"pool": "default", "weight": 1, "novel": novel}]}},
+        "hsts": {"max_age": "1h", "novel": novel},
+    });
+    let stored =
+        format!(r#"{{"revision":1,"created":1,"ordinal":0,"incarnation":1,"value":{route}}}"#);
+    snapshot.apply_stored(Collection::Routes, b"api", stored.as_bytes());
+    assert_eq!(snapshot.faults, []);
+    let registry = Arc::new(Memory::new());
+    assert_eq!(registry.seed(&snapshot).await, Ok(true));
+    let fixture = Fixture::over(registry, args()).await;
+    within(fixture.api.ready()).await;
+    let one = "/v1/routes/api";
+    let whole = fixture.get(one).await.expect(StatusCode::OK).body;
+    let mut changed = whole.clone();
+    changed["priority"] = json!(7);
+    let put = fixture.put(one, changed).await.expect(StatusCode::OK).body;
+    assert_eq!(put["match"]["headers"][1]["novel"], 2);
+    assert_eq!(put["hsts"]["novel"], novel);
+    // Who does not know them sends one header less, and none of them.
+    let known = json!({
+        "match": {"headers": [{"name": "x-b"}]},
+        "action": {"split": {"pools": [{"pool": "default", "weight": 3}]}},
+    });
+    let put = fixture.put(one, known).await.expect(StatusCode::OK).body;
+    assert_eq!(
+        put["match"]["headers"],
+        json!([{"name": "x-b", "value": "present", "novel": 2}])
+    );
+    assert_eq!((&put["match"]["novel"], &put["novel"]), (&novel, &novel));
+    let shares = json!([{"pool": "default", "weight": 3, "novel": novel}]);
+    assert_eq!(put["action"]["split"]["pools"], shares);
+    assert!(put.get("hsts").is_none());
+    let misspelt = fixture.put(
+        one,
+        json!({"action": {"pool": "default"}, "match": {"hots": []}}),
+    );
+    let misspelt = misspelt.await.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(misspelt.fields(), ["match.hots"]);
+}

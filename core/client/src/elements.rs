@@ -1,0 +1,152 @@
+//! `/v1/routes`, `/v1/listeners` and `/v1/networks`: elements that are known by a name alone.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use http::Method;
+use model::{
+    Collection, InvalidName, Listener, ListenerId, NetworkList, NetworkListId, Revision, Route,
+    RouteId,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::transport::Call;
+use crate::{Changed, Client, Demand, Error, Removed};
+
+/// A name of such an element.
+pub trait Name:
+    FromStr<Err = InvalidName> + Clone + Debug + Display + Send + Sync + 'static
+{
+}
+
+impl Name for RouteId {}
+impl Name for ListenerId {}
+impl Name for NetworkListId {}
+
+/// An element that the API has under `/v1/<collection>/<id>`.
+pub trait Element: Serialize + DeserializeOwned {
+    type Id: Name;
+
+    const COLLECTION: Collection;
+    /// What people call one.
+    const KIND: &'static str;
+
+    fn id(&self) -> &Self::Id;
+}
+
+impl Element for Route {
+    type Id = RouteId;
+
+    const COLLECTION: Collection = Collection::Routes;
+    const KIND: &'static str = "route";
+
+    fn id(&self) -> &RouteId {
+        &self.id
+    }
+}
+
+impl Element for Listener {
+    type Id = ListenerId;
+
+    const COLLECTION: Collection = Collection::Listeners;
+    const KIND: &'static str = "listener";
+
+    fn id(&self) -> &ListenerId {
+        &self.id
+    }
+}
+
+impl Element for NetworkList {
+    type Id = NetworkListId;
+
+    const COLLECTION: Collection = Collection::Networks;
+    const KIND: &'static str = "list";
+
+    fn id(&self) -> &NetworkListId {
+        &self.id
+    }
+}
+
+/// An element as the API shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shown<T> {
+    #[serde(flatten)]
+    pub value: T,
+    /// The desired revision that last changed it: its `ETag`.
+    pub revision: Revision,
+    pub created: Revision,
+    /// How many networks a list has. Where lists are listed, they come without their networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+}
+
+impl Client {
+    /// All elements of a kind, in the order of their names.
+    pub async fn elements<T: Element>(&self) -> Result<Vec<Shown<T>>, Error> {
+        self.transport.read(Call::get(all::<T>())).await
+    }
+
+    pub async fn element<T: Element>(&self, id: &T::Id) -> Result<Shown<T>, Error> {
+        self.transport.read(Call::get(one::<T>(id))).await
+    }
+
+    /// Adds an element. Its description, an object in JSON, need not be one that this client can read.
+    pub async fn add_element<T: Element>(
+        &self,
+        description: &(impl Serialize + ?Sized),
+        demand: &Demand,
+    ) -> Result<Changed<Shown<T>>, Error> {
+        let call = demand.call(Method::POST, &all::<T>());
+        self.change(call.json(description)).await
+    }
+
+    /// Puts an element in the place of the one of that name, if there is one.
+    pub async fn put_element<T: Element>(
+        &self,
+        id: &T::Id,
+        description: &(impl Serialize + ?Sized),
+        demand: &Demand,
+    ) -> Result<Changed<Shown<T>>, Error> {
+        let call = demand.call(Method::PUT, &one::<T>(id));
+        self.change(call.json(description)).await
+    }
+
+    pub async fn remove_element<T: Element>(
+        &self,
+        id: &T::Id,
+        demand: &Demand,
+    ) -> Result<Changed<Removed>, Error> {
+        let call = demand.call(Method::DELETE, &one::<T>(id));
+        self.change(call).await
+    }
+}
+
+fn all<T: Element>() -> String {
+    format!("/{}", T::COLLECTION)
+}
+
+// Names hold nothing that a path would have to escape.
+fn one<T: Element>(id: &T::Id) -> String {
+    format!("/{}/{id}", T::COLLECTION)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_api_adds_to_an_element_is_no_part_of_it() {
+        let answer = json!({"id": "api", "action": {"pool": "web"}, "revision": 7, "created": 5, "novel": 1});
+        let shown: Shown<Route> = serde_json::from_value(answer).unwrap();
+        assert_eq!((shown.revision, shown.created), (Revision(7), Revision(5)));
+        let kept: Vec<_> = shown.value.unknown.0.keys().collect();
+        assert_eq!(kept, ["novel"]);
+        let listed = json!({"id": "office", "size": 3, "revision": 7, "created": 5});
+        let listed: Shown<NetworkList> = serde_json::from_value(listed).unwrap();
+        assert_eq!(listed.size, Some(3));
+        assert!(listed.value.unknown.0.is_empty());
+    }
+}

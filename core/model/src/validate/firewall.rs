@@ -1,0 +1,38 @@
+//! What makes listeners and lists of networks valid.
+
+use super::{Problem, Problems};
+use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
+
+/// Checks a listener on its own.
+///
+/// # Errors
+/// Every problem found.
+pub fn validate_listener(listener: &Listener) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    check_firewall(&listener.firewall, &mut problems);
+    listener.unknown.check("", &mut problems);
+    problems.into_result()
+}
+
+/// Checks a list of networks on its own.
+///
+/// # Errors
+/// Every problem found.
+pub fn validate_networks(list: &NetworkList) -> Result<(), Vec<Problem>> {
+    let mut problems = Problems::default();
+    let most = format!("must hold at most {NETWORKS_MAX}");
+    problems.check(list.networks.len() <= NETWORKS_MAX, "networks", most);
+    list.unknown.check("", &mut problems);
+    problems.into_result()
+}
+
+pub(super) fn check_firewall(firewall: &Firewall, problems: &mut Problems) {
+    for (field, rules) in [
+        ("firewall.allow", &firewall.allow),
+        ("firewall.deny", &firewall.deny),
+    ] {
+        let rule = "must name at most 1000 networks and lists; put more into a list";
+        problems.check(rules.len() <= 1_000, field, rule);
+    }
+    firewall.unknown.check("firewall.", problems);
+}

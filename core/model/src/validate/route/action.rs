@@ -1,0 +1,95 @@
+//! What makes a route's action valid.
+
+use std::collections::BTreeSet;
+
+use super::super::Problems;
+use super::text::{LENGTH_MAX, is_host_name, is_value};
+use crate::{Action, Answer, Redirect, Route, Split, WEIGHT_MAX};
+
+/// The most pools of a split.
+const POOLS_MAX: usize = 32;
+
+/// The longest answer of a balancer's own, in bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+pub(super) fn check(route: &Route, problems: &mut Problems) {
+    match &route.action {
+        Action::Pool(_) => {}
+        Action::Split(split) => check_split(split, problems),
+        Action::Redirect(redirect) => check_redirect(route, redirect, problems),
+        Action::Answer(answer) => check_answer(answer, problems),
+    }
+}
+
+fn check_split(split: &Split, problems: &mut Problems) {
+    let field = "action.split.pools";
+    let pools = &split.pools;
+    let rule = format!("must hold 1 to {POOLS_MAX}");
+    problems.check((1..=POOLS_MAX).contains(&pools.len()), field, rule);
+    let distinct: BTreeSet<_> = pools.iter().map(|share| &share.pool).collect();
+    let rule = "must name each pool once";
+    problems.check(distinct.len() == pools.len(), field, rule);
+    let some_weight = pools.iter().any(|share| share.weight > 0);
+    let rule = "must give one pool a weight above 0 at least";
+    problems.check(some_weight || pools.is_empty(), field, rule);
+    let rule = format!("must have weights from 0 to {WEIGHT_MAX}");
+    let bounded = pools.iter().all(|share| share.weight <= WEIGHT_MAX);
+    problems.check(bounded, field, rule);
+    split.unknown.check("action.split.", problems);
+    for share in pools {
+        let prefix = format!("action.split.{}.", share.pool);
+        share.unknown.check(&prefix, problems);
+    }
+}
+
+fn check_redirect(route: &Route, redirect: &Redirect, problems: &mut Problems) {
+    let rewrite = &route.rewrite;
+    let changes_path =
+        redirect.path.is_some() || rewrite.path.is_some() || rewrite.prefix.is_some();
+    let changes = redirect.scheme.is_some()
+        || redirect.host.is_some()
+        || redirect.port.is_some()
+        || changes_path;
+    let rule =
+        "must say another scheme, host, port or path: the client would ask for the same again";
+    problems.check(changes, "action.redirect", rule);
+    let host = redirect.host.as_ref();
+    let rule = "must be the name of a host, without a port";
+    let is_host = host.is_none_or(|host| is_host_name(host));
+    problems.check(is_host, "action.redirect.host", rule);
+    let rule = "must be from 1 to 65535";
+    problems.check(redirect.port != Some(0), "action.redirect.port", rule);
+    let path = redirect.path.as_ref();
+    let is_path = path.is_none_or(|path| {
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\".contains(&byte);
+        // A second slash would make it the name of a host.
+        path.starts_with('/')
+            && !path.starts_with("//")
+            && path.len() <= LENGTH_MAX
+            && path.bytes().all(allowed)
+    });
+    let rule = format!(
+        "must begin with one '/' and hold at most {LENGTH_MAX} printable ASCII characters, no '\"', '<', '>' or '\\'"
+    );
+    problems.check(is_path, "action.redirect.path", rule);
+    let rule = "must not be given for a redirect: \"action.redirect.host\" is the host that the client is sent to";
+    problems.check(rewrite.host.is_none(), "rewrite.host", rule);
+    redirect.unknown.check("action.redirect.", problems);
+}
+
+fn check_answer(answer: &Answer, problems: &mut Problems) {
+    let field = "action.answer.status";
+    let is_status = (200..=599).contains(&answer.status);
+    problems.check(is_status, field, "must be from 200 to 599");
+    let field = "action.answer.body";
+    let may_have_body = !matches!(answer.status, 204 | 205 | 304);
+    let rule = "must be empty: an answer of this status has none";
+    problems.check(may_have_body || answer.body.is_empty(), field, rule);
+    let rule = format!("must hold at most {BODY_MAX} bytes");
+    problems.check(answer.body.len() <= BODY_MAX, field, rule);
+    let kind = &answer.content_type;
+    let rule = "must be a media type such as \"text/plain\"";
+    let is_kind = is_value(kind) && kind.is_ascii() && kind.contains('/');
+    problems.check(is_kind, "action.answer.content_type", rule);
+    answer.unknown.check("action.answer.", problems);
+}
