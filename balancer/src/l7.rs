@@ -27,7 +27,6 @@ mod routing;
 mod space;
 mod talk;
 mod waiting;
-mod wire;
 
 pub(crate) use conversation::serve;
 pub(crate) use space::Spaces;

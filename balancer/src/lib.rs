@@ -18,6 +18,7 @@ mod metrics;
 mod request_id;
 mod run;
 mod settings;
+mod stream;
 mod suspecting;
 mod sync;
 mod timers;

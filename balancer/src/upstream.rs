@@ -6,12 +6,10 @@ mod idle;
 mod shared_idle;
 
 use std::hash::Hasher;
-use std::io;
-use std::mem::MaybeUninit;
 
 use policy::Place;
-use socket2::SockRef;
-use tokio::net::TcpStream;
+
+use crate::stream::Stream;
 
 pub(crate) use connect::{ConnectError, connect};
 pub(crate) use idle::{Idle, IdleRoom};
@@ -21,7 +19,7 @@ pub(crate) use shared_idle::SharedIdle;
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Closed before the place is given back.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     place: Place,
 }
 
@@ -31,21 +29,6 @@ impl Connection {
         drop(self.stream);
         self.place
     }
-}
-
-/// Whether the server has neither closed the connection nor said anything unasked. Costs a system call only where something happened.
-fn is_quiet(stream: &TcpStream) -> bool {
-    let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-    stream
-        .try_read(&mut [0])
-        .is_err_and(|error| would_block(&error))
-}
-
-/// Whether the kernel has anything to say of the connection.
-fn has_news(stream: &TcpStream) -> bool {
-    let mut byte = [MaybeUninit::uninit()];
-    let peeked = SockRef::from(stream).peek(&mut byte);
-    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Numbers given in order are spread well enough by a multiplication.

@@ -7,16 +7,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::answer::answer;
 use super::codec::{Parse, Refusal, parse_request};
 use super::dispatch::dispatch;
 use super::problem::Problem;
 use super::space::{Space, Spaces};
-use super::talk::{After, Talk, end_writing};
-use super::wire;
+use super::talk::{After, Talk};
 use crate::settings::{LINGER_BYTES_MAX, LINGER_FOR};
+use crate::stream::Stream;
 use crate::worker::{Presence, Worker};
 
 /// A client that asks again within this time is busy: what its requests need stays ready for it.
@@ -48,12 +46,10 @@ enum HeadRead {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     spaces: Rc<Spaces>,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     presence: Presence,
 ) {
-    // Without it the kernel may hold back the end of an answer; where it fails, that is all that happens.
-    let _ = stream.set_nodelay(true);
     let address = peer.ip().to_canonical();
     let talk = Talk {
         timer: worker.timers.timer(),
@@ -203,7 +199,7 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
         let read = poll_fn(|context| {
             let buffers = &talk.spaces.buffers;
             let buffer = &mut space.client;
-            if let Poll::Ready(read) = wire::poll_fill(&talk.stream, context, buffer, buffers) {
+            if let Poll::Ready(read) = talk.stream.poll_fill(context, buffer, buffers) {
                 return Poll::Ready(Some(read));
             }
             if space.client.is_empty() {
@@ -224,7 +220,7 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
 /// Closes the writing side, and reads what still comes: bytes that nobody has read would make the kernel reset the connection, and
 /// the client might lose the answer.
 async fn linger(talk: &Talk, space: &mut Space) {
-    if end_writing(&talk.stream).is_err() {
+    if talk.stream.end_writing().is_err() {
         return;
     }
     talk.timer.set(talk.after(LINGER_FOR));
@@ -233,7 +229,7 @@ async fn linger(talk: &Talk, space: &mut Space) {
         while left > 0 {
             space.client.clear();
             let buffers = &talk.spaces.buffers;
-            match wire::poll_fill(&talk.stream, context, &mut space.client, buffers) {
+            match talk.stream.poll_fill(context, &mut space.client, buffers) {
                 Poll::Ready(Ok(count)) if count > 0 => left = left.saturating_sub(count),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return talk.timer.poll_expired(context),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use model::{PoolId, Retry};
 use policy::{Cause, Outcome, Pool, Route, Tried, Tries};
-use tokio::net::TcpStream;
 
 use super::codec::{BadBody, BodyDecoder, Carry, FieldChanges, Forwarding, rewrite_request};
 use super::edits::RequestEdits;
@@ -17,6 +16,7 @@ use super::pump::{Broken, Source};
 use super::space::Space;
 use super::talk::Talk;
 use crate::clock::Millis;
+use crate::stream::Stream;
 
 /// One request on its way.
 pub(super) struct Exchange<'a> {
@@ -177,7 +177,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn poll_upload(
         &mut self,
         context: &mut Context<'_>,
-        server: &TcpStream,
+        server: &Stream,
     ) -> Poll<Result<(), Broken>> {
         let talk = self.talk;
         let space = &mut *self.space;

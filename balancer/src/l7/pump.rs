@@ -6,13 +6,11 @@
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
-
 use super::codec::{
     Advance, BadBody, BodyDecoder, Carry, ChunkHead, Framing, LAST_CHUNK, Limits, Relay,
 };
-use super::wire;
 use crate::buffers::{Buffer, Buffers};
+use crate::stream::Stream;
 
 /// Pieces up to this size are copied behind what is written anyway, to go out in the same plain write.
 const COPY_MAX: usize = 4 << 10;
@@ -60,7 +58,7 @@ pub(super) struct Pump {
 
 /// A source with the bytes that were read of it.
 pub(super) struct Source<'a> {
-    pub(super) stream: &'a TcpStream,
+    pub(super) stream: &'a Stream,
     pub(super) buffer: &'a mut Buffer,
     pub(super) buffers: &'a Buffers,
 }
@@ -196,7 +194,7 @@ impl Pump {
         &mut self,
         context: &mut Context<'_>,
         source: &mut Source<'_>,
-        sink: &TcpStream,
+        sink: &Stream,
     ) -> Poll<Result<(), Broken>> {
         loop {
             ready!(self.poll_flush(context, source.buffer, sink))?;
@@ -217,14 +215,14 @@ impl Pump {
         &mut self,
         context: &mut Context<'_>,
         buffer: &Buffer,
-        sink: &TcpStream,
+        sink: &Stream,
     ) -> Poll<Result<(), Broken>> {
         loop {
             let parts = [&self.out[self.out_at..], buffer.at(&self.piece), self.tail];
             if parts.iter().all(|part| part.is_empty()) {
                 break;
             }
-            let written = ready!(wire::poll_write(sink, context, parts));
+            let written = ready!(sink.poll_write(context, parts));
             self.account(written.map_err(|_| Broken::Sink)?);
         }
         if !self.recording {
@@ -298,7 +296,7 @@ impl Pump {
             buffer,
             buffers,
         } = source;
-        let Poll::Ready(read) = wire::poll_fill(stream, context, buffer, buffers) else {
+        let Poll::Ready(read) = stream.poll_fill(context, buffer, buffers) else {
             buffer.rest(buffers);
             return Poll::Pending;
         };

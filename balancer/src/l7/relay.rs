@@ -2,11 +2,8 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use policy::{InFlight, Live, Outcome};
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::answer::refuse;
 use super::codec::{
@@ -17,8 +14,9 @@ use super::edits::AnswerEdits;
 use super::exchange::{Exchange, Upload};
 use super::problem::Problem;
 use super::pump::{Broken, Source};
-use super::talk::{After, Gone, end_writing};
+use super::talk::{After, Gone};
 use crate::settings::LOOK_EACH;
+use crate::stream::Stream;
 use crate::upstream::Connection;
 
 /// How the way back ended.
@@ -90,14 +88,15 @@ fn start(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
 /// Streams both directions until either side is at its end.
 async fn stream(
     exchange: &mut Exchange<'_>,
-    server: &TcpStream,
+    server: &Stream,
     live: &Live,
     returned: Returned,
 ) -> End {
     let client = &exchange.talk.stream;
     let ends_itself = ends_itself(exchange, returned);
     if !ends_itself {
-        set_reset_on_close(client, true);
+        // Half a body would look like a whole one. So until all of it was written the connection closes by a reset.
+        client.reset_on_close(true);
     }
     let mut streaming = Streaming {
         exchange,
@@ -111,7 +110,7 @@ async fn stream(
     streaming.start_waiting();
     let end = poll_fn(|context| streaming.poll(context)).await;
     if end == End::Complete && !ends_itself {
-        set_reset_on_close(client, false);
+        client.reset_on_close(false);
     }
     end
 }
@@ -173,16 +172,9 @@ fn ends_itself(exchange: &Exchange<'_>, returned: Returned) -> bool {
     }
 }
 
-/// Without an end of its own, half a body would look like a whole one. So until all of it was written the connection closes by a
-/// reset, whoever closes it: this thread, too, when it ends in the middle.
-fn set_reset_on_close(client: &TcpStream, resets: bool) {
-    // Where it fails, the client sees an ordinary close.
-    let _ = SockRef::from(client).set_linger(resets.then_some(Duration::ZERO));
-}
-
 struct Streaming<'a, 'b> {
     exchange: &'a mut Exchange<'b>,
-    server: &'a TcpStream,
+    server: &'a Stream,
     live: &'a Live,
     tunnel: bool,
     downloading: bool,
@@ -249,9 +241,9 @@ impl Streaming<'_, '_> {
     }
 
     /// One direction of a tunnel has ended; the tunnel ends with the other.
-    fn close_half(&self, sink: &TcpStream) -> Poll<End> {
+    fn close_half(&self, sink: &Stream) -> Poll<End> {
         let ended = !self.downloading && self.exchange.upload != Upload::Going;
-        if ended || end_writing(sink).is_err() {
+        if ended || sink.end_writing().is_err() {
             return Poll::Ready(End::Complete);
         }
         Poll::Pending

@@ -1,20 +1,16 @@
 //! One client's connection, as every stage of its requests sees it.
 
 use std::cell::Cell;
-use std::io;
-use std::net::{IpAddr, Shutdown};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
-
 use super::codec::RequestHead;
 use super::space::Spaces;
-use super::wire;
 use crate::buffers::Buffer;
 use crate::clock::Millis;
+use crate::stream::Stream;
 use crate::timers::Timer;
 use crate::worker::Worker;
 
@@ -34,7 +30,7 @@ pub(super) struct Talk {
     pub(super) worker: Rc<Worker>,
     /// The memory of this thread's exchanges.
     pub(super) spaces: Rc<Spaces>,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// Of whatever the connection waits for.
     pub(super) timer: Timer,
     /// The IP address of whoever is at the other end, and the same as text.
@@ -89,7 +85,7 @@ impl Talk {
         half_closed: &mut bool,
     ) -> Poll<Gone> {
         while !*half_closed && !buffer.is_full() {
-            match wire::poll_fill(&self.stream, context, buffer, &self.spaces.buffers) {
+            match self.stream.poll_fill(context, buffer, &self.spaces.buffers) {
                 Poll::Ready(Ok(0)) => *half_closed = true,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Gone),
@@ -139,9 +135,4 @@ impl Watch {
         }
         over
     }
-}
-
-/// Says that nothing more will be written.
-pub(super) fn end_writing(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).shutdown(Shutdown::Write)
 }

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use model::Health;
 use policy::{Cause, Failure, InFlight};
-use tokio::net::TcpStream;
 
 use super::codec::{
     Asked, BadBody, BadResponse, InterimCap, Parse, Returning, Version, parse_response,
@@ -17,14 +16,14 @@ use super::miss::Miss;
 use super::pump::Broken;
 use super::space::Space;
 use super::talk::{Gone, Talk, Watch};
-use super::wire;
 use crate::clock::Millis;
 use crate::settings::{LOOK_EACH, LOOK_SOON};
+use crate::stream::Stream;
 
 /// Sends the request and awaits the head of the answer, which is then in `space.response`.
 pub(super) async fn send_and_await(
     exchange: &mut Exchange<'_>,
-    server: &TcpStream,
+    server: &Stream,
     flight: &InFlight,
     reused: bool,
 ) -> Result<(), Miss> {
@@ -53,7 +52,7 @@ pub(super) async fn send_and_await(
 
 struct Waiting<'a, 'b> {
     exchange: &'a mut Exchange<'b>,
-    server: &'a TcpStream,
+    server: &'a Stream,
     flight: &'a InFlight,
     asked: Asked,
     reused: bool,
@@ -190,7 +189,7 @@ impl Waiting<'_, '_> {
         if buffer.is_full() && !buffer.grow(buffers) {
             return Poll::Ready(Err(Miss::BadResponse(BadResponse::TooLong)));
         }
-        match wire::poll_fill(self.server, context, buffer, buffers) {
+        match self.server.poll_fill(context, buffer, buffers) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(count)) if count > 0 => {
                 let is_first = !std::mem::replace(&mut self.answered, true);

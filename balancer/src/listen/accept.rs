@@ -16,6 +16,7 @@ use crate::codec::{Answer, Version, write_answer};
 use crate::crowd::Full;
 use crate::exhaustion::is_exhaustion;
 use crate::l7::{Spaces, serve};
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// How long accepting rests when the system gives no more sockets.
@@ -184,10 +185,12 @@ fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, peer: So
     }
     match worker.admit(peer.ip()) {
         Ok(presence) => {
+            // Without it the kernel may hold back the end of an answer; where it fails, that is all that happens.
+            let _ = stream.set_nodelay(true);
             tokio::task::spawn_local(serve(
                 Rc::clone(worker),
                 Rc::clone(spaces),
-                stream,
+                Stream::Tcp(stream),
                 peer,
                 presence,
             ));

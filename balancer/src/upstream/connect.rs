@@ -12,6 +12,7 @@ use policy::Place;
 
 use super::Connection;
 use crate::exhaustion::is_exhaustion;
+use crate::stream::Stream;
 use crate::timers::Timer;
 
 /// Why there is no connection.
@@ -38,7 +39,10 @@ pub(crate) async fn connect(
     };
     // Without it the kernel may hold back the end of a request; where it fails, that is all that happens.
     let _ = stream.set_nodelay(true);
-    Ok(Connection { stream, place })
+    Ok(Connection {
+        stream: Stream::Tcp(stream),
+        place,
+    })
 }
 
 async fn wait(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use policy::{Live, Place, Shelf};
 
 use super::shared_idle::{Resting, SharedIdle};
-use super::{Connection, NumberHasher, has_news, is_quiet};
+use super::{Connection, NumberHasher};
 use crate::clock::Millis;
 use crate::crowd::Crowd;
 
@@ -84,7 +84,7 @@ impl Idle {
         while let Some(waiting) = kept.waiting.pop_back() {
             self.count.set(self.count.get() - 1);
             let stream = &waiting.connection.stream;
-            if is_quiet(stream) && !(careful && has_news(stream)) {
+            if stream.is_quiet() && !(careful && stream.has_news()) {
                 return Some(waiting);
             }
         }
@@ -117,7 +117,7 @@ impl Idle {
 
     /// Keeps a connection on which nothing is under way.
     pub(crate) fn keep(&self, live: &Arc<Live>, connection: Connection, now: Millis) {
-        if !live.keeps_connections() {
+        if !live.keeps_connections() || !connection.stream.can_rest() {
             return;
         }
         let mut by_server = self.by_server.borrow_mut();
@@ -212,6 +212,9 @@ impl Kept {
         since: Millis,
     ) {
         let Connection { stream, place } = connection;
+        let Some(stream) = stream.portable() else {
+            return;
+        };
         let resting = Resting {
             stream,
             keeper,

@@ -7,10 +7,10 @@ use std::thread::ThreadId;
 
 use parking_lot::Mutex;
 use policy::{Live, Shelf};
-use tokio::net::TcpStream;
 
-use super::{NumberHasher, has_news, is_quiet};
+use super::NumberHasher;
 use crate::clock::Millis;
+use crate::stream::{Portable, Stream};
 
 /// The shelves of one balancer, by the servers' numbers.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct SharedIdle {
 /// A connection that rests.
 #[derive(Debug)]
 pub(super) struct Resting {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Portable,
     /// Whose runtime watches it.
     pub(super) keeper: ThreadId,
     pub(super) since: Millis,
@@ -45,15 +45,16 @@ impl SharedIdle {
 
 impl Resting {
     /// The stream in this thread's hands, if it is still alive as far as can be told.
-    pub(super) fn hand_over(self, thread: ThreadId, careful: bool) -> Option<TcpStream> {
+    pub(super) fn hand_over(self, thread: ThreadId, careful: bool) -> Option<Stream> {
+        let stream = Stream::from(self.stream);
         if self.keeper == thread {
-            let alive = is_quiet(&self.stream) && !(careful && has_news(&self.stream));
-            return alive.then_some(self.stream);
+            let alive = stream.is_quiet() && !(careful && stream.has_news());
+            return alive.then_some(stream);
         }
         // What the other thread's runtime knows of it may be old.
-        if has_news(&self.stream) {
+        if stream.has_news() {
             return None;
         }
-        TcpStream::from_std(self.stream.into_std().ok()?).ok()
+        stream.taken_over()
     }
 }

@@ -1,13 +1,17 @@
-//! Reading and writing sockets without waiting: what both directions of an exchange are made of.
+//! Reading and writing sockets without waiting.
 //!
 //! A single piece is read and written by `rustix`, not through libc: there each call of a process with several threads is a point at which a
 //! thread may be cancelled, which costs a few hundredths of all that a request takes.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -75,4 +79,22 @@ pub(super) fn poll_write(
             });
         }
     }
+}
+
+/// Says that nothing more will be written.
+pub(super) fn end_writing(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).shutdown(Shutdown::Write)
+}
+
+/// Whether the connection closes by a reset, whoever closes it: this thread, too, when it ends in the middle.
+pub(super) fn reset_on_close(stream: &TcpStream, resets: bool) {
+    // Where it fails, the other side sees an ordinary close.
+    let _ = SockRef::from(stream).set_linger(resets.then_some(Duration::ZERO));
+}
+
+/// Whether the kernel has anything to say of the connection.
+pub(super) fn has_news(stream: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    let peeked = SockRef::from(stream).peek(&mut byte);
+    !would_block(&peeked)
 }

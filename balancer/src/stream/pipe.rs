@@ -1,0 +1,314 @@
+//! A connection within a thread: two ends, each of which reads what the other writes. It holds back a writer whose reader is slow, ends
+//! each direction by itself, and breaks like a connection that is reset.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::buffers::{Buffer, Buffers};
+
+/// Bytes that may be under way in each direction.
+const UNDER_WAY_MAX: usize = 64 << 10;
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    incoming: Rc<RefCell<Lane>>,
+    outgoing: Rc<RefCell<Lane>>,
+    resets: Cell<bool>,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Lane {
+    /// What was written; what of it was read already lies before `read`.
+    bytes: Vec<u8>,
+    read: usize,
+    state: State,
+    /// Nobody reads any more.
+    unread: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// Whether more can come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Open,
+    /// The writer has said that it is at its end.
+    Ended,
+    /// The writer went away in the middle.
+    Broken,
+}
+
+/// A new connection.
+pub(crate) fn pipe() -> (Pipe, Pipe) {
+    let [one, other] = [(), ()].map(|()| Rc::<RefCell<Lane>>::default());
+    let end = |incoming: &Rc<_>, outgoing: &Rc<_>| Pipe {
+        incoming: Rc::clone(incoming),
+        outgoing: Rc::clone(outgoing),
+        resets: Cell::new(false),
+    };
+    (end(&one, &other), end(&other, &one))
+}
+
+impl Pipe {
+    /// As [`super::Stream::poll_read_ready`].
+    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut lane = self.incoming.borrow_mut();
+        if lane.has_news() {
+            return Poll::Ready(Ok(()));
+        }
+        note(&mut lane.reader, context);
+        Poll::Pending
+    }
+
+    /// As [`super::Stream::poll_fill`].
+    pub(crate) fn poll_fill(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut Buffer,
+        buffers: &Buffers,
+    ) -> Poll<io::Result<usize>> {
+        if self.poll_read_ready(context).is_pending() {
+            return Poll::Pending;
+        }
+        let result = self.try_read(buffer.room(buffers));
+        if let Ok(count) = result {
+            buffer.fill(count);
+        }
+        Poll::Ready(result)
+    }
+
+    /// As [`super::Stream::try_read`].
+    pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
+        self.incoming.borrow_mut().read(room)
+    }
+
+    /// As [`super::Stream::poll_write`].
+    pub(crate) fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        parts: [&[u8]; 3],
+    ) -> Poll<io::Result<usize>> {
+        let mut lane = self.outgoing.borrow_mut();
+        match lane.write(parts) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                note(&mut lane.writer, context);
+                Poll::Pending
+            }
+            result => Poll::Ready(result),
+        }
+    }
+
+    /// Waits until the other end reads no more.
+    pub(crate) fn poll_unread(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut lane = self.outgoing.borrow_mut();
+        if lane.unread {
+            return Poll::Ready(());
+        }
+        note(&mut lane.writer, context);
+        Poll::Pending
+    }
+
+    /// As [`super::Stream::end_writing`].
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        self.outgoing.borrow_mut().end(State::Ended);
+        Ok(())
+    }
+
+    /// As [`super::Stream::reset_on_close`].
+    pub(crate) fn reset_on_close(&self, resets: bool) {
+        self.resets.set(resets);
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let end = if self.resets.get() {
+            State::Broken
+        } else {
+            State::Ended
+        };
+        self.outgoing.borrow_mut().end(end);
+        self.incoming.borrow_mut().abandon();
+    }
+}
+
+impl Lane {
+    fn unread(&self) -> usize {
+        self.bytes.len() - self.read
+    }
+
+    fn has_news(&self) -> bool {
+        self.unread() > 0 || self.state != State::Open
+    }
+
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let count = self.unread().min(room.len());
+        if count == 0 {
+            return match self.state {
+                State::Open => Err(io::ErrorKind::WouldBlock.into()),
+                State::Ended => Ok(0),
+                State::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+            };
+        }
+        room[..count].copy_from_slice(&self.bytes[self.read..][..count]);
+        self.read += count;
+        if self.unread() == 0 {
+            // One that rests holds no memory.
+            self.bytes = Vec::new();
+            self.read = 0;
+        }
+        wake(&mut self.writer);
+        Ok(count)
+    }
+
+    fn write(&mut self, parts: [&[u8]; 3]) -> io::Result<usize> {
+        if self.unread || self.state != State::Open {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let mut left = UNDER_WAY_MAX - self.unread();
+        if left == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.read > 0 {
+            self.bytes.drain(..self.read);
+            self.read = 0;
+        }
+        let before = self.bytes.len();
+        for part in parts {
+            let fits = &part[..part.len().min(left)];
+            self.bytes.extend_from_slice(fits);
+            left -= fits.len();
+        }
+        wake(&mut self.reader);
+        Ok(self.bytes.len() - before)
+    }
+
+    fn end(&mut self, state: State) {
+        // What has ended in order stays so.
+        if self.state == State::Open {
+            self.state = state;
+            wake(&mut self.reader);
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.unread = true;
+        self.bytes = Vec::new();
+        self.read = 0;
+        wake(&mut self.writer);
+    }
+}
+
+/// Remembers whom to wake.
+fn note(waker: &mut Option<Waker>, context: &Context<'_>) {
+    match waker {
+        Some(known) => known.clone_from(context.waker()),
+        None => *waker = Some(context.waker().clone()),
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn write(pipe: &Pipe, context: &mut Context<'_>, text: &[u8]) -> Poll<io::Result<usize>> {
+        pipe.poll_write(context, [text, b"", b""])
+    }
+
+    fn read(pipe: &Pipe) -> Result<String, io::ErrorKind> {
+        let mut room = [0; 64];
+        let count = pipe.try_read(&mut room).map_err(|error| error.kind())?;
+        Ok(String::from_utf8_lossy(&room[..count]).into_owned())
+    }
+
+    #[test]
+    fn each_end_reads_what_the_other_writes() {
+        let mut context = Context::from_waker(Waker::noop());
+        let (client, server) = pipe();
+        assert_eq!(read(&server), Err(io::ErrorKind::WouldBlock));
+        let written = client.poll_write(&mut context, [b"one", b" two", b" three"]);
+        assert!(matches!(written, Poll::Ready(Ok(13))));
+        assert_eq!(read(&server).as_deref(), Ok("one two three"));
+        assert!(matches!(
+            write(&server, &mut context, b"four"),
+            Poll::Ready(Ok(4))
+        ));
+        assert_eq!(read(&client).as_deref(), Ok("four"));
+    }
+
+    #[test]
+    fn a_direction_ends_by_itself() {
+        let mut context = Context::from_waker(Waker::noop());
+        let (client, server) = pipe();
+        assert!(write(&client, &mut context, b"last").is_ready());
+        client.end_writing().unwrap();
+        assert_eq!(read(&server).as_deref(), Ok("last"));
+        assert_eq!(read(&server).as_deref(), Ok(""));
+        assert!(write(&server, &mut context, b"answer").is_ready());
+        assert_eq!(read(&client).as_deref(), Ok("answer"));
+    }
+
+    #[test]
+    fn one_that_is_dropped_ends_in_order_or_as_it_was_told() {
+        let (client, server) = pipe();
+        drop(client);
+        assert_eq!(read(&server).as_deref(), Ok(""));
+        let (client, server) = pipe();
+        client.reset_on_close(true);
+        drop(client);
+        assert_eq!(read(&server), Err(io::ErrorKind::ConnectionReset));
+    }
+
+    #[test]
+    fn a_writer_waits_for_its_reader_and_hears_that_it_has_gone() {
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        let mut context = Context::from_waker(&waker);
+        let (client, server) = pipe();
+        let much = vec![b'x'; UNDER_WAY_MAX + 1];
+        assert!(matches!(
+            write(&client, &mut context, &much),
+            Poll::Ready(Ok(UNDER_WAY_MAX))
+        ));
+        assert!(write(&client, &mut context, b"more").is_pending());
+        assert!(client.poll_unread(&mut context).is_pending());
+        assert_eq!(read(&server).map(|text| text.len()), Ok(64));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(
+            write(&client, &mut context, &much),
+            Poll::Ready(Ok(64))
+        ));
+        assert!(write(&client, &mut context, b"more").is_pending());
+        drop(server);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert!(matches!(
+            write(&client, &mut context, b"more"),
+            Poll::Ready(Err(_))
+        ));
+        assert!(client.poll_unread(&mut context).is_ready());
+    }
+}
