@@ -79,9 +79,9 @@ impl Picker {
     /// Proposes servers until one is taken.
     pub(crate) fn pick(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {
         match self {
-            Self::RoundRobin(picker) => picker.pick(choice),
+            Self::RoundRobin(picker) => picker.pick(choice, chance),
             Self::Random(picker) => picker.pick(choice, chance),
-            Self::LeastConnections(picker) => picker.pick(choice),
+            Self::LeastConnections(picker) => picker.pick(choice, chance),
             Self::P2c(picker) => picker.pick(choice, chance),
             Self::Consistent(picker) => picker.pick(choice),
         }

@@ -79,7 +79,7 @@ struct Request {
     tried: Tried,
     woken: Arc<Woken>,
     stage: Stage,
-    /// The bound of its server when it was placed.
+    /// The largest bound that its server has had since it was placed.
     bound: u32,
 }
 
@@ -154,9 +154,16 @@ impl World {
         value.max_connections = max;
         let key = value.key();
         let created = Revision(2 + server as u64);
-        let server = Arc::new(Stamped::new(created, value));
-        self.snapshot.servers.insert(key, server);
+        let stamped = Arc::new(Stamped::new(created, value));
+        self.snapshot.servers.insert(key, stamped);
         self.compile();
+        for request in &mut self.requests {
+            if let Stage::Placed(flight) = &request.stage
+                && Self::index(flight) == server
+            {
+                request.bound = request.bound.max(max);
+            }
+        }
     }
 
     fn index(flight: &InFlight) -> usize {
@@ -220,8 +227,8 @@ impl World {
             hash: 0,
             now: Duration::ZERO,
         };
-        // Turns are not a matter of chance.
-        let mut chance = SmallRng::seed_from_u64(0);
+        // Whom a request gets that is tried again is a matter of chance.
+        let mut chance = SmallRng::seed_from_u64(request.number as u64);
         let flight = self.pool().pick(&ask, &mut chance)?;
         request.bound = self.bound_of(&flight);
         Ok(flight)
@@ -277,7 +284,7 @@ impl World {
         let socket = resting.unwrap_or_else(|| {
             self.shelves[server].make_room();
             let socket = Socket::open(&self.sockets[server]);
-            let bound = request.bound.max(self.bound_of(&flight)) as usize;
+            let bound = request.bound as usize;
             let open = self.sockets[server].get();
             assert!(open <= bound, "{open} connections, {bound} allowed");
             socket

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use rand::{Rng, RngExt};
 
 use super::ranking::Ranking;
 use crate::choice::Choice;
@@ -17,6 +18,9 @@ use crate::{InFlight, Live, Server};
 
 /// How often the first may turn out to be ranked by a load that it no longer has, in one pick.
 const STALE_MAX: usize = 8;
+
+/// Pairs that are drawn for a request that is tried again, before the first of all is taken.
+const PAIRS_MAX: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct LeastConnections {
@@ -67,14 +71,20 @@ impl LeastConnections {
         *self.members == *members
     }
 
-    pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
+    pub(super) fn pick(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {
         let mut ranking = self.ranking.lock();
         self.freshen(&mut ranking, choice);
         let take = |place: usize, choice: &mut Choice<'_>| {
             let flight = choice.take(&self.members[place])?;
             Some((place, flight))
         };
-        let mut taken = ranking.propose(|place| take(place, choice));
+        let mut taken = None;
+        if !choice.ask.tried.is_empty() {
+            taken = self
+                .draw(&ranking, choice, chance)
+                .and_then(|place| take(place, choice));
+        }
+        taken = taken.or_else(|| ranking.propose(|place| take(place, choice)));
         if taken.is_none() {
             let best = ranking.best_of_all(|place| choice.may_take(&self.members[place]));
             taken = best.and_then(|place| take(place, choice));
@@ -82,6 +92,32 @@ impl LeastConnections {
         let (place, flight) = taken?;
         ranking.pick(place, flight.server().live().compared_load());
         Some(flight)
+    }
+
+    /// For a request that is tried again, the better one of two that may be taken. Servers that fail at once have the fewest in flight, so
+    /// that all tries would go to them; and among equals those come one after the other that were created so, and often fail together.
+    fn draw(
+        &self,
+        ranking: &Ranking,
+        choice: &mut Choice<'_>,
+        chance: &mut impl Rng,
+    ) -> Option<usize> {
+        let count = self.members.len();
+        if count == 0 {
+            return None;
+        }
+        let mut drawn = None;
+        for _ in 0..2 * PAIRS_MAX {
+            let place = chance.random_range(0..count);
+            if drawn == Some(place) || !choice.may_take(&self.members[place]) {
+                continue;
+            }
+            let Some(other) = drawn.replace(place) else {
+                continue;
+            };
+            return Some(ranking.better_of(other, place));
+        }
+        drawn
     }
 
     /// Takes in every server's load anew, where it changed otherwise than by flights of this balancer.

@@ -174,6 +174,12 @@ impl Ranking {
         None
     }
 
+    /// The one of two places that comes first.
+    pub(super) fn better_of(&self, one: usize, other: usize) -> usize {
+        let is_before = self.entry(other).is_before(self.entry(one));
+        if is_before { other } else { one }
+    }
+
     /// The least loaded of all places that are eligible.
     pub(super) fn best_of_all(&self, mut is_eligible: impl FnMut(usize) -> bool) -> Option<usize> {
         let eligible = self.heap.iter().filter(|entry| is_eligible(entry.place()));

@@ -14,14 +14,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rand::{Rng, RngExt};
+
 use crate::InFlight;
 use crate::choice::Choice;
 use crate::tier::{Member, Members};
 
 type Age = (model::Revision, u32);
 
-/// How many turns may be passed over before any server is taken that can be had.
+/// How many turns may be passed over before chance decides.
 const TURNS_PASSED_MAX: usize = 32;
+
+/// Draws before any server is taken that can be had.
+const DRAWS_MAX: usize = 16;
 
 /// Whose turn it is among the members of a pool.
 #[derive(Debug)]
@@ -102,15 +107,36 @@ impl RoundRobin {
 
     /// Takes turns until the server whose turn it is can be had. A turn that is passed over is lost, so that nobody has those of
     /// another beside its own.
-    pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
-        for _ in 0..TURNS_PASSED_MAX.min(2 * self.members.len()) {
-            let place = self.next()?;
+    ///
+    /// A request that is tried again takes no turn: servers that were created one after the other often stand in one rack and fail
+    /// together, so that the next in turn is the likeliest to fail as well.
+    pub(super) fn pick(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {
+        if choice.ask.tried.is_empty() {
+            for _ in 0..TURNS_PASSED_MAX.min(2 * self.members.len()) {
+                let place = self.next()?;
+                if let Some(flight) = choice.take(&self.members[place]) {
+                    return Some(flight);
+                }
+            }
+        }
+        self.pick_by_chance(choice, chance)
+    }
+
+    /// Takes a server in proportion to the weights, whose turn it need not be. Where a far heavier one cannot be had, any.
+    fn pick_by_chance(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {
+        for _ in 0..DRAWS_MAX {
+            let place = self.draw(chance)?;
             if let Some(flight) = choice.take(&self.members[place]) {
                 return Some(flight);
             }
         }
-        // The turns of a far heavier server would all have to be passed over first.
-        choice.take_any(&self.members, self.next()?)
+        choice.take_any(&self.members, self.draw(chance)?)
+    }
+
+    /// The place of whose turn some turn is.
+    fn draw(&self, chance: &mut impl Rng) -> Option<usize> {
+        let has_turns = self.turns > 0;
+        has_turns.then(|| self.place_at(chance.random_range(0..self.turns)))
     }
 
     /// Takes the next turn: the place of whose it is.

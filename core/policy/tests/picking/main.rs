@@ -5,5 +5,6 @@ mod fixture;
 mod hashing;
 mod least_connections;
 mod p2c;
+mod retries;
 mod slow_start;
 mod tiers;
