@@ -70,6 +70,12 @@ pub(crate) enum Problem {
     #[error("what was taken away cannot be put back: {reason}")]
     Irretrievable { reason: String },
 
+    #[error(
+        "the pool {pool:?} has a ruling up to revision {revision}, which this one would take back: name that revision or a later one",
+        pool = .pool.as_str()
+    )]
+    Overruled { pool: PoolId, revision: Revision },
+
     #[error("{}", listed(.errors))]
     Invalid { errors: Vec<model::Problem> },
     #[error("the {kind} {key:?} exists already")]
@@ -293,6 +299,7 @@ impl Problem {
             Self::PoolInUse { .. } | Self::Used { .. } | Self::DefaultPool => {
                 (StatusCode::CONFLICT, "in-use")
             }
+            Self::Overruled { .. } => (StatusCode::CONFLICT, "overruled"),
             Self::Full { .. } => (StatusCode::CONFLICT, "full"),
             Self::Stale { .. } | Self::Unexpected { .. } => {
                 (StatusCode::PRECONDITION_FAILED, "precondition")

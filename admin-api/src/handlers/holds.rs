@@ -57,8 +57,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
     Ok(Json(held.iter().map(json).collect()))
 }
 
-/// Confirms a withdrawal: the balancers may do without these servers. It covers what was withdrawn up to
-/// the named revision; where none is named, up to what is held now.
+/// Confirms a withdrawal that some balancer holds back: the balancers may do without these servers. It covers what was withdrawn
+/// up to the named revision; where none is named, up to what is held now.
 pub(crate) async fn confirm(
     State(app): State<Arc<App>>,
     KeyPath(pool): KeyPath<Pool>,
@@ -173,7 +173,7 @@ impl App {
         let held = gather(&fleet::instances(&*self.registry).await?, is_open);
         let key = (pool.clone(), truth.position.epoch);
         let of_pool = held.get(&key);
-        let of_pool = of_pool.ok_or_else(|| Problem::not_found("hold", pool))?;
+        let of_pool = of_pool.ok_or_else(|| Problem::not_found("hold of the pool", pool))?;
         let ruling = named.ruling(&truth, pool, &held, HoldDecision::Reject)?;
         if ruling.revision < of_pool.revision {
             let rule = format!(
@@ -272,14 +272,16 @@ impl Named {
             let rule = format!("must be the present one, {}", present.epoch);
             return Err(Problem::field("epoch", rule));
         }
-        let held = held.get(&(pool.clone(), epoch)).map(|held| held.revision);
-        let revision = self
-            .revision
-            .or(held)
-            .ok_or_else(|| Problem::not_found("hold", pool))?;
+        let held = held.get(&(pool.clone(), epoch));
+        let held = held.ok_or_else(|| Problem::not_found("hold of the pool", pool))?;
+        let revision = self.revision.unwrap_or(held.revision);
         if revision > present.revision {
             let rule = format!("must be at most the present one, {}", present.revision);
             return Err(Problem::field("revision", rule));
+        }
+        if let Some(later) = later_ruling(snapshot, pool, revision) {
+            let (pool, revision) = (pool.clone(), later.revision);
+            return Err(Problem::Overruled { pool, revision });
         }
         Ok(Ruling {
             epoch,
@@ -288,4 +290,15 @@ impl Named {
             unknown: model::Unknown::default(),
         })
     }
+}
+
+/// A ruling on the pool that covers more than one up to this revision would, and that such a one would replace.
+fn later_ruling<'a>(
+    snapshot: &'a Snapshot,
+    pool: &PoolId,
+    revision: Revision,
+) -> Option<&'a Ruling> {
+    let ruling = &snapshot.holds.get(pool)?.value;
+    let is_later = ruling.epoch == snapshot.position.epoch && ruling.revision > revision;
+    is_later.then_some(ruling)
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Fixture, args, balancer, within};
 
 const REJECT: &str = "/v1/holds/default/reject";
+const CONFIRM: &str = "/v1/holds/default/confirm";
 const SERVERS: &str = "/v1/pools/default/servers";
 
 /// A fleet of three servers of different weights.
@@ -178,6 +179,44 @@ async fn a_rejection_is_of_all_that_is_held_and_of_nothing_else() {
     }
     let body = json!({"revision": gone.revision, "epoch": gone.epoch});
     fixture.post(REJECT, body).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_nobody_holds_cannot_be_confirmed_whatever_revision_is_named() {
+    let fixture = fleet().await;
+    let before = fixture.position().await;
+    let answer = fixture.post(CONFIRM, json!({"revision": 2})).await;
+    let answer = answer.expect(StatusCode::NOT_FOUND);
+    assert_eq!(answer.detail(), "there is no hold of the pool \"default\"");
+    assert_eq!(fixture.position().await, before, "no revision was made");
+}
+
+#[tokio::test]
+async fn an_older_ruling_does_not_replace_a_later_one() {
+    let fixture = fleet().await;
+    let first = withdraw(&fixture, &["a", "b"]).await;
+    let later = withdraw(&fixture, &["c"]).await;
+    fixture.report(&holding(later, &["a", "b", "c"], 3)).await;
+    fixture
+        .post(CONFIRM, json!({}))
+        .await
+        .expect(StatusCode::OK);
+    let ruled = fixture.position().await;
+    let answer = fixture
+        .post(CONFIRM, json!({"revision": first.revision}))
+        .await;
+    let answer = answer.expect(StatusCode::CONFLICT);
+    let names_both = answer.detail().contains("\"default\"")
+        && answer
+            .detail()
+            .contains(&format!("revision {}", later.revision));
+    assert!(names_both, "{}", answer.detail());
+    assert_eq!(fixture.position().await, ruled, "no revision was made");
+    // What came after it can be ruled on, and one may say the same again.
+    for revision in [later.revision, ruled.revision] {
+        let body = json!({"revision": revision});
+        fixture.post(CONFIRM, body).await.expect(StatusCode::OK);
+    }
 }
 
 #[tokio::test]
