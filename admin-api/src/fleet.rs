@@ -124,6 +124,7 @@ pub(crate) fn balancer(
     balancer.extend(fields(json!({
         "leaving": leaving.collect::<Vec<_>>(),
         "nacks": report.nacks,
+        "more_nacks": report.more_nacks,
         "holds": report.holds,
         "ejected": report.ejected,
     })));

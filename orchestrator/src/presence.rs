@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Report, Role};
+use model::{Nacks, Report, Role};
 use registry::REPORT_PERIOD;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,8 @@ use crate::fleet::{Fleet, Found};
 /// What one call of the registry may take.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// The most elements that a report names.
-const NACKS_MAX: usize = 100;
+/// The most troubles that a report names.
+const TROUBLES_MAX: usize = 100;
 
 /// Between two reports, at least: where many servers fail at once, their verdicts go together.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -58,6 +58,7 @@ async fn report(fleet: &Fleet, advertise: &str, probes: Found, announce: bool) -
     let faults = snapshot
         .into_iter()
         .flat_map(|snapshot| snapshot.element_faults());
+    let nacks = Nacks::of(faults.chain(&view.damage));
     let troubles = fleet.registry.troubles();
     let report = Report {
         host: runtime::host_name(),
@@ -66,14 +67,11 @@ async fn report(fleet: &Fleet, advertise: &str, probes: Found, announce: bool) -
             .filter(|_| !view.tainted)
             .map(|snapshot| snapshot.position),
         origin: view.origin,
-        nacks: faults
-            .chain(&view.damage)
-            .take(NACKS_MAX)
-            .cloned()
-            .collect(),
+        nacks: nacks.named,
+        more_nacks: nacks.more,
         troubles: troubles
             .iter()
-            .take(NACKS_MAX)
+            .take(TROUBLES_MAX)
             .map(ToString::to_string)
             .collect(),
         probes,

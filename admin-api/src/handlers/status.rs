@@ -224,4 +224,7 @@ fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, Str
     for nack in &report.nacks {
         raise("nack", name(), nack.to_string());
     }
+    for (collection, count) in &report.more_nacks {
+        raise("nack", name(), format!("and {count} more of {collection}"));
+    }
 }

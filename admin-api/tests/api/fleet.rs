@@ -259,6 +259,7 @@ async fn the_status_counts_and_raises_what_somebody_should_look_at() {
     let report = Report {
         applied: Some(fixture.position().await),
         nacks: vec![nack],
+        more_nacks: [(Collection::Servers, 12)].into(),
         ..balancer("127.0.0.1:8000")
     };
     fixture.report(&report).await;
@@ -299,6 +300,11 @@ async fn the_status_counts_and_raises_what_somebody_should_look_at() {
             .unwrap()
             .contains("pools \"web\"")
     );
+    let alarms = status["alarms"].as_array().unwrap();
+    let nacks = alarms.iter().filter(|alarm| alarm["kind"] == "nack");
+    assert_eq!(nacks.last().unwrap()["detail"], "and 12 more of servers");
+    let balancers = fixture.get("/v1/balancers").await.body;
+    assert_eq!(balancers[0]["more_nacks"], json!({"servers": 12}));
     assert!(alarm(&status, "leaderless").is_some());
     assert_eq!(status["leader"], Value::Null);
 }

@@ -156,7 +156,8 @@ impl Membership {
             origin: standing.origin,
             leaving: table.leaving(),
             loads: table.fleet_loads(),
-            nacks: standing.nacks,
+            nacks: standing.nacks.named,
+            more_nacks: standing.nacks.more,
             holds: standing.holds,
             ejected: table
                 .ejected()

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Fault, Hold, InstanceId, Origin, Position};
+use model::{Hold, InstanceId, Nacks, Origin, Position};
 use policy::Table;
 use registry::View;
 use tokio::sync::watch;
 
 /// How long first verdicts are waited for. Without a leader none come, and servers of which nothing is known serve better than none.
 const VERDICTS_WITHIN: Duration = Duration::from_secs(10);
-
-/// Elements that a report names, at most.
-const FAULTS_MAX: usize = 100;
 
 /// What the balancer says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +21,7 @@ pub(crate) struct Standing {
     /// before was never used.
     pub(crate) began: Option<Position>,
     pub(crate) origin: Origin,
-    pub(crate) nacks: Vec<Fault>,
+    pub(crate) nacks: Nacks,
     pub(crate) holds: Vec<Hold>,
     pub(crate) readiness: Readiness,
     /// Whether it turns clients away, since it has been cut off from the registry for too long.
@@ -58,8 +55,7 @@ impl Standing {
     /// Takes in what the follower shows beside the state itself, and what the latest table makes nothing of.
     pub(crate) fn note(&mut self, view: &View, table: &Table) {
         let faults = view.snapshot.iter().flat_map(|snapshot| &snapshot.faults);
-        let faults = faults.chain(table.faults());
-        self.nacks = faults.take(FAULTS_MAX).cloned().collect();
+        self.nacks = Nacks::of(faults.chain(table.faults()));
         self.unread = view.trouble.as_ref().map(ToString::to_string);
     }
 

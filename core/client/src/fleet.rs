@@ -1,6 +1,8 @@
 //! What the fleet as a whole is doing: `/v1/status`, `/v1/balancers`.
 
-use model::{Epoch, Hold, InstanceId, Nack, Origin, Revision, ServerKey, Term};
+use std::collections::BTreeMap;
+
+use model::{Collection, Epoch, Hold, InstanceId, Nack, Origin, Revision, ServerKey, Term};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -87,6 +89,9 @@ pub struct BalancerView {
     /// Servers that take no new request, and what is still in flight to them.
     pub leaving: Vec<Leaving>,
     pub nacks: Vec<Nack>,
+    /// How many others it cannot apply, of each kind that has some.
+    #[serde(default)]
+    pub more_nacks: BTreeMap<Collection, u64>,
     pub holds: Vec<Hold>,
     /// Servers that it has ejected on its own evidence.
     #[serde(default)]

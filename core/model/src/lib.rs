@@ -41,8 +41,8 @@ pub use pool::{
 };
 pub use position::{Epoch, InstanceId, Moment, Position, Revision, RevisionId, Term};
 pub use report::{
-    Hold, HoldDecision, Instance, Nack, Origin, Registration, Report, Role, Ruling, ServerLoad,
-    Suspicion, SuspicionKind,
+    Hold, HoldDecision, Instance, Nack, Nacks, Origin, Registration, Report, Role, Ruling,
+    ServerLoad, Suspicion, SuspicionKind,
 };
 pub use route::{
     Action, Answer, Claim, Condition, FieldValue, HeaderChanges, Hsts, PathClaim, Redirect,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, Fault, InstanceId, PoolId, Position, Revision, ServerKey, Unknown, Verdict};
+use crate::{
+    Collection, Epoch, Fault, InstanceId, PoolId, Position, Revision, ServerKey, Unknown, Verdict,
+};
 
 /// What part a process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +44,32 @@ pub enum Origin {
 /// An element that an instance cannot apply.
 pub type Nack = Fault;
 
+/// The elements that an instance cannot apply.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nacks {
+    /// The first of them, since every report repeats them.
+    pub named: Vec<Nack>,
+    /// How many others there are of each kind.
+    pub more: BTreeMap<Collection, u64>,
+}
+
+impl Nacks {
+    /// How many are named at most.
+    pub const NAMED_MAX: usize = 100;
+
+    pub fn of<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> Self {
+        let mut nacks = Self::default();
+        for fault in faults {
+            if nacks.named.len() < Self::NAMED_MAX {
+                nacks.named.push(fault.clone());
+            } else {
+                *nacks.more.entry(fault.collection).or_default() += 1;
+            }
+        }
+        nacks
+    }
+}
+
 /// What one instance says of itself; the registry adds when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -71,9 +99,12 @@ pub struct Report {
     /// Requests in flight to servers of pools that compare them over the whole fleet; those without any are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub loads: BTreeMap<ServerKey, ServerLoad>,
-    /// Elements that it cannot apply.
+    /// Elements that it cannot apply, the first [`Nacks::NAMED_MAX`].
     #[serde(default)]
     pub nacks: Vec<Nack>,
+    /// How many others it cannot apply, of each kind that has some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_nacks: BTreeMap<Collection, u64>,
     /// Withdrawals that it holds back.
     #[serde(default)]
     pub holds: Vec<Hold>,
@@ -112,6 +143,7 @@ impl Report {
             leaving: BTreeMap::new(),
             loads: BTreeMap::new(),
             nacks: Vec::new(),
+            more_nacks: BTreeMap::new(),
             holds: Vec::new(),
             ejected: Vec::new(),
             troubles: Vec::new(),
@@ -291,6 +323,35 @@ mod tests {
             "servers": ["default/s2", "default/s3"]});
         let hold: Hold = serde_json::from_value(hold).unwrap();
         assert_eq!(hold.size(), 2);
+    }
+
+    #[test]
+    fn of_what_cannot_be_applied_the_first_hundred_are_named_and_the_others_counted() {
+        let fault = |number: usize| Fault {
+            collection: if number % 2 == 0 {
+                Collection::Servers
+            } else {
+                Collection::Routes
+            },
+            key: number.to_string(),
+            reason: "nonsense".into(),
+        };
+        let faults: Vec<_> = (0..105).map(fault).collect();
+        let nacks = Nacks::of(&faults);
+        assert_eq!(nacks.named, faults[..100]);
+        let more = [(Collection::Servers, 3), (Collection::Routes, 2)];
+        assert_eq!(nacks.more, more.into());
+        let mut report = Report::new(InstanceId::random(), Role::Balancer, "a");
+        let plain = serde_json::to_value(&report).unwrap();
+        assert_eq!(plain.get("more_nacks"), None, "older versions report none");
+        report.more_nacks = nacks.more;
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            json["more_nacks"],
+            serde_json::json!({"servers": 3, "routes": 2})
+        );
+        assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
+        assert_eq!(serde_json::from_value::<Report>(plain).unwrap().nacks, []);
     }
 
     #[test]

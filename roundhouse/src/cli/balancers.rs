@@ -73,5 +73,8 @@ fn remarks(balancer: &BalancerView) -> Vec<String> {
     for nack in &balancer.nacks {
         remarks.push(format!("cannot apply {} {}", nack.collection, nack.key));
     }
+    for (collection, count) in &balancer.more_nacks {
+        remarks.push(format!("and {count} more of {collection}"));
+    }
     remarks
 }

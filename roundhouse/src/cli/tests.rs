@@ -93,13 +93,14 @@ fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
         "lag": 3, "lag_ms": 61250, "stale": true, "origin": "disk", "age": "9s", "lost": true,
         "leaving": [{"server": "default/s1", "incarnation": 3, "in_flight": 2}],
         "nacks": [{"collection": "servers", "key": "default/bad", "reason": "nonsense"}],
+        "more_nacks": {"servers": 12},
         "holds": [{"pool": "default", "position": position, "servers": ["default/s2", "default/s3"]}],
         "ejected": ["default/s9"],
     }))
     .expect("a balancer");
     let text = balancers::text(&[balancer]);
     let expected = "10.0.0.1:8000 - - 3 1m 1s 250ms 9s ago lost, works from its own disk, 2 in flight to default/s1, \
-        holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad ";
+        holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad, and 12 more of servers ";
     assert_eq!(lines(&text)[1], format!("{expected}{INSTANCE}"));
 }
 

@@ -45,13 +45,21 @@ fn faults(before: &View, after: &View) {
     if before == after {
         return;
     }
-    let new = after.iter().filter(|fault| !before.contains(fault));
-    for fault in new.take(FAULTS_MAX) {
+    let mut new = after.iter().filter(|fault| !before.contains(fault));
+    for fault in new.by_ref().take(FAULTS_MAX) {
         tracing::warn!("cannot be used, the last good one stays: {fault}");
     }
-    let gone = before.iter().filter(|fault| !after.contains(fault));
-    for fault in gone.take(FAULTS_MAX) {
+    match new.count() {
+        0 => {}
+        more => tracing::warn!("and {more} more that cannot be used"),
+    }
+    let mut gone = before.iter().filter(|fault| !after.contains(fault));
+    for fault in gone.by_ref().take(FAULTS_MAX) {
         tracing::info!("no longer: {fault}");
+    }
+    match gone.count() {
+        0 => {}
+        more => tracing::info!("and {more} more no longer"),
     }
 }
 

@@ -338,6 +338,7 @@ impl World {
             leaving,
             loads: [].into(),
             nacks: truth.map_or_else(Vec::new, |truth| truth.faults.clone()),
+            more_nacks: [].into(),
             holds: node.follower.holds(),
             ejected: Vec::new(),
             troubles: Vec::new(),
