@@ -125,7 +125,7 @@ impl App {
             outcome = wait_together(&*self.registry, &self.listings, goal, deadline) => match outcome {
                 Ok(Outcome::Done) => End::Done,
                 Ok(Outcome::Waiting(laggards) | Outcome::Refused(laggards)) => End::Late(laggards),
-                Ok(Outcome::Unknown(reason)) => End::Unknown(reason),
+                Ok(Outcome::Unknown(reason) | Outcome::Superseded(reason)) => End::Unknown(reason),
                 Err(error) => End::Unknown(error.to_string()),
             },
             () = self.stop.cancelled() => End::Unknown("this admin API is stopping".into()),

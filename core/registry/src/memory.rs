@@ -246,9 +246,12 @@ impl Observing for Memory {
     }
 
     async fn listing(&self) -> Result<Listing, RegistryError> {
-        let instances = self.instances().await?;
-        let life = Life::default();
-        Ok(Listing { life, instances })
+        let store = self.store.lock();
+        Ok(Listing {
+            life: Life::default(),
+            since: store.since(),
+            instances: store.instances(self.clock.now()),
+        })
     }
 
     async fn lag(&self, applied: Position) -> Result<Option<Duration>, RegistryError> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Delta, Fault, Instance, InstanceId, Moment, Position, Registration, Report, ServerKey,
-    Snapshot, Suspicion, Term,
+    Delta, Epoch, Fault, Instance, InstanceId, Moment, Position, Registration, Report, Revision,
+    ServerKey, Snapshot, Suspicion, Term,
 };
 use tokio::time::Instant;
 
@@ -175,6 +175,9 @@ pub struct Life(pub String);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
     pub life: Life,
+    /// The first revision since which it has remembered them without a gap: who was there before, it may have lost. Nothing where
+    /// it lost them, by an eviction say, after the last revision.
+    pub since: Option<(Epoch, Revision)>,
     pub instances: Vec<Instance>,
 }
 

@@ -17,7 +17,7 @@ mod stage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{Collection, Delta, InstanceId, Moment, Position, ServerKey};
+use model::{Collection, Delta, Epoch, InstanceId, Moment, Position, Revision, ServerKey};
 
 use crate::{Head, HistoryEntry, Snapshotted};
 use answers::Answers;
@@ -47,6 +47,8 @@ pub struct Store {
     history: VecDeque<HistoryEntry>,
     lease: Option<Lease>,
     instances: BTreeMap<InstanceId, Reported>,
+    /// Since which revision these are remembered.
+    since: Option<(Epoch, Revision)>,
     registrations: BTreeMap<ServerKey, Renewed>,
     answers: Answers,
 }
@@ -125,7 +127,10 @@ impl Store {
             StoreKey::Head => self.head = None,
             StoreKey::Lease => self.lease = None,
             StoreKey::Log => self.log.clear(),
-            StoreKey::Instances => self.instances.clear(),
+            StoreKey::Instances => {
+                self.instances.clear();
+                self.since = None;
+            }
             StoreKey::Answers => self.answers = Answers::default(),
             StoreKey::Elements(collection) => {
                 self.elements.remove(&collection);

@@ -5,82 +5,28 @@
 //! named however long its silence, since it may go on serving, unless another has taken its place. Whom a
 //! failover made the registry forget during the wait is named too. What a registry that has lost its memory
 //! lists proves nothing: a wait is over only where the log, read after the listing, still holds the goal, since
-//! who was registered before a commit is lost with it or not at all. Who has followed a change and could not apply
-//! the very element that it wrote has not made it, and will not by being waited for. `wait_for` drives it.
+//! who was registered before a commit is lost with it or not at all, unless an eviction takes the instances alone:
+//! so a listing says since which revision they are remembered. Who has followed a change and could not apply the very
+//! element that it wrote has not made it, and will not by being waited for. `wait_for` drives it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use model::{
-    Change, Collection, Delta, Entry, Fault, Hold, Instance, InstanceId, Nack, Position, Report,
-    Revision, RevisionId, Role, Server, ServerKey, ServerState, Stamped,
+    Delta, Epoch, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId, Role,
+    ServerKey,
 };
-use serde::Deserialize;
 
 use crate::timing::LOST_AFTER;
 use crate::{Life, Listing};
 
 mod drive;
+mod goal;
 mod listings;
 
 pub use drive::{wait_for, wait_together};
+pub use goal::Goal;
 pub use listings::Listings;
-
-/// What to wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Goal {
-    /// Every balancer works with this revision, or with one that follows from it, whatever it changed.
-    Applied(Position),
-    /// That, and none had to leave out one of these elements, which are what the revision changed.
-    Changed(Position, BTreeSet<(Collection, String)>),
-    /// That, and none has a request in flight to this incarnation of the server.
-    Drained(Position, ServerKey, Revision),
-}
-
-impl Goal {
-    /// That every balancer works with these changes, which the revision made.
-    pub fn changed<'a>(position: Position, changes: impl IntoIterator<Item = &'a Change>) -> Self {
-        let changes = changes.into_iter();
-        let elements = changes.map(|change| (change.collection(), change.key()));
-        Self::Changed(position, elements.collect())
-    }
-
-    pub fn position(&self) -> Position {
-        match self {
-            Self::Applied(position) | Self::Changed(position, _) | Self::Drained(position, ..) => {
-                *position
-            }
-        }
-    }
-
-    /// Whether a balancer that cannot apply this element does without a part of the goal.
-    fn needs(&self, nack: &Nack) -> bool {
-        let is_whole = nack.key == Fault::WHOLE_COLLECTION;
-        match self {
-            Self::Applied(_) => false,
-            Self::Changed(_, elements) if is_whole => {
-                elements.iter().any(|(kind, _)| *kind == nack.collection)
-            }
-            Self::Changed(_, elements) => elements.contains(&(nack.collection, nack.key.clone())),
-            Self::Drained(_, key, _) => {
-                nack.collection == Collection::Servers && (is_whole || nack.key == key.to_string())
-            }
-        }
-    }
-
-    /// The first revision of the log after which the server that the goal takes away has requests again.
-    fn first_return(&self, log: &[Delta]) -> Option<Revision> {
-        let Self::Drained(_, key, incarnation) = self else {
-            return None;
-        };
-        let mut later = log.iter();
-        let back = later.find(|delta| {
-            let mut entries = delta.entries.iter();
-            entries.any(|entry| activates(entry, key, *incarnation))
-        });
-        back.map(|delta| delta.revision)
-    }
-}
 
 /// How a wait stands, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +38,8 @@ pub enum Outcome {
     Refused(Vec<Laggard>),
     /// Nobody lags, and yet nobody can say that it is done, or it was undone: why.
     Unknown(String),
+    /// The registry was restored, and goes on in another history, of which this wait says nothing: why.
+    Superseded(String),
 }
 
 /// A balancer that has not done it, or cannot say.
@@ -114,6 +62,8 @@ pub struct Waiter {
     /// Since when the server of the goal has requests again, as that log has it.
     returned: Option<Revision>,
     life: Life,
+    /// Since which revision the instances are remembered.
+    since: Option<(Epoch, Revision)>,
     listed: Vec<Instance>,
     /// Who was listed by an earlier life of the registry, and by no later one yet: a failover may have
     /// forgotten them, and they may go on serving.
@@ -130,6 +80,7 @@ impl Waiter {
             is_kept: false,
             returned: None,
             life: Life::default(),
+            since: None,
             listed: Vec::new(),
             forgotten: BTreeMap::new(),
             elders: BTreeSet::new(),
@@ -153,6 +104,7 @@ impl Waiter {
         self.forgotten
             .retain(|id, gone| !listed(*id) && !is_superseded(gone, newcomers()));
         self.life = listing.life;
+        self.since = listing.since;
         self.listed = listing.instances;
         self.is_kept = false;
     }
@@ -160,7 +112,17 @@ impl Waiter {
     /// Whether an instance reports a position that only the log can place, or only the log can say whether
     /// nobody lags or the goal was undone.
     pub fn needs_log(&self) -> bool {
-        self.has_unplaced() || self.returned.is_some() || self.laggards().is_empty()
+        self.has_unplaced()
+            || self.has_other_history()
+            || self.returned.is_some()
+            || self.laggards().is_empty()
+    }
+
+    /// Whether an instance follows another history than the goal's, as all do once the registry was restored.
+    fn has_other_history(&self) -> bool {
+        let goal = self.goal.position();
+        let mut positions = self.listed.iter().filter_map(|it| it.report.applied);
+        positions.any(|position| position.epoch != goal.epoch)
     }
 
     fn has_unplaced(&self) -> bool {
@@ -192,13 +154,38 @@ impl Waiter {
                 false => Outcome::Waiting(laggards),
             };
         }
-        if self.is_kept {
-            return Outcome::Done;
-        }
         let revision = self.goal.position().revision;
-        Outcome::Unknown(format!(
-            "the registry's log does not hold revision {revision} any more: it may have lost its memory"
-        ))
+        if !self.is_kept {
+            return Outcome::Unknown(format!(
+                "the registry's log does not hold revision {revision} any more: it may have lost its memory"
+            ));
+        }
+        if !self.knows_all() {
+            return Outcome::Unknown(format!(
+                "the registry has forgotten its instances since revision {revision}: who has not reported again may not have done it"
+            ));
+        }
+        Outcome::Done
+    }
+
+    /// Whether the registry still knows of everybody whom it knew when the goal's revision was made.
+    fn knows_all(&self) -> bool {
+        let goal = self.goal.position();
+        let since = self.since;
+        since.is_some_and(|(epoch, revision)| epoch != goal.epoch || revision <= goal.revision)
+    }
+
+    /// How the wait ends where the log does not hold the goal, and the registry is here: nowhere, if that is another history.
+    pub fn superseded(&self, present: Position) -> Option<Outcome> {
+        let goal = self.goal.position();
+        let revision = goal.revision;
+        (present.epoch != goal.epoch).then(|| {
+            Outcome::Superseded(format!(
+                "the registry was restored in another history, epoch {}, which may or may not hold what revision {revision} \
+                 changed: look, and ask anew",
+                present.epoch
+            ))
+        })
     }
 
     /// Why nobody can do what is waited for any more.
@@ -225,11 +212,20 @@ impl Waiter {
         balancers(self.forgotten.values()).next().is_none() && !listed().any(may_do_it)
     }
 
-    /// What it could not apply of the goal, once it has followed the change.
-    fn nack<'a>(&self, report: &'a Report) -> Option<&'a Nack> {
-        let has_followed = report.applied.is_some_and(|applied| self.follows(applied));
-        let mut nacks = report.nacks.iter().filter(|_| has_followed);
-        nacks.find(|nack| self.goal.needs(nack))
+    /// What it could not apply of the goal, or perhaps could not, once it has followed the change.
+    fn nack(&self, report: &Report) -> Option<String> {
+        if !report.applied.is_some_and(|applied| self.follows(applied)) {
+            return None;
+        }
+        let mut named = report.nacks.iter();
+        if let Some(nack) = named.find(|nack| self.goal.needs(nack)) {
+            return Some(format!("cannot apply {nack}"));
+        }
+        let mut unnamed = report.more_nacks.iter();
+        let (collection, count) = unnamed.find(|(kind, _)| self.goal.is_about(**kind))?;
+        Some(format!(
+            "cannot apply {count} more of {collection} than it names, this one perhaps among them"
+        ))
     }
 
     /// What an instance once reported stays true when it falls silent, so age matters only after that.
@@ -256,7 +252,7 @@ impl Waiter {
             return Some(describe(applied, goal));
         }
         if let Some(nack) = self.nack(report) {
-            return Some(format!("cannot apply {nack}"));
+            return Some(nack);
         }
         if let Some(hold) = report.holds.iter().find(|hold| self.concerns(hold)) {
             return Some(format!("holds back what takes servers from {}", hold.pool));
@@ -327,19 +323,6 @@ fn is_superseded<'a>(gone: &Instance, listed: impl IntoIterator<Item = &'a Insta
 fn is_loopback(address: &str) -> bool {
     let parsed = address.parse::<SocketAddr>();
     address.starts_with("localhost:") || parsed.is_ok_and(|parsed| parsed.ip().is_loopback())
-}
-
-/// Whether the entry makes this incarnation of the server active. One that cannot be read may do so.
-fn activates(entry: &Entry, key: &ServerKey, incarnation: Revision) -> bool {
-    if entry.collection != Collection::Servers || entry.key != key.to_string() {
-        return false;
-    }
-    let server = entry.value.as_ref().map(Stamped::<Server>::deserialize);
-    server.is_some_and(|server| {
-        server.map_or(true, |server| {
-            server.incarnation == incarnation && server.value.state == ServerState::Active
-        })
-    })
 }
 
 fn unheard(instance: &Instance) -> Laggard {

@@ -2,7 +2,8 @@
 -- `store/commit.rs` and `store/stage.rs` say the same, step for step; a change here is a change there.
 
 local head_key, log_key, history_key, answers_key, registrations_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local elements_of = collections_from(6)
+local instances_key = KEYS[6]
+local elements_of = collections_from(7)
 
 local channel, id, author, author_instance, author_term = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fence_instance, fence_term, fence_epoch = ARGV[6], ARGV[7], ARGV[8]
@@ -122,6 +123,7 @@ end
 local missing = missing_right({
   { 'HSET', head_key, 'revision', '0' },
   { 'HDEL', head_key, 'revision' },
+  { 'HSET', instances_key, 'since', '' },
   { 'XADD', log_key, '*', 'delta', '' },
   { 'PUBLISH', channel, '' },
 })
@@ -340,6 +342,8 @@ if #steps > 0 then
     remember()
   end
 end
+-- Also where no revision was made: of the one that stands, nobody can say who was there.
+mark_instances(instances_key, head.epoch, revision)
 
 -- Answering ----------------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,14 @@ local function missing_right(commands)
   end
 end
 
+-- Says beside the reports since which revision the registry remembers them, where that is not said: at the first revision, and at the
+-- first after the key was evicted. Of what other hands made of the key, those who read it speak.
+local function mark_instances(instances_key, epoch, revision)
+  if redis.pcall('HEXISTS', instances_key, 'since') == 0 then
+    redis.call('HSET', instances_key, 'since', epoch .. ' ' .. revision)
+  end
+end
+
 -- Who holds the lease, and for how many milliseconds it was taken, where that is known: an older version wrote the holder alone.
 local function read_lease(lease_key)
   local holder, lifetime = string.match(redis.call('GET', lease_key) or '', '^(%S+) ?(%d*)$')

@@ -1,11 +1,11 @@
 -- Makes the head with every element of a snapshot. Does nothing where a head exists. What a lost head left behind is cleared
 -- away, but for the history. `store/seed.rs` says the same.
 
-local head_key, log_key = KEYS[1], KEYS[2]
-local elements_of = collections_from(5)
+local head_key, log_key, instances_key = KEYS[1], KEYS[2], KEYS[3]
+local elements_of = collections_from(6)
 local channel, epoch, revision, id, desired, origin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 -- The collections of a newer version: their names, and their keys after those that are always there.
-local others, first_other = tonumber(ARGV[7]), 5 + #COLLECTIONS
+local others, first_other = tonumber(ARGV[7]), 6 + #COLLECTIONS
 for i = 1, others do
   elements_of[ARGV[7 + i]] = KEYS[first_other + i - 1]
 end
@@ -16,6 +16,7 @@ end
 local missing = missing_right({
   { 'DEL', log_key },
   { 'HSET', head_key, 'revision', '0' },
+  { 'HSET', instances_key, 'since', '' },
   { 'XADD', log_key, '*', 'delta', '' },
   { 'PUBLISH', channel, '' },
 })
@@ -24,7 +25,9 @@ if missing then
 end
 
 for i = 2, #KEYS do
-  redis.call('DEL', KEYS[i])
+  if KEYS[i] ~= instances_key then
+    redis.call('DEL', KEYS[i])
+  end
 end
 local counts, sums = {}, {}
 for collection in pairs(elements_of) do
@@ -40,6 +43,7 @@ redis.call('HSET', head_key, 'epoch', epoch, 'revision', revision, 'id', id, 'de
 for collection in pairs(elements_of) do
   redis.call('HSET', head_key, collection .. ':count', number(counts[collection]), collection .. ':sum', number(sums[collection]))
 end
+mark_instances(instances_key, epoch, revision)
 redis.call('XADD', log_key, revision .. '-1', 'delta', origin)
 redis.call('PUBLISH', channel, '{"delta":' .. origin .. '}')
 return 1

@@ -52,6 +52,7 @@ impl Committing for Redis {
         let origin = serde_json::to_string(&seed.origin);
         let mut script = self.scripts.seed.prepare_invoke();
         script.key(&self.keys.head).key(&self.keys.log);
+        script.key(&self.keys.instances);
         script.key(&self.keys.idempotency).key(&self.keys.lease);
         self.add_collections(&mut script);
         let others: Vec<_> = snapshot.unread.others().collect();
@@ -109,6 +110,7 @@ impl Redis {
         script.key(&self.keys.history);
         script.key(&self.keys.idempotency);
         script.key(&self.keys.registrations);
+        script.key(&self.keys.instances);
         self.add_collections(&mut script);
         script.arg(&self.keys.changes);
         add_commit(&mut script, commit);

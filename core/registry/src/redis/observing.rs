@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Instance, InstanceId, Position, Registration, Report, ServerKey, Suspicion};
+use model::{
+    Epoch, Instance, InstanceId, Position, Registration, Report, Revision, ServerKey, Suspicion,
+};
 use redis::Pipeline;
 use serde::de::DeserializeOwned;
 
@@ -22,9 +24,12 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 #[async_trait]
 impl Observing for Redis {
     async fn instances(&self) -> Result<Vec<Instance>, RegistryError> {
-        let reading = self.stamped("reading the instances", &self.keys.instances);
-        let (reports, now) = reading.await?;
-        Ok(instances(reports, now))
+        let hash = &self.keys.instances;
+        let commands = reading_of(hash);
+        let answer = self.link.ask("reading the instances", &commands).await?;
+        let (time, fields) = answer;
+        let (_, reports) = apart_from_mark(fields);
+        Ok(instances(self.read(hash, reports), wire::time(time)))
     }
 
     async fn listing(&self) -> Result<Listing, RegistryError> {
@@ -34,9 +39,11 @@ impl Observing for Redis {
         commands.cmd("INFO").arg("replication");
         let answer = self.link.ask("listing the instances", &commands).await?;
         let (time, fields, server, replication): (_, _, String, String) = answer;
+        let (since, reports) = apart_from_mark(fields);
         Ok(Listing {
             life: wire::life(&server, &replication),
-            instances: instances(self.read(hash, fields), wire::time(time)),
+            since,
+            instances: instances(self.read(hash, reports), wire::time(time)),
         })
     }
 
@@ -54,8 +61,11 @@ impl Observing for Redis {
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>, RegistryError> {
-        let reading = self.stamped("reading the registrations", &self.keys.registrations);
-        let (renewals, now) = reading.await?;
+        let hash = &self.keys.registrations;
+        let commands = reading_of(hash);
+        let operation = "reading the registrations";
+        let (time, fields) = self.link.ask(operation, &commands).await?;
+        let (renewals, now) = (self.read(hash, fields), wire::time(time));
         let registration = |(key, renewed): (ServerKey, Stamped<u64>)| Registration {
             key,
             age: renewed.age(now),
@@ -74,22 +84,7 @@ impl Observing for Redis {
 }
 
 impl Redis {
-    /// A hash that the script `stamp` wrote, with the registry's time at which it was read.
-    async fn stamped<K, T>(
-        &self,
-        operation: &'static str,
-        hash: &str,
-    ) -> Result<(BTreeMap<K, Stamped<T>>, Duration), RegistryError>
-    where
-        K: Ord + FromStr,
-        T: DeserializeOwned,
-    {
-        let commands = reading_of(hash);
-        let (time, fields) = self.link.ask(operation, &commands).await?;
-        Ok((self.read(hash, fields), wire::time(time)))
-    }
-
-    /// The hash's elements, without those that are nonsense.
+    /// What the script `stamp` wrote into a hash, without what is nonsense.
     fn read<K, T>(&self, hash: &str, fields: Fields) -> BTreeMap<K, Stamped<T>>
     where
         K: Ord + FromStr,
@@ -115,6 +110,17 @@ fn reading_of(hash: &str) -> Pipeline {
     commands.atomic().cmd("TIME");
     commands.hgetall(hash);
     commands
+}
+
+/// Since when the instances are remembered, and their reports. A mark that cannot be read is left for nonsense.
+fn apart_from_mark(mut fields: Fields) -> (Option<(Epoch, Revision)>, Fields) {
+    let mark = fields.iter().position(|(field, _)| field == b"since");
+    let read = mark.and_then(|at| Some((at, wire::since(&fields[at].1)?)));
+    let since = read.map(|(at, since)| {
+        fields.swap_remove(at);
+        since
+    });
+    (since, fields)
 }
 
 fn instances(reports: BTreeMap<InstanceId, Stamped<Report>>, now: Duration) -> Vec<Instance> {

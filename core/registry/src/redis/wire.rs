@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use model::{Author, Collection, Delta, Entry, Moment, Position, Revision, Term};
+use model::{Author, Collection, Delta, Entry, Epoch, Moment, Position, Revision, Term};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -127,6 +127,12 @@ pub(super) fn change(payload: &[u8]) -> Result<HistoryEntry, String> {
         before: change.before,
         after: change.after,
     })
+}
+
+/// The mark beside the reports: the epoch and the revision since which they are remembered.
+pub(super) fn since(text: &[u8]) -> Option<(Epoch, Revision)> {
+    let (epoch, revision) = str::from_utf8(text).ok()?.split_once(' ')?;
+    Some((epoch.parse().ok()?, Revision(revision.parse().ok()?)))
 }
 
 /// What the script `stamp` wrote: a value and when.

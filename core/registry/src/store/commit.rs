@@ -38,6 +38,7 @@ impl Store {
         check_author(&head, commit)?;
         check_pools(self, &writes)?;
         let Stage { steps, refused, .. } = self.stage(&head, writes);
+        let before = head.position;
         let delta = (!steps.is_empty()).then(|| self.write(head, commit, &steps, now));
         let head = self.head.as_ref().expect("it was there at the start");
         let answer = Committed {
@@ -46,6 +47,8 @@ impl Store {
             refused,
             replayed: false,
         };
+        // Also where no revision was made: of the one that stands, nobody can say who was there.
+        self.mark_instances(before.epoch, before.revision.next());
         self.answers.keep(commit.id, key, answer.clone(), now);
         Ok((answer, delta))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Instance, InstanceId, Registration, Report, ServerKey};
+use model::{Epoch, Instance, InstanceId, Registration, Report, Revision, ServerKey};
 
 use super::{Store, whole_milliseconds};
 
@@ -40,6 +40,16 @@ impl Store {
             age: now.saturating_sub(reported.at),
         };
         self.instances.values().map(instance).collect()
+    }
+
+    /// The first revision since which it has remembered the instances without a gap.
+    pub fn since(&self) -> Option<(Epoch, Revision)> {
+        self.since
+    }
+
+    /// Says so, where it is not said.
+    pub(super) fn mark_instances(&mut self, epoch: Epoch, revision: Revision) {
+        self.since.get_or_insert((epoch, revision));
     }
 
     /// Renews a server's own lease.

@@ -130,6 +130,7 @@ impl Store {
         self.lease = None;
         self.answers = Answers::default();
         self.log = [origin.clone()].into();
+        self.mark_instances(snapshot.position.epoch, snapshot.position.revision);
         Some(origin)
     }
 }

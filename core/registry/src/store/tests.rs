@@ -16,7 +16,7 @@ fn seeded() -> (Store, Position) {
 fn seed(store: &mut Store) -> Position {
     let snapshot = Snapshot::empty(Position {
         epoch: Epoch::random(),
-        revision: model::Revision(1),
+        revision: Revision(1),
         id: model::RevisionId::random(),
     });
     assert!(store.seed(&snapshot).is_some());

@@ -46,7 +46,10 @@ pub async fn wait_together(
             break;
         };
         last = outcome;
-        if matches!(last, Ok(Outcome::Done | Outcome::Refused(_))) {
+        if matches!(
+            last,
+            Ok(Outcome::Done | Outcome::Refused(_) | Outcome::Superseded(_))
+        ) {
             break;
         }
         if last.is_err() {
@@ -76,6 +79,12 @@ async fn look(
     if waiter.needs_log() {
         let log = registry.log_after(waiter.goal.position()).await?;
         waiter.learn(log.as_deref());
+        if log.is_none()
+            && let Some(head) = registry.head().await?
+            && let Some(superseded) = waiter.superseded(head.position)
+        {
+            return Ok(superseded);
+        }
     }
     Ok(waiter.outcome())
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Author, Change, Epoch, Origin, ServerLoad, Snapshot};
+use model::{
+    Author, Change, Collection, Entry, Nack, Origin, Server, ServerLoad, ServerState, Snapshot,
+    Stamped,
+};
 
 use tokio::time::Instant;
 
 use super::*;
-use crate::{Commit, Committing, FORGET_AFTER, Memory, Reporting};
+use crate::{Commit, Committing, FORGET_AFTER, Memory, Reporting, StoreKey};
 
 mod refusals;
 
@@ -96,6 +99,7 @@ fn judged_with(waiter: &mut Waiter, instances: &[Instance], log: &[Delta]) -> Ou
 fn listing(life: u32, instances: &[Instance]) -> Listing {
     Listing {
         life: Life(life.to_string()),
+        since: Some((EPOCH, Revision(1))),
         instances: instances.to_vec(),
     }
 }
@@ -107,7 +111,7 @@ fn drained(instances: &[Instance]) -> Outcome {
 
 fn laggards(outcome: Outcome) -> Vec<(InstanceId, String)> {
     match outcome {
-        Outcome::Done | Outcome::Unknown(_) => Vec::new(),
+        Outcome::Done | Outcome::Unknown(_) | Outcome::Superseded(_) => Vec::new(),
         Outcome::Waiting(laggards) | Outcome::Refused(laggards) => {
             let named = laggards.into_iter();
             named
@@ -122,6 +126,27 @@ fn a_fleet_without_balancers_has_applied_everything() {
     let mut admin = balancer(1, None);
     admin.report.role = Role::Admin;
     assert_eq!(applied(&[admin]), Outcome::Done);
+}
+
+#[test]
+fn what_a_registry_lists_that_has_forgotten_who_was_there_proves_nothing() {
+    let other = Epoch(uuid::Uuid::from_u128(2));
+    for (since, is_done) in [
+        (None, false),
+        (Some((EPOCH, Revision(6))), false),
+        (Some((EPOCH, Revision(5))), true),
+        (Some((other, Revision(9))), true),
+    ] {
+        let mut waiter = Waiter::new(Goal::Applied(position(5)));
+        waiter.list(Listing {
+            since,
+            ..listing(1, &[balancer(1, Some(position(5)))])
+        });
+        waiter.learn(Some(&[]));
+        let outcome = waiter.outcome();
+        assert_eq!(outcome == Outcome::Done, is_done, "{since:?}: {outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::Unknown(_)), !is_done);
+    }
 }
 
 #[test]
@@ -416,6 +441,30 @@ async fn registry() -> (Arc<Memory>, Position) {
     let commit = Commit::new(author, vec![Change::put_pool(pool)]);
     let committed = registry.commit(commit).await.expect("a commit");
     (registry, committed.position)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_where_the_registry_was_restored_in_another_history() {
+    let (registry, goal) = registry().await;
+    let other = Position {
+        epoch: Epoch(uuid::Uuid::from_u128(2)),
+        ..goal
+    };
+    registry.tamper(|store| store.evict(StoreKey::Head));
+    let restored = registry.seed(&Snapshot::empty(other)).await;
+    assert_eq!(restored, Ok(true));
+    let report = balancer(1, Some(other)).report;
+    registry.report(&report, true).await.expect("a report");
+    for goal in [Goal::Applied(goal), Goal::Drained(goal, key(), Revision(2))] {
+        let start = Instant::now();
+        let outcome = wait_for(&*registry, &goal, start + Duration::from_secs(30)).await;
+        let Ok(Outcome::Superseded(reason)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let says = reason.contains(&other.epoch.to_string()) && reason.contains("revision 5");
+        assert!(says, "{reason}");
+        assert_eq!(Instant::now(), start);
+    }
 }
 
 #[tokio::test(start_paused = true)]

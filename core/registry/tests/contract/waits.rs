@@ -34,6 +34,42 @@ async fn a_wait_is_not_done_because_redis_has_lost_its_memory() {
 }
 
 #[tokio::test]
+async fn a_wait_is_not_done_because_redis_has_evicted_who_is_there() {
+    let redis = RedisServer::start();
+    let registry = connect(&redis.url());
+    assert!(registry.seed(&first_snapshot()).await.expect("an answer"));
+    let mut balancer = report(InstanceId::random());
+    let mut reach = async |position| {
+        balancer.applied = Some(position);
+        registry.report(&balancer, true).await.expect("a report");
+    };
+    let commit = async |port| {
+        let commit = Commit::new(operator(), vec![put("a", port)]);
+        registry.commit(commit).await.expect("a commit").position
+    };
+    let outcome = async |position| {
+        let soon = Instant::now() + Duration::from_millis(500);
+        wait_for(&*registry, &Goal::Applied(position), soon).await
+    };
+    let first = commit(1).await;
+    reach(first).await;
+    assert_eq!(outcome(first).await, Ok(Outcome::Done));
+    redis.command(&["DEL", "roundhouse:{main}:instances"]);
+    let evicted = outcome(first).await;
+    assert!(matches!(evicted, Ok(Outcome::Unknown(_))), "{evicted:?}");
+    // One of them reports again; of the others nobody knows.
+    reach(first).await;
+    let evicted = outcome(first).await;
+    assert!(matches!(evicted, Ok(Outcome::Unknown(_))), "{evicted:?}");
+    let second = commit(2).await;
+    reach(second).await;
+    assert_eq!(outcome(second).await, Ok(Outcome::Done));
+    let evicted = outcome(first).await;
+    assert!(matches!(evicted, Ok(Outcome::Unknown(_))), "{evicted:?}");
+    assert_eq!(registry.troubles(), [], "what marks it is no nonsense");
+}
+
+#[tokio::test]
 async fn a_listing_names_the_life_that_remembers_it() {
     let mut redis = RedisServer::start();
     let registry = connect(&redis.url());

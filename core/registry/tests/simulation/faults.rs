@@ -234,9 +234,6 @@ impl World {
         self.redis.evict(key);
         self.ledger.is_forgetful |= key == StoreKey::Answers;
         self.ledger.is_tampered |= matches!(key, StoreKey::Elements(_));
-        if key == StoreKey::Instances {
-            self.forget_bound();
-        }
         if self.chance(self.weather.replication) {
             self.redis.replica = self.redis.store.clone();
         }

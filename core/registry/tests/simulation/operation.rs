@@ -32,8 +32,6 @@ pub(crate) struct Operation {
     /// How far the log went that the answer rests on.
     learned: Option<Position>,
     deadline: Duration,
-    /// Whether the registry was made to forget whom it is about.
-    binds_nobody: bool,
     /// Whether it takes a former master for the registry, where there is one.
     pub(crate) astray: bool,
     over: bool,
@@ -127,14 +125,6 @@ impl World {
         }
     }
 
-    /// Other hands made the registry forget who is there. A wait that is under way may be answered then before they
-    /// report again: nothing in the registry tells an evicted report from one that an operator forgot.
-    pub(crate) fn forget_bound(&mut self) {
-        for operation in &mut self.operations {
-            operation.binds_nobody |= operation.commit.is_some();
-        }
-    }
-
     pub(crate) fn look(&mut self, index: usize) {
         self.send(Caller::Operation(index), Question::Instances);
     }
@@ -173,9 +163,6 @@ impl World {
         }
         own.over = true;
         let bound = std::mem::take(&mut own.known);
-        if own.binds_nobody {
-            return;
-        }
         let goal = own.goal.clone().expect("it waits");
         for node in 0..self.nodes.len() {
             let address = self.address(node);

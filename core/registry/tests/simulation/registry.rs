@@ -140,9 +140,6 @@ impl Redis {
     /// Loses one key.
     pub(crate) fn evict(&mut self, key: StoreKey) {
         self.store.evict(key);
-        if key == StoreKey::Instances {
-            self.known.clear();
-        }
     }
 
     /// Takes over who listened to a former master, and hears from now on what this one announces.
@@ -221,6 +218,7 @@ impl Redis {
             }
             Question::Instances => Answer::Instances(Some(Listing {
                 life: Life(self.life.to_string()),
+                since: self.store.since(),
                 instances: self.store.instances(now),
             })),
             Question::Log(after) => Answer::Log(Some(self.store.log_after(*after))),

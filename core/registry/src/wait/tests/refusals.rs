@@ -1,5 +1,7 @@
 //! Balancers that have followed a change and could not apply what it wrote.
 
+use model::Fault;
+
 use super::*;
 
 /// A balancer that has applied a revision but for one element.
@@ -63,6 +65,25 @@ fn what_else_a_balancer_cannot_apply_delays_no_change() {
     ] {
         let fleet = [nacking(1, position(5), collection, element)];
         assert_eq!(judged(&mut Waiter::new(changed()), &fleet), Outcome::Done);
+    }
+}
+
+#[test]
+fn a_balancer_that_cannot_apply_more_than_it_names_cannot_be_said_to_have_made_the_change() {
+    for (collection, is_in_doubt) in [(Collection::Servers, true), (Collection::Routes, false)] {
+        let mut instance = loaded(balancer(1, Some(position(5))), 2, 0);
+        instance.report.more_nacks.insert(collection, 12);
+        for goal in [changed(), Goal::Drained(position(5), key(), Revision(2))] {
+            let outcome = judged(&mut Waiter::new(goal), std::slice::from_ref(&instance));
+            assert_eq!(matches!(outcome, Outcome::Refused(_)), is_in_doubt);
+            assert_eq!(outcome == Outcome::Done, !is_in_doubt);
+            for (_, reason) in laggards(outcome) {
+                let expected =
+                    "cannot apply 12 more of servers than it names, this one perhaps among them";
+                assert_eq!(reason, expected);
+            }
+        }
+        assert_eq!(applied(&[instance]), Outcome::Done);
     }
 }
 
