@@ -8,7 +8,7 @@ use super::again::Again;
 use super::answer::{answer, answer_as_routed, answer_options, refuse};
 use super::attempt::attempt;
 use super::exchange::Exchange;
-use super::miss::{Miss, Verdict};
+use super::miss::{Miss, Next};
 use super::problem::Problem;
 use super::queueing::{Unserved, take_server};
 use super::relay::relay;
@@ -134,14 +134,14 @@ async fn try_one(
     };
     note(exchange.talk, &mut flight, miss);
     *problem = miss.problem();
-    match miss.verdict() {
-        Verdict::Again(cause) => Ok((cause, Duration::ZERO)),
-        Verdict::Answer(problem) if problem.is_the_clients() => {
+    match miss.next() {
+        Next::Again(cause) => Ok((cause, Duration::ZERO)),
+        Next::Answer(problem) if problem.is_the_clients() => {
             exchange.discard_held();
             Err(Ending::Unanswered(problem))
         }
-        Verdict::Answer(problem) => Err(end(exchange, problem)),
-        Verdict::Silence => Err(Ending::ClientGone),
+        Next::Answer(problem) => Err(end(exchange, problem)),
+        Next::Silence => Err(Ending::ClientGone),
     }
 }
 

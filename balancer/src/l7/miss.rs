@@ -39,7 +39,7 @@ pub(super) enum Miss {
 
 /// What follows from a miss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Next {
     /// Another server may be tried.
     Again(Cause),
     /// There is no second try: the client is told why.
@@ -67,12 +67,12 @@ impl Miss {
         }
     }
 
-    pub(super) fn verdict(self) -> Verdict {
+    pub(super) fn next(self) -> Next {
         match self {
-            Self::NoConnection | Self::Unsent => Verdict::Again(Cause::Connect),
-            Self::Timeout | Self::NotYetPermitted => Verdict::Again(Cause::Timeout),
-            Self::ConnectionLost | Self::Stale => Verdict::Again(Cause::Reset),
-            Self::Drained => Verdict::Again(Cause::Left),
+            Self::NoConnection | Self::Unsent => Next::Again(Cause::Connect),
+            Self::Timeout | Self::NotYetPermitted => Next::Again(Cause::Timeout),
+            Self::ConnectionLost | Self::Stale => Next::Again(Cause::Reset),
+            Self::Drained => Next::Again(Cause::Left),
             // Some of an answer came, or no time is left, or the request itself is at fault.
             Self::BadResponse(_)
             | Self::HeldTooLong
@@ -80,8 +80,8 @@ impl Miss {
             | Self::OutOfTime
             | Self::NoPermission
             | Self::SlowBody
-            | Self::BadBody(_) => Verdict::Answer(self.problem()),
-            Self::ClientGone => Verdict::Silence,
+            | Self::BadBody(_) => Next::Answer(self.problem()),
+            Self::ClientGone => Next::Silence,
         }
     }
 
