@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Collection, Epoch, InstanceId, Listener, ListenerId, Moment, NetworkList, NetworkListId, Pool,
-    PoolId, Position, Revision, RevisionId, Route, RouteId, Ruling, Server, ServerKey, Term,
-    Verdict,
+    Certificate, CertificateId, Collection, Epoch, InstanceId, Listener, ListenerId, Moment,
+    NetworkList, NetworkListId, Pool, PoolId, Position, Revision, RevisionId, Route, RouteId,
+    Ruling, Server, ServerKey, Term, Verdict,
 };
 
 /// One element to write (`Some`) or to remove (`None`).
@@ -18,6 +18,7 @@ pub enum Change {
     Route(RouteId, Option<Box<Route>>),
     Listener(ListenerId, Option<Listener>),
     Networks(NetworkListId, Option<NetworkList>),
+    Certificate(CertificateId, Option<Box<Certificate>>),
 }
 
 impl Change {
@@ -38,6 +39,7 @@ impl Change {
             Self::Route(..) => Collection::Routes,
             Self::Listener(..) => Collection::Listeners,
             Self::Networks(..) => Collection::Networks,
+            Self::Certificate(..) => Collection::Certificates,
         }
     }
 
@@ -49,6 +51,7 @@ impl Change {
             Self::Route(id, _) => id.to_string(),
             Self::Listener(id, _) => id.to_string(),
             Self::Networks(id, _) => id.to_string(),
+            Self::Certificate(id, _) => id.to_string(),
         }
     }
 
@@ -62,6 +65,7 @@ impl Change {
             Self::Route(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Listener(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Networks(_, value) => value.as_ref().map(serde_json::to_value),
+            Self::Certificate(_, value) => value.as_ref().map(serde_json::to_value),
         };
         value.map(|json| json.expect("model types hold nothing that JSON cannot"))
     }

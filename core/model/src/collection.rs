@@ -45,6 +45,8 @@ collections! {
     Listeners = "listeners",
     /// Lists of networks.
     Networks = "networks",
+    /// Certificates, their keys sealed.
+    Certificates = "certificates",
 }
 
 /// What else the registry keeps under a fleet's name, and what its channels are called: never collections.
@@ -65,7 +67,12 @@ impl Collection {
     /// Whether people keep it in a document: what an export, an import and the restore of a revision are about.
     pub fn is_documented(self) -> bool {
         match self {
-            Self::Pools | Self::Servers | Self::Routes | Self::Listeners | Self::Networks => true,
+            Self::Pools
+            | Self::Servers
+            | Self::Routes
+            | Self::Listeners
+            | Self::Networks
+            | Self::Certificates => true,
             Self::Health | Self::Holds | Self::Other(_) => false,
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::{
-    Change, Collection, Elements, Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId,
-    Route, RouteId, Server, ServerKey, Snapshot, Unknown, Unread,
+    Certificate, CertificateId, Change, Collection, Elements, Listener, ListenerId, NetworkList,
+    NetworkListId, Pool, PoolId, Route, RouteId, Server, ServerKey, Snapshot, Unknown, Unread,
 };
 
 /// Every element that people keep, as desired. Written as lists in the order of the keys, so that the same state is the same text.
@@ -37,6 +37,13 @@ pub struct Fleet {
         deserialize_with = "networks"
     )]
     pub networks: BTreeMap<NetworkListId, NetworkList>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "list",
+        deserialize_with = "certificates"
+    )]
+    pub certificates: BTreeMap<CertificateId, Certificate>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -52,6 +59,7 @@ impl Fleet {
             routes,
             listeners,
             networks,
+            certificates,
             unread,
             position: _,
             desired: _,
@@ -65,6 +73,7 @@ impl Fleet {
             routes: readable(routes, Collection::Routes, unread),
             listeners: readable(listeners, Collection::Listeners, unread),
             networks: readable(networks, Collection::Networks, unread),
+            certificates: readable(certificates, Collection::Certificates, unread),
             unknown: Unknown::default(),
         }
     }
@@ -77,6 +86,7 @@ impl Fleet {
             routes,
             listeners,
             networks,
+            certificates,
             unknown: _,
         } = self;
         let mut changes = Vec::new();
@@ -89,6 +99,13 @@ impl Fleet {
         });
         differing(listeners, &wanted.listeners, &mut changes, Change::Listener);
         differing(networks, &wanted.networks, &mut changes, Change::Networks);
+        let certificate = |id, it: Option<_>| Change::Certificate(id, it.map(Box::new));
+        differing(
+            certificates,
+            &wanted.certificates,
+            &mut changes,
+            certificate,
+        );
         changes
     }
 }
@@ -145,6 +162,7 @@ lists! {
     routes: RouteId => Route, |one: &Route| one.id.clone();
     listeners: ListenerId => Listener, |one: &Listener| one.id.clone();
     networks: NetworkListId => NetworkList, |one: &NetworkList| one.id.clone();
+    certificates: CertificateId => Certificate, |one: &Certificate| one.id.clone();
 }
 
 fn keyed<K: Ord + ToString, V, E: Error>(

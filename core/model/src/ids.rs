@@ -103,6 +103,10 @@ name_type! {
     /// The name of a list of networks.
     NetworkListId
 }
+name_type! {
+    /// The name of a certificate.
+    CertificateId
+}
 
 impl FleetName {
     /// The fleet of those who name none.

@@ -3,6 +3,7 @@
 //! Data only. Every other crate speaks in these types; this one performs no I/O, knows no clock and
 //! decides nothing that is not a property of the data itself.
 
+mod certificate;
 mod change;
 mod collection;
 mod document;
@@ -22,6 +23,7 @@ mod snapshot;
 mod stamp;
 mod validate;
 
+pub use certificate::{Certificate, KeptKey, SealedKey};
 pub use change::{Author, Change, Delta, Entry};
 pub use collection::{Collection, NoCollection, OtherCollection};
 pub use document::Fleet;
@@ -30,14 +32,14 @@ pub use elements::{Elements, differing};
 pub use firewall::{Firewall, NETWORKS_MAX, NetworkList, Networks, parse_network};
 pub use health::{Health, Verdict};
 pub use ids::{
-    FleetName, InvalidName, ListenerId, NAME_LENGTH_MAX, NetworkListId, PoolId, RouteId, ServerId,
-    ServerKey,
+    CertificateId, FleetName, InvalidName, ListenerId, NAME_LENGTH_MAX, NetworkListId, PoolId,
+    RouteId, ServerId, ServerKey,
 };
-pub use listener::Listener;
+pub use listener::{Alpn, ClientCertificates, ClientVerify, Listener, ListenerTls, TlsVersion};
 pub use path::{BadPath, NormalPath};
 pub use pool::{
     Algorithm, CheckKind, Circuit, Guard, HashOn, Hashing, HealthCheck, Outlier, Paths, Pool,
-    Probes, ProbesFrom, Queue, Retry, StatusRange, Timeouts,
+    PoolTls, Probes, ProbesFrom, Protocol, Queue, Retry, StatusRange, Timeouts,
 };
 pub use position::{Epoch, InstanceId, Moment, Position, Revision, RevisionId, Term};
 pub use report::{
@@ -52,6 +54,6 @@ pub use server::{Server, ServerState, WEIGHT_MAX};
 pub use snapshot::{Fault, Snapshot, Unread};
 pub use stamp::Stamped;
 pub use validate::{
-    Problem, Unknown, first_grave, validate_listener, validate_networks, validate_pool,
-    validate_route, validate_server,
+    Problem, Unknown, first_grave, validate_certificate, validate_listener, validate_networks,
+    validate_pool, validate_route, validate_server,
 };

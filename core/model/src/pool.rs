@@ -7,6 +7,7 @@ mod outlier;
 mod paths;
 mod probes;
 mod retry;
+mod tls;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use outlier::Outlier;
 pub use paths::Paths;
 pub use probes::{Probes, ProbesFrom};
 pub use retry::Retry;
+pub use tls::{PoolTls, Protocol};
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -82,6 +84,10 @@ pub struct Pool {
     pub probes: Probes,
     #[serde(default)]
     pub paths: Paths,
+    #[serde(default)]
+    pub protocol: Protocol,
+    #[serde(default)]
+    pub tls: PoolTls,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -114,6 +120,8 @@ impl Pool {
             guard: Guard::default(),
             probes: Probes::default(),
             paths: Paths::default(),
+            protocol: Protocol::default(),
+            tls: PoolTls::default(),
             unknown: Unknown::default(),
         }
     }
@@ -137,6 +145,8 @@ impl Pool {
             guard,
             probes,
             paths: _,
+            protocol: _,
+            tls,
             unknown,
         } = self;
         let parts = [
@@ -149,6 +159,7 @@ impl Pool {
             ("circuit", &mut circuit.unknown),
             ("guard", &mut guard.unknown),
             ("probes", &mut probes.unknown),
+            ("tls", &mut tls.unknown),
             ("", unknown),
         ];
         parts.map(|(name, part)| (name.to_owned(), part)).into()

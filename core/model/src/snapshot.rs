@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CheckKind, Collection, Delta, Elements, Entry, Epoch, Health, Listener, ListenerId,
-    NetworkList, NetworkListId, Pool, PoolId, Position, Problem, Revision, RevisionId, Route,
-    RouteId, Ruling, Server, ServerKey, Stamped, Verdict, first_grave, validate_listener,
-    validate_networks, validate_pool, validate_route, validate_server,
+    Certificate, CertificateId, CheckKind, Collection, Delta, Elements, Entry, Epoch, Health,
+    Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId, Position, Problem, Revision,
+    RevisionId, Route, RouteId, Ruling, Server, ServerKey, Stamped, Verdict, first_grave,
+    validate_certificate, validate_listener, validate_networks, validate_pool, validate_route,
+    validate_server,
 };
 
 pub use unread::Unread;
@@ -56,6 +57,7 @@ pub struct Snapshot {
     pub routes: Elements<RouteId, Route>,
     pub listeners: Elements<ListenerId, Listener>,
     pub networks: Elements<NetworkListId, NetworkList>,
+    pub certificates: Elements<CertificateId, Certificate>,
     /// What could not be used, by collection and key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -77,6 +79,7 @@ impl Snapshot {
             routes: Elements::new(),
             listeners: Elements::new(),
             networks: Elements::new(),
+            certificates: Elements::new(),
             faults: Vec::new(),
             unread: Unread::default(),
         }
@@ -196,6 +199,10 @@ impl Snapshot {
             }),
             Collection::Networks => put(&mut self.networks, entry, |id, list| {
                 check(checks, id, &list.id, "list", || validate_networks(list))
+            }),
+            Collection::Certificates => put(&mut self.certificates, entry, |id, it| {
+                let validate = || validate_certificate(it);
+                check(checks, id, &it.id, "certificate", validate)
             }),
             Collection::Other(_) => Err("is for a newer version".into()),
         }

@@ -1,9 +1,11 @@
 //! What makes an element valid, beyond its shape. All problems are found together.
 
+mod certificate;
 mod firewall;
 mod pool;
 mod route;
 mod server;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format_duration;
 
+pub use certificate::validate_certificate;
 pub use firewall::{validate_listener, validate_networks};
 pub use pool::validate_pool;
 pub use route::validate_route;

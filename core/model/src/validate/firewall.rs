@@ -1,5 +1,6 @@
 //! What makes listeners and lists of networks valid.
 
+use super::tls::check_listener;
 use super::{Problem, Problems};
 use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
 
@@ -10,6 +11,7 @@ use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
 pub fn validate_listener(listener: &Listener) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
     check_firewall(&listener.firewall, &mut problems);
+    check_listener(listener, &mut problems);
     listener.unknown.check("", &mut problems);
     problems.into_result()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tls::check_pool;
 use super::{Problem, Problems};
 use crate::{CheckKind, HashOn, HealthCheck, Outlier, Pool, Retry, StatusRange, Timeouts};
 
@@ -25,6 +26,7 @@ pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
     problems.share("guard.withdrawal_share", pool.guard.withdrawal_share);
     pool.guard.unknown.check("guard.", &mut problems);
     pool.probes.unknown.check("probes.", &mut problems);
+    check_pool(&pool.tls, &mut problems);
     pool.unknown.check("", &mut problems);
     problems.into_result()
 }

@@ -5,6 +5,9 @@ mod change;
 mod claim;
 mod text;
 
+pub(super) use change::is_reserved;
+pub(super) use text::{is_host_name, is_token};
+
 use super::firewall::check_firewall;
 use super::pool::{check_retry, check_times};
 use super::{Problem, Problems};

@@ -37,6 +37,7 @@ pub(super) fn keep_collection(snapshot: &mut Snapshot, own: &Snapshot, collectio
         Collection::Routes => snapshot.routes.clone_from(&own.routes),
         Collection::Listeners => snapshot.listeners.clone_from(&own.listeners),
         Collection::Networks => snapshot.networks.clone_from(&own.networks),
+        Collection::Certificates => snapshot.certificates.clone_from(&own.certificates),
         Collection::Other(_) => {}
     }
     snapshot.unread.take_over(collection, &own.unread);
@@ -52,13 +53,14 @@ pub(super) fn elements(snapshot: &Snapshot) -> u32 {
         routes,
         listeners,
         networks,
+        certificates,
         unread,
         position: _,
         desired: _,
         faults: _,
     } = snapshot;
     let observed = pools.len() + servers.len() + health.len() + holds.len() + unread.len();
-    let all = observed + routes.len() + listeners.len() + networks.len();
+    let all = observed + routes.len() + listeners.len() + networks.len() + certificates.len();
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 
@@ -79,6 +81,9 @@ pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
             Collection::Routes => keep(&mut snapshot.routes, &own.routes, fault),
             Collection::Listeners => keep(&mut snapshot.listeners, &own.listeners, fault),
             Collection::Networks => keep(&mut snapshot.networks, &own.networks, fault),
+            Collection::Certificates => {
+                keep(&mut snapshot.certificates, &own.certificates, fault);
+            }
         }
     }
 }

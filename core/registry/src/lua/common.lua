@@ -36,7 +36,16 @@ end
 local DIGEST_MODULUS = 2 ^ 48
 
 -- `Collection::ALL` says the same.
-local COLLECTIONS = { 'pools', 'servers', 'health', 'holds', 'routes', 'listeners', 'networks' }
+local COLLECTIONS = {
+  'pools',
+  'servers',
+  'health',
+  'holds',
+  'routes',
+  'listeners',
+  'networks',
+  'certificates',
+}
 
 -- The keys of the collections, by name; they come in that order from KEYS[first] on.
 local function collections_from(first)

@@ -181,6 +181,7 @@ fn change(entry: &Entry) -> Option<Change> {
         Collection::Routes => read(entry, |id, route| Change::Route(id, route.map(Box::new))),
         Collection::Listeners => read(entry, Change::Listener),
         Collection::Networks => read(entry, Change::Networks),
+        Collection::Certificates => read(entry, |id, it| Change::Certificate(id, it.map(Box::new))),
         Collection::Health | Collection::Holds | Collection::Other(_) => None,
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use model::{
-    Change, Collection, first_grave, validate_listener, validate_networks, validate_pool,
-    validate_route, validate_server,
+    Change, Collection, first_grave, validate_certificate, validate_listener, validate_networks,
+    validate_pool, validate_route, validate_server,
 };
 
 use crate::{Commit, CommitError};
@@ -77,14 +77,16 @@ fn order(write: &Write) -> u8 {
     match (write.collection, &write.value) {
         (Collection::Routes, None) => 0,
         (Collection::Listeners, None) => 1,
-        (Collection::Pools, _) => 2,
-        (Collection::Servers, _) => 3,
-        (Collection::Health, _) => 4,
-        (Collection::Holds, _) => 5,
-        (Collection::Networks, _) => 6,
-        (Collection::Listeners, Some(_)) => 7,
-        (Collection::Routes, Some(_)) => 8,
-        (Collection::Other(_), _) => 9,
+        (Collection::Certificates, Some(_)) => 2,
+        (Collection::Pools, _) => 3,
+        (Collection::Servers, _) => 4,
+        (Collection::Health, _) => 5,
+        (Collection::Holds, _) => 6,
+        (Collection::Networks, _) => 7,
+        (Collection::Certificates, None) => 8,
+        (Collection::Listeners, Some(_)) => 9,
+        (Collection::Routes, Some(_)) => 10,
+        (Collection::Other(_), _) => 11,
     }
 }
 
@@ -104,6 +106,7 @@ fn check(change: &Change) -> Result<(), CommitError> {
         Change::Route(_, Some(route)) => (route.id.to_string(), validate_route(route)),
         Change::Listener(_, Some(it)) => (it.id.to_string(), validate_listener(it)),
         Change::Networks(_, Some(list)) => (list.id.to_string(), validate_networks(list)),
+        Change::Certificate(_, Some(it)) => (it.id.to_string(), validate_certificate(it)),
         _ => return Ok(()),
     };
     let misnamed = || format!("holds an element named {name:?}");

@@ -37,6 +37,7 @@ impl Seed {
             routes,
             listeners,
             networks,
+            certificates,
             unread,
             faults: _,
         } = snapshot;
@@ -48,6 +49,7 @@ impl Seed {
         add(&mut elements, Collection::Routes, routes);
         add(&mut elements, Collection::Listeners, listeners);
         add(&mut elements, Collection::Networks, networks);
+        add(&mut elements, Collection::Certificates, certificates);
         elements.retain(|it: &SeedElement| !unread.contains(it.collection, &it.key));
         elements.extend(unread.iter().map(SeedElement::unread));
         let origin = Delta {

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use model::{
-    Action, Author, Change, Collection, Epoch, Health, HoldDecision, InstanceId, Listener,
-    NetworkList, Pool, Revision, RevisionId, Route, Ruling, Term,
+    Action, Author, Certificate, Change, Collection, Epoch, Health, HoldDecision, InstanceId,
+    Listener, NetworkList, Pool, Revision, RevisionId, Route, Ruling, SealedKey, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -66,6 +66,7 @@ enum Edit {
     Route(u8, Option<i32>),
     Listener(u8, bool),
     Networks(u8, Option<usize>),
+    Certificate(u8, Option<usize>),
 }
 
 /// A number at or near the present one.
@@ -103,6 +104,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (0..2_u8, prop::option::weighted(0.7, 0..3_i32)).prop_map(|(name, priority)| Edit::Route(name, priority)),
         1 => (0..2_u8, any::<bool>()).prop_map(|(name, is_there)| Edit::Listener(name, is_there)),
         1 => (0..2_u8, prop::option::weighted(0.7, 0..3_usize)).prop_map(|(name, length)| Edit::Networks(name, length)),
+        1 => (0..2_u8, prop::option::weighted(0.7, 0..3_usize)).prop_map(|(name, length)| Edit::Certificate(name, length)),
     ]
 }
 
@@ -318,6 +320,14 @@ impl Pair<'_> {
                 let network = "2001:db8::/32".parse().expect("a network");
                 let list = |length| NetworkList::new(named(number), vec![network; length]);
                 Change::Networks(named(number), length.map(list))
+            }
+            Edit::Certificate(number, length) => {
+                let certificate = |length| {
+                    let chain = "-----BEGIN CERTIFICATE-----\n".repeat(length + 1);
+                    let key = SealedKey::new("0".repeat(32), "AAAA".into());
+                    Box::new(Certificate::new(named(number), chain, key))
+                };
+                Change::Certificate(named(number), length.map(certificate))
             }
         }
     }

@@ -225,6 +225,11 @@ async fn lists_of_networks_of_another_type_are_named_and_served_through() {
 }
 
 #[tokio::test]
+async fn certificates_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Certificates).await;
+}
+
+#[tokio::test]
 async fn any_other_key_of_another_type_is_named_by_whoever_needs_it() {
     let (redis, registry) = fleet().await;
     let instance = InstanceId::random();

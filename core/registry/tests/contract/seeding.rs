@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 use std::str::FromStr;
 
-use model::{Action, Change, Health, InstanceId, Listener, NetworkList, Revision, Route, Term};
+use model::{
+    Action, Certificate, Change, Health, InstanceId, Listener, NetworkList, Revision, Route,
+    SealedKey, Term,
+};
 
 use crate::contract;
 use crate::fixture::{Fixture, first_snapshot, next_delta, put, verdict};
@@ -53,8 +56,9 @@ async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
         saved.routes.len(),
         saved.listeners.len(),
         saved.networks.len(),
+        saved.certificates.len(),
     );
-    assert_eq!(named, (1, 1, 1));
+    assert_eq!(named, (1, 1, 1, 1));
     assert_eq!(read.head.desired, Revision(2));
     // And it goes on from there.
     let committed = reborn.commit(vec![put("c", 3)]).await;
@@ -66,16 +70,20 @@ async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
     );
 }
 
-/// A route, a listener and a list of networks.
+/// A route, a listener, a list of networks and a certificate.
 fn routing() -> Vec<Change> {
     let route = Route::new(name("r1"), Action::Pool(name("default")));
     let listener = Listener::new(name("http"));
     let networks = vec!["10.0.0.0/8".parse().expect("a network")];
     let list = NetworkList::new(name("office"), networks);
+    let key = SealedKey::new("0".repeat(32), "AAAA".into());
+    let chain = "-----BEGIN CERTIFICATE-----".into();
+    let certificate = Certificate::new(name("www"), chain, key);
     vec![
         Change::Route(route.id.clone(), Some(Box::new(route))),
         Change::Listener(listener.id.clone(), Some(listener)),
         Change::Networks(list.id.clone(), Some(list)),
+        Change::Certificate(certificate.id.clone(), Some(Box::new(certificate))),
     ]
 }
 

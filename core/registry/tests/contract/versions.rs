@@ -333,6 +333,12 @@ async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixtu
             "office",
             json!({"id": "office", "networks": ["10.0.0.0/8"], "more": more}),
         ),
+        (
+            Collection::Certificates,
+            "www",
+            json!({"id": "www", "chain": "-----BEGIN CERTIFICATE-----", "more": more,
+                "key": {"sealed": {"to": "0".repeat(32), "box": "AAAA", "more": more}}}),
+        ),
     ];
     assert_eq!(elements.each_ref().map(|it| it.0), Collection::ALL);
     for (collection, key, value) in &elements {
@@ -349,6 +355,8 @@ async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixtu
     }
     assert_eq!(saved["pools"]["default"]["value"]["health"]["more"], more);
     assert_eq!(saved["routes"]["api"]["value"]["match"]["more"], more);
+    let key = &saved["certificates"]["www"]["value"]["key"];
+    assert_eq!(key["sealed"]["more"], more);
     let again: Snapshot = serde_json::from_value(saved).expect("a snapshot");
     assert_eq!(again, read);
 }

@@ -34,7 +34,7 @@ const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "x-forwarded-"];
 const MAX_AGE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Some servers read `_` as `-`.
-fn is_reserved(name: &str) -> bool {
+pub(in super::super) fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
     let mut prefixes = RESERVED_PREFIXES.iter();
     RESERVED.contains(&name.as_str()) || prefixes.any(|prefix| name.starts_with(prefix))

@@ -7,7 +7,7 @@ use crate::NormalPath;
 pub(super) const LENGTH_MAX: usize = 2048;
 
 /// RFC 9110, 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
+pub(in super::super) fn is_token(text: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(token)
 }
@@ -21,7 +21,7 @@ pub(super) fn is_value(text: &str) -> bool {
 }
 
 /// A name of letters, digits and hyphens between dots (RFC 1123, 2.1), and underscores, which some use.
-pub(super) fn is_host_name(text: &str) -> bool {
+pub(in super::super) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         (1..=63).contains(&label.len()) && label.bytes().all(allowed)
