@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use model::{Fleet, Listener, NetworkList, Pool, PoolId, Route, Server, ServerKey, Snapshot};
+use model::{
+    Fleet, Limit, Listener, NetworkList, Pool, PoolId, Route, Server, ServerKey, Snapshot,
+};
 use serde_json::{Map, Value};
 
 use crate::address::is_name;
@@ -24,6 +26,7 @@ pub(crate) struct Imported {
     routes: Elements<Route>,
     listeners: Elements<Listener>,
     networks: Elements<NetworkList>,
+    limits: Elements<Limit>,
     /// Whether what it does not hold is removed.
     prunes: bool,
 }
@@ -42,6 +45,7 @@ impl Imported {
             routes: elements::<Route>(&mut sent, &mut problems).await?,
             listeners: elements::<Listener>(&mut sent, &mut problems).await?,
             networks: elements::<NetworkList>(&mut sent, &mut problems).await?,
+            limits: elements::<Limit>(&mut sent, &mut problems).await?,
             prunes,
         };
         let unknown = sent.keys().map(model::Problem::unknown_field);
@@ -64,6 +68,7 @@ impl Imported {
         laying.lay(&self.routes, &mut fleet.routes)?;
         laying.lay(&self.listeners, &mut fleet.listeners)?;
         laying.lay(&self.networks, &mut fleet.networks)?;
+        laying.lay(&self.limits, &mut fleet.limits)?;
         // An element that could not be read is not among the others, and would be missed.
         problems.none()?;
         check_among(&fleet, snapshot, &mut problems)?;
@@ -221,9 +226,11 @@ fn check_among(fleet: &Fleet, snapshot: &Snapshot, problems: &mut Problems) -> R
         let is_said = match target {
             Target::Pool(id) => fleet.pools.contains_key(id),
             Target::List(id) => fleet.networks.contains_key(id),
+            Target::Limit(id) => fleet.limits.contains_key(id),
         };
         is_said || target.is_unread_in(snapshot)
     };
+    check_references(&fleet.pools, is_there, problems);
     check_references(&fleet.routes, is_there, problems);
     check_references(&fleet.listeners, is_there, problems);
     let has_pool = |id| is_there(Target::Pool(id));
@@ -273,6 +280,7 @@ fn check_counts(fleet: &Fleet) -> Result<(), Problem> {
     check_room::<Route>(fleet.routes.len())?;
     check_room::<Listener>(fleet.listeners.len())?;
     check_room::<NetworkList>(fleet.networks.len())?;
+    check_room::<Limit>(fleet.limits.len())?;
     let mut counts: HashMap<&PoolId, usize> = HashMap::new();
     for ServerKey { pool, .. } in fleet.servers.keys() {
         *counts.entry(pool).or_default() += 1;

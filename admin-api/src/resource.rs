@@ -1,5 +1,6 @@
 //! What pools, servers, routes and the like have in common as resources: a key, a path, a stored value, rules, a rendering.
 
+mod limit;
 mod listener;
 mod networks;
 mod pool;

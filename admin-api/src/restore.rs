@@ -1,7 +1,7 @@
 //! The desired state as it stood at a revision: the present one with the later entries of the history undone.
 
 use model::{
-    Epoch, Fleet, Listener, NetworkList, Pool, Position, Revision, Route, Server, Snapshot,
+    Epoch, Fleet, Limit, Listener, NetworkList, Pool, Position, Revision, Route, Server, Snapshot,
 };
 use registry::HistoryEntry;
 
@@ -92,7 +92,8 @@ fn check(seen: &Snapshot, state: &Snapshot, revision: Revision) -> Result<(), St
         .or_else(|| later::<Server>(state, revision))
         .or_else(|| later::<Route>(state, revision))
         .or_else(|| later::<Listener>(state, revision))
-        .or_else(|| later::<NetworkList>(state, revision));
+        .or_else(|| later::<NetworkList>(state, revision))
+        .or_else(|| later::<Limit>(state, revision));
     match later {
         Some(name) => Err(format!("the history lacks a change of {name}")),
         None => Ok(()),

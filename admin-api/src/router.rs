@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use model::{Listener, NetworkList, Pool, Route, Server};
+use model::{Limit, Listener, NetworkList, Pool, Route, Server};
 
 use crate::access_log;
 use crate::app::App;
@@ -37,6 +37,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/listeners/{listener}", one::<Listener>())
         .route("/v1/networks", all::<NetworkList>())
         .route("/v1/networks/{list}", one::<NetworkList>())
+        .route("/v1/limits", all::<Limit>())
+        .route("/v1/limits/{limit}", one::<Limit>())
         .route(
             "/v1/registrations/{pool}/{server}",
             put(registrations::renew).delete(registrations::end),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::{Collection, Fleet, Listener, NetworkList, Pool, Revision, Route, Server, Snapshot};
+use model::{
+    Collection, Fleet, Limit, Listener, NetworkList, Pool, Revision, Route, Server, Snapshot,
+};
 use registry::Goal;
 use serde_json::{Value, json};
 
@@ -64,6 +66,7 @@ fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Result<(), Prob
         model::Change::Route(..) => Route::KIND,
         model::Change::Listener(..) => Listener::KIND,
         model::Change::Networks(..) => NetworkList::KIND,
+        model::Change::Limit(..) => Limit::KIND,
     };
     Err(Problem::unread(kind, (collection, key), snapshot))
 }

@@ -14,6 +14,7 @@ mod failure;
 mod healthcheck;
 mod hold;
 mod holds;
+mod limit;
 mod listener;
 mod networks;
 mod output;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// List, show or set whom the balancers let in at their addresses.
     #[command(subcommand)]
     Listener(listener::Command),
+    /// List, show, set or remove limits: how many requests are taken.
+    #[command(subcommand)]
+    Limit(limit::Command),
     /// List the balancers, with what each has applied.
     #[command(after_help = EXIT_CODES)]
     Balancers(balancers::Args),
@@ -65,10 +69,10 @@ pub(crate) enum Command {
     /// List what was changed, or go back to how it was.
     #[command(subcommand)]
     Revision(revision::Command),
-    /// Print all pools, servers, routes, listeners and lists of networks as one document.
+    /// Print all pools, servers, routes, listeners, lists of networks and limits as one document.
     #[command(after_help = EXIT_CODES)]
     Export(export::Args),
-    /// Make pools, servers, routes, listeners and lists of networks what a document says.
+    /// Make pools, servers, routes, listeners, lists of networks and limits what a document says.
     #[command(after_help = EXIT_CODES)]
     Apply(apply::Args),
     /// Print a line for everything that changes, until Ctrl-C.
@@ -105,6 +109,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Route(command) => route::run(command).await,
         Command::Networks(command) => networks::run(command).await,
         Command::Listener(command) => listener::run(command).await,
+        Command::Limit(command) => limit::run(command).await,
         Command::Balancers(args) => balancers::run(&args).await,
         Command::Holds(args) => holds::run(&args).await,
         Command::Hold(command) => hold::run(command).await,

@@ -7,6 +7,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 
+use super::reference::{Reference, of_limits};
 use super::{Resource, Target};
 use crate::problem::Problem;
 
@@ -32,6 +33,10 @@ impl Resource for Pool {
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
         validate_pool(self)
+    }
+
+    fn references(&self) -> Vec<Reference<'_>> {
+        of_limits(&self.limits).collect()
     }
 
     fn check_removal(key: &PoolId, snapshot: &Snapshot) -> Result<(), Problem> {

@@ -1,7 +1,8 @@
 //! What elements name of one another: it has to be there when it is named, and cannot be removed while it is.
 
 use model::{
-    Collection, Firewall, Listener, NetworkList, NetworkListId, Pool, PoolId, Route, Snapshot,
+    Collection, Firewall, Limit, LimitId, Listener, NetworkList, NetworkListId, Pool, PoolId,
+    Route, Snapshot,
 };
 
 use super::Resource;
@@ -22,6 +23,7 @@ pub(crate) struct Reference<'a> {
 pub(crate) enum Target<'a> {
     Pool(&'a PoolId),
     List(&'a NetworkListId),
+    Limit(&'a LimitId),
 }
 
 impl Target<'_> {
@@ -29,6 +31,7 @@ impl Target<'_> {
         match self {
             Self::Pool(_) => Pool::KIND,
             Self::List(_) => NetworkList::KIND,
+            Self::Limit(_) => Limit::KIND,
         }
     }
 
@@ -36,6 +39,7 @@ impl Target<'_> {
         match self {
             Self::Pool(id) => id.to_string(),
             Self::List(id) => id.to_string(),
+            Self::Limit(id) => id.to_string(),
         }
     }
 
@@ -44,6 +48,7 @@ impl Target<'_> {
         match self {
             Self::Pool(id) => snapshot.has_pool(id),
             Self::List(id) => snapshot.networks.contains_key(id) || self.is_unread_in(snapshot),
+            Self::Limit(id) => snapshot.limits.contains_key(id) || self.is_unread_in(snapshot),
         }
     }
 
@@ -52,6 +57,7 @@ impl Target<'_> {
         let collection = match self {
             Self::Pool(_) => Collection::Pools,
             Self::List(_) => Collection::Networks,
+            Self::Limit(_) => Collection::Limits,
         };
         snapshot.unread.contains(collection, &self.name())
     }
@@ -59,7 +65,8 @@ impl Target<'_> {
     /// Whether nothing names it, so that it can go.
     pub(crate) fn check_unused(self, snapshot: &Snapshot) -> Result<(), Problem> {
         let routes = users::<Route>(self, snapshot);
-        let mut users = routes.chain(users::<Listener>(self, snapshot));
+        let listeners = users::<Listener>(self, snapshot);
+        let mut users = routes.chain(listeners).chain(users::<Pool>(self, snapshot));
         let named: Vec<_> = users.by_ref().take(USERS_MAX).collect();
         if named.is_empty() {
             return Ok(());
@@ -97,6 +104,14 @@ pub(crate) fn missing<R: Resource>(
         rule: format!("there is no {} {:?}", target.kind(), target.name()),
     };
     missing.map(problem).collect()
+}
+
+/// The limits that a route or a pool names.
+pub(super) fn of_limits(limits: &[LimitId]) -> impl Iterator<Item = Reference<'_>> {
+    limits.iter().enumerate().map(|(index, id)| Reference {
+        field: format!("limits[{index}]"),
+        target: Target::Limit(id),
+    })
 }
 
 /// The lists that a firewall names.

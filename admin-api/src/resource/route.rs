@@ -5,7 +5,7 @@ use model::{
 };
 
 use super::Resource;
-use super::reference::{Reference, Target, of_firewall};
+use super::reference::{Reference, Target, of_firewall, of_limits};
 
 impl Resource for Route {
     type Key = RouteId;
@@ -47,6 +47,7 @@ impl Resource for Route {
         pools
             .into_iter()
             .chain(of_firewall(&self.firewall))
+            .chain(of_limits(&self.limits))
             .collect()
     }
 

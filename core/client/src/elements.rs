@@ -1,12 +1,12 @@
-//! `/v1/routes`, `/v1/listeners` and `/v1/networks`: elements that are known by a name alone.
+//! `/v1/routes`, `/v1/listeners`, `/v1/networks` and `/v1/limits`: elements that are known by a name alone.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use http::Method;
 use model::{
-    Collection, InvalidName, Listener, ListenerId, NetworkList, NetworkListId, Revision, Route,
-    RouteId,
+    Collection, InvalidName, Limit, LimitId, Listener, ListenerId, NetworkList, NetworkListId,
+    Revision, Route, RouteId,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ pub trait Name:
 impl Name for RouteId {}
 impl Name for ListenerId {}
 impl Name for NetworkListId {}
+impl Name for LimitId {}
 
 /// An element that the API has under `/v1/<collection>/<id>`.
 pub trait Element: Serialize + DeserializeOwned {
@@ -64,6 +65,17 @@ impl Element for NetworkList {
     const KIND: &'static str = "list";
 
     fn id(&self) -> &NetworkListId {
+        &self.id
+    }
+}
+
+impl Element for Limit {
+    type Id = LimitId;
+
+    const COLLECTION: Collection = Collection::Limits;
+    const KIND: &'static str = "limit";
+
+    fn id(&self) -> &LimitId {
         &self.id
     }
 }

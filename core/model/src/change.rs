@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Certificate, CertificateId, Collection, Epoch, InstanceId, Listener, ListenerId, Moment,
-    NetworkList, NetworkListId, Pool, PoolId, Position, Revision, RevisionId, Route, RouteId,
-    Ruling, Server, ServerKey, Term, Verdict,
+    Certificate, CertificateId, Collection, Epoch, InstanceId, Limit, LimitId, Listener,
+    ListenerId, Moment, NetworkList, NetworkListId, Pool, PoolId, Position, Revision, RevisionId,
+    Route, RouteId, Ruling, Server, ServerKey, Term, Verdict,
 };
 
 /// One element to write (`Some`) or to remove (`None`).
@@ -19,6 +19,7 @@ pub enum Change {
     Listener(ListenerId, Option<Listener>),
     Networks(NetworkListId, Option<NetworkList>),
     Certificate(CertificateId, Option<Box<Certificate>>),
+    Limit(LimitId, Option<Limit>),
 }
 
 impl Change {
@@ -40,6 +41,7 @@ impl Change {
             Self::Listener(..) => Collection::Listeners,
             Self::Networks(..) => Collection::Networks,
             Self::Certificate(..) => Collection::Certificates,
+            Self::Limit(..) => Collection::Limits,
         }
     }
 
@@ -52,6 +54,7 @@ impl Change {
             Self::Listener(id, _) => id.to_string(),
             Self::Networks(id, _) => id.to_string(),
             Self::Certificate(id, _) => id.to_string(),
+            Self::Limit(id, _) => id.to_string(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Change {
             Self::Listener(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Networks(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Certificate(_, value) => value.as_ref().map(serde_json::to_value),
+            Self::Limit(_, value) => value.as_ref().map(serde_json::to_value),
         };
         value.map(|json| json.expect("model types hold nothing that JSON cannot"))
     }

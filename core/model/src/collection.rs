@@ -47,6 +47,8 @@ collections! {
     Networks = "networks",
     /// Certificates, their keys sealed.
     Certificates = "certificates",
+    /// How many requests are taken.
+    Limits = "limits",
 }
 
 /// What else the registry keeps under a fleet's name, and what its channels are called: never collections.
@@ -73,6 +75,7 @@ impl Collection {
             | Self::Listeners
             | Self::Networks
             | Self::Certificates => true,
+            Self::Limits => true,
             Self::Health | Self::Holds | Self::Other(_) => false,
         }
     }

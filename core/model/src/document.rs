@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::{
-    Certificate, CertificateId, Change, Collection, Elements, Listener, ListenerId, NetworkList,
-    NetworkListId, Pool, PoolId, Route, RouteId, Server, ServerKey, Snapshot, Unknown, Unread,
+    Certificate, CertificateId, Change, Collection, Elements, Limit, LimitId, Listener, ListenerId,
+    NetworkList, NetworkListId, Pool, PoolId, Route, RouteId, Server, ServerKey, Snapshot, Unknown,
+    Unread,
 };
 
 /// Every element that people keep, as desired. Written as lists in the order of the keys, so that the same state is the same text.
@@ -44,6 +45,13 @@ pub struct Fleet {
         deserialize_with = "certificates"
     )]
     pub certificates: BTreeMap<CertificateId, Certificate>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "list",
+        deserialize_with = "limits"
+    )]
+    pub limits: BTreeMap<LimitId, Limit>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -60,6 +68,7 @@ impl Fleet {
             listeners,
             networks,
             certificates,
+            limits,
             unread,
             position: _,
             desired: _,
@@ -74,6 +83,7 @@ impl Fleet {
             listeners: readable(listeners, Collection::Listeners, unread),
             networks: readable(networks, Collection::Networks, unread),
             certificates: readable(certificates, Collection::Certificates, unread),
+            limits: readable(limits, Collection::Limits, unread),
             unknown: Unknown::default(),
         }
     }
@@ -87,6 +97,7 @@ impl Fleet {
             listeners,
             networks,
             certificates,
+            limits,
             unknown: _,
         } = self;
         let mut changes = Vec::new();
@@ -106,6 +117,7 @@ impl Fleet {
             &mut changes,
             certificate,
         );
+        differing(limits, &wanted.limits, &mut changes, Change::Limit);
         changes
     }
 }
@@ -163,6 +175,7 @@ lists! {
     listeners: ListenerId => Listener, |one: &Listener| one.id.clone();
     networks: NetworkListId => NetworkList, |one: &NetworkList| one.id.clone();
     certificates: CertificateId => Certificate, |one: &Certificate| one.id.clone();
+    limits: LimitId => Limit, |one: &Limit| one.id.clone();
 }
 
 fn keyed<K: Ord + ToString, V, E: Error>(

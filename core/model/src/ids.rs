@@ -107,6 +107,10 @@ name_type! {
     /// The name of a certificate.
     CertificateId
 }
+name_type! {
+    /// The name of a limit.
+    LimitId
+}
 
 impl FleetName {
     /// The fleet of those who name none.

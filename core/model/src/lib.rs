@@ -12,6 +12,7 @@ mod elements;
 mod firewall;
 mod health;
 mod ids;
+mod limit;
 mod listener;
 mod path;
 mod pool;
@@ -32,9 +33,10 @@ pub use elements::{Elements, differing};
 pub use firewall::{Firewall, NETWORKS_MAX, NetworkList, Networks, parse_network};
 pub use health::{Health, Verdict};
 pub use ids::{
-    CertificateId, FleetName, InvalidName, ListenerId, NAME_LENGTH_MAX, NetworkListId, PoolId,
-    RouteId, ServerId, ServerKey,
+    CertificateId, FleetName, InvalidName, LimitId, ListenerId, NAME_LENGTH_MAX, NetworkListId,
+    PoolId, RouteId, ServerId, ServerKey,
 };
+pub use limit::{Limit, LimitMode, LimitPart, WithoutRegistry};
 pub use listener::{Alpn, ClientCertificates, ClientVerify, Listener, ListenerTls, TlsVersion};
 pub use path::{BadPath, NormalPath};
 pub use pool::{
@@ -54,6 +56,6 @@ pub use server::{Server, ServerState, WEIGHT_MAX};
 pub use snapshot::{Fault, Snapshot, Unread};
 pub use stamp::Stamped;
 pub use validate::{
-    Problem, Unknown, first_grave, validate_certificate, validate_listener, validate_networks,
-    validate_pool, validate_route, validate_server,
+    Problem, Unknown, first_grave, validate_certificate, validate_limit, validate_listener,
+    validate_networks, validate_pool, validate_route, validate_server,
 };

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PoolId, Unknown, duration};
+use crate::{LimitId, PoolId, Unknown, duration};
 
 pub use hashing::{HashOn, Hashing};
 pub use inspection::{CheckKind, HealthCheck, StatusRange};
@@ -88,6 +88,9 @@ pub struct Pool {
     pub protocol: Protocol,
     #[serde(default)]
     pub tls: PoolTls,
+    /// Each of which has to let a request pass.
+    #[serde(default)]
+    pub limits: Vec<LimitId>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -122,6 +125,7 @@ impl Pool {
             paths: Paths::default(),
             protocol: Protocol::default(),
             tls: PoolTls::default(),
+            limits: Vec::new(),
             unknown: Unknown::default(),
         }
     }
@@ -147,6 +151,7 @@ impl Pool {
             paths: _,
             protocol: _,
             tls,
+            limits: _,
             unknown,
         } = self;
         let parts = [

@@ -7,7 +7,7 @@ mod condition;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Firewall, Retry, RouteId, Unknown};
+use crate::{Firewall, LimitId, Retry, RouteId, Unknown};
 
 pub use action::{Action, Answer, Redirect, RedirectStatus, Share, Split, SplitBy};
 pub use change::{FieldValue, HeaderChanges, Hsts, Rewrite, RouteTimeouts};
@@ -53,6 +53,9 @@ pub struct Route {
     /// Which clients may use it.
     #[serde(default)]
     pub firewall: Firewall,
+    /// Each of which has to let a request pass, before those of its pool.
+    #[serde(default)]
+    pub limits: Vec<LimitId>,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -73,6 +76,7 @@ impl Route {
             retry: None,
             max_body_bytes: None,
             firewall: Firewall::default(),
+            limits: Vec::new(),
             unknown: Unknown::default(),
         }
     }
@@ -93,6 +97,7 @@ impl Route {
             retry,
             max_body_bytes: _,
             firewall,
+            limits: _,
             unknown,
         } = self;
         let mut parts = vec![

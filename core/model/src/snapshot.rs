@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Certificate, CertificateId, CheckKind, Collection, Delta, Elements, Entry, Epoch, Health,
-    Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId, Position, Problem, Revision,
-    RevisionId, Route, RouteId, Ruling, Server, ServerKey, Stamped, Verdict, first_grave,
-    validate_certificate, validate_listener, validate_networks, validate_pool, validate_route,
-    validate_server,
+    Limit, LimitId, Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId, Position,
+    Problem, Revision, RevisionId, Route, RouteId, Ruling, Server, ServerKey, Stamped, Verdict,
+    first_grave, validate_certificate, validate_limit, validate_listener, validate_networks,
+    validate_pool, validate_route, validate_server,
 };
 
 pub use unread::Unread;
@@ -58,6 +58,7 @@ pub struct Snapshot {
     pub listeners: Elements<ListenerId, Listener>,
     pub networks: Elements<NetworkListId, NetworkList>,
     pub certificates: Elements<CertificateId, Certificate>,
+    pub limits: Elements<LimitId, Limit>,
     /// What could not be used, by collection and key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -80,6 +81,7 @@ impl Snapshot {
             listeners: Elements::new(),
             networks: Elements::new(),
             certificates: Elements::new(),
+            limits: Elements::new(),
             faults: Vec::new(),
             unread: Unread::default(),
         }
@@ -203,6 +205,9 @@ impl Snapshot {
             Collection::Certificates => put(&mut self.certificates, entry, |id, it| {
                 let validate = || validate_certificate(it);
                 check(checks, id, &it.id, "certificate", validate)
+            }),
+            Collection::Limits => put(&mut self.limits, entry, |id, limit| {
+                check(checks, id, &limit.id, "limit", || validate_limit(limit))
             }),
             Collection::Other(_) => Err("is for a newer version".into()),
         }

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod firewall;
+mod limit;
 mod pool;
 mod route;
 mod server;
@@ -16,6 +17,7 @@ use crate::format_duration;
 
 pub use certificate::validate_certificate;
 pub use firewall::{validate_listener, validate_networks};
+pub use limit::validate_limit;
 pub use pool::validate_pool;
 pub use route::validate_route;
 pub use server::validate_server;

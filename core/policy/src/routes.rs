@@ -28,8 +28,9 @@ use model::{Elements, Fault, NetworkListId, PoolId, RouteId, Snapshot};
 
 use crate::firewall::Lists;
 
-use host::HostText;
 use tree::{Best, Tree};
+
+pub(crate) use host::HostText;
 
 pub use action::{Action, Answer};
 pub use edits::HeaderEdits;

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Fault, ListenerId, PoolId, Position, ServerKey, ServerLoad, Snapshot};
+use model::{Fault, LimitId, ListenerId, PoolId, Position, ServerKey, ServerLoad, Snapshot};
 
-use crate::{Firewall, Live, Pool, Routes, Server};
+use crate::limit::Limits;
+use crate::{Firewall, Limit, Live, Pool, Routes, Server};
 
 use compiler::Compiler;
 use listeners::Listeners;
@@ -29,6 +30,7 @@ pub struct Table {
     standard: Option<Arc<Pool>>,
     routes: Routes,
     listeners: Listeners,
+    limits: Limits,
     /// What of the snapshot cannot be compiled, or names what is not there.
     faults: Vec<Fault>,
     departed: Vec<Departed>,
@@ -76,6 +78,15 @@ impl Table {
     /// Which clients may connect to a listener. All, where nothing is said of it.
     pub fn listener_firewall(&self, id: &ListenerId) -> Option<&Firewall> {
         self.listeners.firewall(id)
+    }
+
+    /// A limit. Of those that some route or pool names, one that is gone is as it was.
+    pub fn limit(&self, id: &LimitId) -> Option<&Arc<Limit>> {
+        self.limits.get(id)
+    }
+
+    pub fn limits(&self) -> impl Iterator<Item = &Arc<Limit>> {
+        self.limits.iter()
     }
 
     /// What of the snapshot cannot be compiled, of which the last good one stays in force; and what names something that is not there.

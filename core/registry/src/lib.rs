@@ -4,6 +4,7 @@
 //! seeded simulation can run it against loss, reordering, crashes and forks. Only this crate names `redis`.
 
 mod backoff;
+mod bucket;
 mod clock;
 mod commit;
 mod durability;
@@ -29,6 +30,7 @@ mod timing;
 mod view;
 mod wait;
 
+pub use bucket::{BucketName, Take, Taken};
 pub use clock::RegistryClock;
 pub use commit::{Commit, CommitError, Committed, HistoryEntry};
 pub use durability::Durability;
@@ -42,8 +44,8 @@ pub use memory::Memory;
 pub use open::{OpenError, open, open_shared};
 pub use options::{Options, RegistryUrl, TlsFiles};
 pub use roles::{
-    Announcement, Announcements, Committing, Leading, Life, Listing, Observing, Reading, Registry,
-    Replication, Reporting, Snapshotted, Stream,
+    Announcement, Announcements, Committing, Leading, Life, Listing, Metering, Observing, Reading,
+    Registry, Replication, Reporting, Snapshotted, Stream,
 };
 pub use silence::Silences;
 pub use state_file::{StateFile, StateFileError};

@@ -16,10 +16,11 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::bucket::Buckets;
 use crate::{
     Announcement, Announcements, Commit, CommitError, Committed, Committing, Head, HistoryEntry,
-    Leadership, Leading, Life, Listing, Observing, Reading, RegistryError, Reporting, Snapshotted,
-    Store, Stream,
+    Leadership, Leading, Life, Listing, Metering, Observing, Reading, RegistryError, Reporting,
+    Snapshotted, Store, Stream, Take, Taken,
 };
 use streams::Subscription;
 
@@ -30,6 +31,7 @@ const CHANNEL_LENGTH: usize = 1024;
 #[derive(Debug)]
 pub struct Memory {
     store: Mutex<Store>,
+    buckets: Mutex<Buckets>,
     changes: broadcast::Sender<Announcement>,
     reports: broadcast::Sender<InstanceId>,
     suspicions: broadcast::Sender<Suspicion>,
@@ -68,6 +70,7 @@ impl Memory {
     pub fn new() -> Self {
         Self {
             store: Mutex::default(),
+            buckets: Mutex::default(),
             changes: broadcast::Sender::new(CHANNEL_LENGTH),
             reports: broadcast::Sender::new(CHANNEL_LENGTH),
             suspicions: broadcast::Sender::new(CHANNEL_LENGTH),
@@ -235,6 +238,15 @@ impl Reporting for Memory {
     async fn suspect(&self, suspicion: &Suspicion) -> Result<(), RegistryError> {
         let _ = self.suspicions.send(suspicion.clone());
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Metering for Memory {
+    async fn take(&self, takes: &[Take]) -> Result<Vec<Taken>, RegistryError> {
+        let mut buckets = self.buckets.lock();
+        let now = self.clock.now();
+        Ok(takes.iter().map(|take| buckets.take(take, now)).collect())
     }
 }
 

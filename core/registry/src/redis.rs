@@ -11,6 +11,7 @@ mod keys;
 mod leading;
 mod link;
 mod locate;
+mod metering;
 mod observing;
 mod reading;
 mod replicating;

@@ -13,7 +13,9 @@ use model::{
 };
 use tokio::time::Instant;
 
-use crate::{Commit, CommitError, Committed, Head, HistoryEntry, Leadership, RegistryError};
+use crate::{
+    Commit, CommitError, Committed, Head, HistoryEntry, Leadership, RegistryError, Take, Taken,
+};
 
 /// A snapshot with the head that it was read with, atomically.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,7 +202,14 @@ pub trait Observing: Send + Sync {
     async fn suspicions(&self) -> Result<Box<dyn Stream<Suspicion>>, RegistryError>;
 }
 
-/// The whole registry.
-pub trait Registry: Reading + Committing + Leading + Reporting + Observing {}
+/// What balancers count requests with.
+#[async_trait]
+pub trait Metering: Send + Sync {
+    /// Takes from each of these buckets, by the registry's own clock; what each had is in their order.
+    async fn take(&self, takes: &[Take]) -> Result<Vec<Taken>, RegistryError>;
+}
 
-impl<T: Reading + Committing + Leading + Reporting + Observing> Registry for T {}
+/// The whole registry.
+pub trait Registry: Reading + Committing + Leading + Reporting + Observing + Metering {}
+
+impl<T: Reading + Committing + Leading + Reporting + Observing + Metering> Registry for T {}

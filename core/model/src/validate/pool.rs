@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limit::check_limits;
 use super::tls::check_pool;
 use super::{Problem, Problems};
 use crate::{CheckKind, HashOn, HealthCheck, Outlier, Pool, Retry, StatusRange, Timeouts};
@@ -22,6 +23,7 @@ pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
     check_retry(&pool.retry, &mut problems);
     check_timeouts(&pool.timeouts, &mut problems);
     check_load(pool, &mut problems);
+    check_limits(&pool.limits, &mut problems);
     problems.share("panic_threshold", pool.panic_threshold);
     problems.share("guard.withdrawal_share", pool.guard.withdrawal_share);
     pool.guard.unknown.check("guard.", &mut problems);

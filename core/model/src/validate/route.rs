@@ -9,9 +9,12 @@ pub(super) use change::is_reserved;
 pub(super) use text::{is_host_name, is_token};
 
 use super::firewall::check_firewall;
+use super::limit::check_limits;
 use super::pool::{check_retry, check_times};
 use super::{Problem, Problems};
 use crate::{Action, PathClaim, Route};
+
+pub(super) use text::is_token;
 
 /// The most entries of each list of a route.
 const ENTRIES_MAX: usize = 64;
@@ -41,6 +44,7 @@ pub fn validate_route(route: &Route) -> Result<(), Vec<Problem>> {
         check_retry(retry, &mut problems);
     }
     check_firewall(&route.firewall, &mut problems);
+    check_route_limits(route, &mut problems);
     route.unknown.check("", &mut problems);
     problems.into_result()
 }
@@ -62,6 +66,17 @@ fn check_prefix(route: &Route, problems: &mut Problems) {
         !is_answer
             || (rewrite.prefix.is_none() && rewrite.path.is_none() && rewrite.host.is_none()),
         "rewrite",
+        "must not be given where the balancer answers by itself",
+    );
+}
+
+/// What the balancer answers by itself is not counted.
+fn check_route_limits(route: &Route, problems: &mut Problems) {
+    check_limits(&route.limits, problems);
+    let goes_to_pool = matches!(route.action, Action::Pool(_) | Action::Split(_));
+    problems.check(
+        goes_to_pool || route.limits.is_empty(),
+        "limits",
         "must not be given where the balancer answers by itself",
     );
 }

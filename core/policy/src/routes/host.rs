@@ -4,14 +4,14 @@
 const LENGTH_MAX: usize = 253;
 
 /// A host in lower case, kept on the stack.
-pub(super) struct HostText {
+pub(crate) struct HostText {
     bytes: [u8; LENGTH_MAX],
     length: usize,
 }
 
 impl HostText {
     /// The host of an authority. One that is too long for any route is nobody's.
-    pub(super) fn of(authority: &[u8]) -> Self {
+    pub(crate) fn of(authority: &[u8]) -> Self {
         let host = without_port(authority);
         let host = host.strip_suffix(b".").unwrap_or(host);
         let mut bytes = [0; LENGTH_MAX];
@@ -26,7 +26,7 @@ impl HostText {
         Self { bytes, length }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }

@@ -9,6 +9,7 @@ use model::{Health, PoolId, Revision, ServerKey, ServerState, Snapshot, Stamped}
 use super::differences::Differences;
 use super::listeners::Listeners;
 use super::{Departed, Pools, Table};
+use crate::limit::Limits;
 use crate::{Admission, Live, Pool, Routes, Server};
 
 /// How many removed servers are remembered at most, those with requests in flight aside.
@@ -71,12 +72,14 @@ impl<'a> Compiler<'a> {
         }
         let routes = Routes::compile(snapshot, &previous.routes);
         let listeners = Listeners::compile(snapshot, routes.lists(), &previous.listeners);
-        let faults = routes.faults().iter().cloned();
+        let limits = Limits::compile(snapshot, &previous.limits);
+        let faults = routes.faults().iter().chain(limits.faults()).cloned();
         Table {
             position: Some(snapshot.position),
             faults: faults.chain(listeners.faults()).collect(),
             routes,
             listeners,
+            limits,
             standard: pools.get(&PoolId::standard()).cloned(),
             pools,
             last_number: self.last_number,

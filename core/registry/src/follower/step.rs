@@ -38,6 +38,7 @@ pub(super) fn keep_collection(snapshot: &mut Snapshot, own: &Snapshot, collectio
         Collection::Listeners => snapshot.listeners.clone_from(&own.listeners),
         Collection::Networks => snapshot.networks.clone_from(&own.networks),
         Collection::Certificates => snapshot.certificates.clone_from(&own.certificates),
+        Collection::Limits => snapshot.limits.clone_from(&own.limits),
         Collection::Other(_) => {}
     }
     snapshot.unread.take_over(collection, &own.unread);
@@ -54,13 +55,15 @@ pub(super) fn elements(snapshot: &Snapshot) -> u32 {
         listeners,
         networks,
         certificates,
+        limits,
         unread,
         position: _,
         desired: _,
         faults: _,
     } = snapshot;
     let observed = pools.len() + servers.len() + health.len() + holds.len() + unread.len();
-    let all = observed + routes.len() + listeners.len() + networks.len() + certificates.len();
+    let all = observed + routes.len() + listeners.len() + networks.len();
+    let all = all + certificates.len() + limits.len();
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 
@@ -84,6 +87,7 @@ pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
             Collection::Certificates => {
                 keep(&mut snapshot.certificates, &own.certificates, fault);
             }
+            Collection::Limits => keep(&mut snapshot.limits, &own.limits, fault),
         }
     }
 }

@@ -45,6 +45,7 @@ local COLLECTIONS = {
   'listeners',
   'networks',
   'certificates',
+  'limits',
 }
 
 -- The keys of the collections, by name; they come in that order from KEYS[first] on.

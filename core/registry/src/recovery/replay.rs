@@ -182,6 +182,7 @@ fn change(entry: &Entry) -> Option<Change> {
         Collection::Listeners => read(entry, Change::Listener),
         Collection::Networks => read(entry, Change::Networks),
         Collection::Certificates => read(entry, |id, it| Change::Certificate(id, it.map(Box::new))),
+        Collection::Limits => read(entry, Change::Limit),
         Collection::Health | Collection::Holds | Collection::Other(_) => None,
     }
 }

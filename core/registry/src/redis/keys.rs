@@ -3,6 +3,8 @@
 
 use model::{Collection, FleetName};
 
+use crate::BucketName;
+
 /// Every key and channel of one fleet.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -41,6 +43,10 @@ impl Keys {
         name(&self.fleet, "*")
     }
 
+    pub(super) fn bucket(&self, bucket: &BucketName) -> String {
+        name(&self.fleet, &format!("limit:{bucket}"))
+    }
+
     pub(super) fn collection(&self, collection: Collection) -> String {
         name(&self.fleet, collection.as_str())
     }
@@ -61,6 +67,11 @@ mod tests {
         assert_eq!(
             keys.collection(Collection::Servers),
             "roundhouse:{main}:servers"
+        );
+        let (limit, key) = ("api".parse().expect("a name"), 0xabc);
+        assert_eq!(
+            keys.bucket(&BucketName { limit, key }),
+            format!("roundhouse:{{main}}:limit:api:{:029}abc", 0)
         );
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Scripts {
     pub(super) release: Script,
     pub(super) stamp: Script,
     pub(super) clear: Script,
+    pub(super) take: Script,
 }
 
 impl Scripts {
@@ -33,6 +34,7 @@ impl Scripts {
             release: script!("release"),
             stamp: script!("stamp"),
             clear: script!("clear"),
+            take: script!("take"),
         }
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use model::{
-    Change, Collection, first_grave, validate_certificate, validate_listener, validate_networks,
-    validate_pool, validate_route, validate_server,
+    Change, Collection, first_grave, validate_certificate, validate_limit, validate_listener,
+    validate_networks, validate_pool, validate_route, validate_server,
 };
 
 use crate::{Commit, CommitError};
@@ -78,12 +78,14 @@ fn order(write: &Write) -> u8 {
         (Collection::Routes, None) => 0,
         (Collection::Listeners, None) => 1,
         (Collection::Certificates, Some(_)) => 2,
+        (Collection::Limits, Some(_)) => 2,
         (Collection::Pools, _) => 3,
         (Collection::Servers, _) => 4,
         (Collection::Health, _) => 5,
         (Collection::Holds, _) => 6,
         (Collection::Networks, _) => 7,
         (Collection::Certificates, None) => 8,
+        (Collection::Limits, None) => 8,
         (Collection::Listeners, Some(_)) => 9,
         (Collection::Routes, Some(_)) => 10,
         (Collection::Other(_), _) => 11,
@@ -107,6 +109,7 @@ fn check(change: &Change) -> Result<(), CommitError> {
         Change::Listener(_, Some(it)) => (it.id.to_string(), validate_listener(it)),
         Change::Networks(_, Some(list)) => (list.id.to_string(), validate_networks(list)),
         Change::Certificate(_, Some(it)) => (it.id.to_string(), validate_certificate(it)),
+        Change::Limit(_, Some(limit)) => (limit.id.to_string(), validate_limit(limit)),
         _ => return Ok(()),
     };
     let misnamed = || format!("holds an element named {name:?}");

@@ -38,6 +38,7 @@ impl Seed {
             listeners,
             networks,
             certificates,
+            limits,
             unread,
             faults: _,
         } = snapshot;
@@ -50,6 +51,7 @@ impl Seed {
         add(&mut elements, Collection::Listeners, listeners);
         add(&mut elements, Collection::Networks, networks);
         add(&mut elements, Collection::Certificates, certificates);
+        add(&mut elements, Collection::Limits, limits);
         elements.retain(|it: &SeedElement| !unread.contains(it.collection, &it.key));
         elements.extend(unread.iter().map(SeedElement::unread));
         let origin = Delta {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{
     Action, Author, Certificate, Change, Collection, Epoch, Health, HoldDecision, InstanceId,
-    Listener, NetworkList, Pool, Revision, RevisionId, Route, Ruling, SealedKey, Term,
+    Limit, Listener, NetworkList, Pool, Revision, RevisionId, Route, Ruling, SealedKey, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -67,6 +67,7 @@ enum Edit {
     Listener(u8, bool),
     Networks(u8, Option<usize>),
     Certificate(u8, Option<usize>),
+    Limit(u8, Option<u32>),
 }
 
 /// A number at or near the present one.
@@ -105,6 +106,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => (0..2_u8, any::<bool>()).prop_map(|(name, is_there)| Edit::Listener(name, is_there)),
         1 => (0..2_u8, prop::option::weighted(0.7, 0..3_usize)).prop_map(|(name, length)| Edit::Networks(name, length)),
         1 => (0..2_u8, prop::option::weighted(0.7, 0..3_usize)).prop_map(|(name, length)| Edit::Certificate(name, length)),
+        1 => (0..2_u8, prop::option::weighted(0.7, 0..3_u32)).prop_map(|(name, requests)| Edit::Limit(name, requests)),
     ]
 }
 
@@ -328,6 +330,13 @@ impl Pair<'_> {
                     Box::new(Certificate::new(named(number), chain, key))
                 };
                 Change::Certificate(named(number), length.map(certificate))
+            }
+            Edit::Limit(number, requests) => {
+                let of = |requests| Limit {
+                    requests,
+                    ..Limit::new(named(number))
+                };
+                Change::Limit(named(number), requests.map(of))
             }
         }
     }

@@ -5,6 +5,7 @@
 //! `equivalence` holds the scripts to the store over random operations.
 
 mod announcements;
+mod buckets;
 mod cluster;
 mod commits;
 mod connections;

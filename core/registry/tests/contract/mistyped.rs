@@ -230,6 +230,11 @@ async fn certificates_of_another_type_are_named_and_served_through() {
 }
 
 #[tokio::test]
+async fn limits_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Limits).await;
+}
+
+#[tokio::test]
 async fn any_other_key_of_another_type_is_named_by_whoever_needs_it() {
     let (redis, registry) = fleet().await;
     let instance = InstanceId::random();

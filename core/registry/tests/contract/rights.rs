@@ -141,6 +141,14 @@ async fn a_balancer_cannot_change_the_fleet() {
 }
 
 #[tokio::test]
+async fn a_balancer_takes_tokens_of_limits() {
+    let users = Users::start().await;
+    let take = crate::buckets::take("api", 1, 0, 2);
+    let taken = users.balancer.take(&[take]).await.expect("an answer");
+    assert_eq!(taken[0].granted, 2);
+}
+
+#[tokio::test]
 async fn a_balancer_cannot_write_or_announce_by_hand() {
     let users = Users::start().await;
     for collection in Collection::ALL {
@@ -153,6 +161,10 @@ async fn a_balancer_cannot_write_or_announce_by_hand() {
         &["PUBLISH", "roundhouse:{main}:changes", "{}"],
         &["SUBSCRIBE", "roundhouse:{main}:suspicions"],
         &["SET", "roundhouse:{main}:lease", "me"],
+        &["SET", "roundhouse:{main}:instances", "me"],
+        &["SET", "roundhouse:{main}:limit", "me"],
+        &["SET", "roundhouse:{other}:limit:api:0", "1"],
+        &["DEL", "roundhouse:{main}:limit:api:0"],
         &["XADD", "roundhouse:{main}:log", "*", "delta", "{}"],
         &["DEL", "roundhouse:{main}:instances"],
         &["HGETALL", "roundhouse:{other}:servers"],

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use model::{
-    Action, Certificate, Change, Health, InstanceId, Listener, NetworkList, Revision, Route,
+    Action, Certificate, Change, Health, InstanceId, Limit, Listener, NetworkList, Revision, Route,
     SealedKey, Term,
 };
 
@@ -57,8 +57,9 @@ async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
         saved.listeners.len(),
         saved.networks.len(),
         saved.certificates.len(),
+        saved.limits.len(),
     );
-    assert_eq!(named, (1, 1, 1, 1));
+    assert_eq!(named, (1, 1, 1, 1, 1));
     assert_eq!(read.head.desired, Revision(2));
     // And it goes on from there.
     let committed = reborn.commit(vec![put("c", 3)]).await;
@@ -70,7 +71,7 @@ async fn a_seeded_snapshot_reads_back_as_it_was(fixture: &Fixture) {
     );
 }
 
-/// A route, a listener, a list of networks and a certificate.
+/// A route, a listener, a list of networks, a certificate and a limit.
 fn routing() -> Vec<Change> {
     let route = Route::new(name("r1"), Action::Pool(name("default")));
     let listener = Listener::new(name("http"));
@@ -79,11 +80,16 @@ fn routing() -> Vec<Change> {
     let key = SealedKey::new("0".repeat(32), "AAAA".into());
     let chain = "-----BEGIN CERTIFICATE-----".into();
     let certificate = Certificate::new(name("www"), chain, key);
+    let limit = Limit {
+        requests: 5,
+        ..Limit::new(name("api"))
+    };
     vec![
         Change::Route(route.id.clone(), Some(Box::new(route))),
         Change::Listener(listener.id.clone(), Some(listener)),
         Change::Networks(list.id.clone(), Some(list)),
         Change::Certificate(certificate.id.clone(), Some(Box::new(certificate))),
+        Change::Limit(limit.id.clone(), Some(limit)),
     ]
 }
 

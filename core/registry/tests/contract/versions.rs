@@ -339,6 +339,11 @@ async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixtu
             json!({"id": "www", "chain": "-----BEGIN CERTIFICATE-----", "more": more,
                 "key": {"sealed": {"to": "0".repeat(32), "box": "AAAA", "more": more}}}),
         ),
+        (
+            Collection::Limits,
+            "api",
+            json!({"id": "api", "by": ["client"], "requests": 100, "more": more}),
+        ),
     ];
     assert_eq!(elements.each_ref().map(|it| it.0), Collection::ALL);
     for (collection, key, value) in &elements {

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use model::{
-    Action, Claim, Condition, PathClaim, PoolId, Rewrite, Route, RouteId, Share, Split, SplitBy,
-    Test, Unknown,
+    Action, Claim, Condition, LimitId, PathClaim, PoolId, Rewrite, Route, RouteId, Share, Split,
+    SplitBy, Test, Unknown,
 };
 
 /// What a route claims and does.
@@ -40,6 +40,9 @@ pub(super) struct Flags {
     /// What servers see in place of the prefix or path that it claims; `/` takes it away.
     #[arg(long, value_name = "PATH")]
     rewrite_prefix: Option<String>,
+    /// A limit that its requests are held to. May be repeated.
+    #[arg(long, value_name = "LIMIT")]
+    limit: Vec<LimitId>,
 }
 
 impl Flags {
@@ -68,6 +71,7 @@ impl Flags {
                 prefix: self.rewrite_prefix,
                 ..Rewrite::default()
             },
+            limits: self.limit,
             ..Route::new(id, action)
         }
     }

@@ -78,6 +78,7 @@ fn element(change: &Value) -> String {
         "routes" => "route",
         "listeners" => "listener",
         "networks" => "list of networks",
+        "limits" => "limit",
         other => other,
     };
     match collection {

@@ -7,7 +7,7 @@ use crate::NormalPath;
 pub(super) const LENGTH_MAX: usize = 2048;
 
 /// RFC 9110, 5.6.2.
-pub(in super::super) fn is_token(text: &str) -> bool {
+pub(in crate::validate) fn is_token(text: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(token)
 }

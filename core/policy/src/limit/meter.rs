@@ -1,0 +1,182 @@
+//! One key's meter at one balancer.
+//!
+//! - `share`: what may be spent before the registry hears of it. When the registry was heard, it is the bucket's level divided by the
+//!   number of balancers that live; from then on it grows as the bucket does, divided likewise. So all balancers together spend no more
+//!   than what is there, however unevenly requests come; and where the registry does not answer, the same goes on, which is the limit
+//!   divided by the number of balancers.
+//! - `spent`: tokens spent of the share that the registry has not heard of. They are told within 10 ms, and taken from the bucket even
+//!   if it is empty: what was too much is missing later, since a level below zero makes shares below zero.
+//! - `leased`: tokens that were taken from the bucket ahead of need. They are asked for where the share does not cover what this balancer
+//!   is about to be asked for, and are never more than the bucket is given in 20 ms, or one.
+//!
+//! What can be too much: a share that stems from long ago, when others had not yet emptied the bucket. That is no more than the bucket's
+//! capacity for all balancers together, and is made up for by what comes after.
+
+use std::time::Duration;
+
+/// The registry is told of a key, or asked for more of it, no more often than this.
+pub(super) const GAP: u64 = 10_000;
+
+/// Tokens are leased for what is expected within this time.
+const AHEAD: f64 = 20_000.0;
+
+/// What was leased and not used for so long is forgotten: the bucket had time to make up for it.
+const LEASED_FOR: u64 = 1_000_000;
+
+/// So close to one token is one: many small parts seldom make a whole.
+const WHOLE: f64 = 1.0 - 1e-6;
+
+/// What a limit says, for a fleet of so many balancers. Times are in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// In which a bucket is given a token.
+    interval: f64,
+    capacity: f64,
+    /// Balancers that live.
+    live: f64,
+}
+
+impl Terms {
+    pub(super) fn new(interval: Duration, capacity: u32, live: u32) -> Self {
+        Self {
+            interval: (interval.as_secs_f64() * 1e6).max(f64::MIN_POSITIVE),
+            capacity: f64::from(capacity),
+            live: f64::from(live.max(1)),
+        }
+    }
+
+    /// The largest share. A key that was not heard of for long has one request let pass, however small that is.
+    fn share_max(&self) -> f64 {
+        (self.capacity / self.live).max(1.0)
+    }
+
+    /// How long until a bucket of this level has a token.
+    pub(super) fn wait(&self, level: f64) -> Duration {
+        Duration::from_micros(((1.0 - level).max(0.0) * self.interval) as u64)
+    }
+
+    /// How long until it is full.
+    pub(super) fn fills_in(&self, level: f64) -> Duration {
+        Duration::from_micros(((self.capacity - level).max(0.0) * self.interval) as u64)
+    }
+}
+
+/// One key's meter. Moments are in microseconds since the balancer started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Meter {
+    share: f64,
+    /// When the share was brought up to date.
+    at: u64,
+    /// When the registry may be asked next.
+    due: u64,
+    /// When tokens were leased last.
+    leased_at: u64,
+    /// When the demand began to be counted.
+    counted_from: u64,
+    leased: u32,
+    spent: u32,
+    /// Requests since then, whether or not they passed.
+    demand: u32,
+    /// Requests at this moment.
+    pub(super) in_flight: u32,
+    /// The registry is asked, or will be.
+    pub(super) is_asked: bool,
+}
+
+impl Meter {
+    /// Of a key that nothing is known of: its bucket is taken to be full.
+    pub(super) fn new(terms: &Terms, now: u64) -> Self {
+        Self {
+            share: terms.share_max(),
+            at: now,
+            due: now,
+            leased_at: now,
+            counted_from: now,
+            leased: 0,
+            spent: 0,
+            demand: 0,
+            in_flight: 0,
+            is_asked: false,
+        }
+    }
+
+    /// Spends a token, if there is one.
+    pub(super) fn spend(&mut self, terms: &Terms, now: u64) -> bool {
+        self.fill(terms, now);
+        self.demand = self.demand.saturating_add(1);
+        if self.leased > 0 {
+            self.leased -= 1;
+            return true;
+        }
+        let has_one = self.share >= WHOLE;
+        if has_one {
+            self.share -= 1.0;
+            self.spent = self.spent.saturating_add(1);
+        }
+        has_one
+    }
+
+    fn fill(&mut self, terms: &Terms, now: u64) {
+        let elapsed = now.saturating_sub(self.at) as f64;
+        let grown = self.share + elapsed / (terms.interval * terms.live);
+        self.share = grown.min(terms.share_max());
+        self.at = self.at.max(now);
+        if now.saturating_sub(self.leased_at) > LEASED_FOR {
+            self.leased = 0;
+        }
+    }
+
+    /// Whether the registry has to hear of it: of what was spent, or that more is needed than there is.
+    pub(super) fn needs_registry(&self, terms: &Terms, now: u64) -> bool {
+        self.spent > 0 || self.wanted(terms, now) > 0
+    }
+
+    /// When the registry may be asked.
+    pub(super) fn due(&self) -> u64 {
+        self.due
+    }
+
+    /// The tokens that are needed on top of those that there are.
+    fn wanted(&self, terms: &Terms, now: u64) -> u32 {
+        let elapsed = now.saturating_sub(self.counted_from).max(GAP) as f64;
+        let expected = f64::from(self.demand) / elapsed * AHEAD;
+        let most = (AHEAD / terms.interval).ceil();
+        let has = f64::from(self.leased) + self.share.max(0.0).floor();
+        (expected.ceil().min(most) - has).max(0.0) as u32
+    }
+
+    /// What the registry is to be told and asked for: tokens that were spent, and those that are wanted.
+    pub(super) fn ask(&mut self, terms: &Terms, now: u64) -> (u32, u32) {
+        self.fill(terms, now);
+        let wanted = self.wanted(terms, now);
+        self.demand = 0;
+        self.counted_from = now;
+        (std::mem::take(&mut self.spent), wanted)
+    }
+
+    /// Takes in what the bucket had: tokens that were granted, and what is left.
+    pub(super) fn hear(&mut self, terms: &Terms, granted: u32, level: f64, now: u64) {
+        self.leased = self.leased.saturating_add(granted);
+        self.leased_at = now;
+        // What was spent meanwhile was there still when the registry looked.
+        self.share = (level / terms.live).min(terms.share_max()) - f64::from(self.spent);
+        self.at = self.at.max(now);
+        let wait = match self.spent {
+            0 => terms.wait(level).as_micros() as u64,
+            _ => 0,
+        };
+        self.due = now + wait.max(GAP);
+    }
+
+    /// The registry did not hear what it was told.
+    pub(super) fn was_not_heard(&mut self, terms: &Terms, spent: u32, now: u64) {
+        self.spent = self.spent.saturating_add(spent).min(terms.capacity as u32);
+        self.due = now + GAP;
+    }
+
+    /// The level of the bucket, as far as can be told from here.
+    pub(super) fn level(&self, terms: &Terms) -> f64 {
+        let level = self.share * terms.live + f64::from(self.leased);
+        level.min(terms.capacity)
+    }
+}

@@ -1,0 +1,170 @@
+//! `roundhouse limit list|show|set|remove`: how many requests are taken.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use client::Shown;
+use model::{Limit, LimitId, LimitMode, LimitPart, format_duration, parse_duration};
+
+use super::document;
+use super::elements::{self, Common, List, Remove, Show};
+use super::failure::{EXIT_CODES, Failure};
+use super::output::columns;
+
+/// What can be done with limits.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the limits.
+    #[command(after_help = EXIT_CODES)]
+    List(List),
+    /// Print a limit with all of its settings, as a document for `--file`.
+    #[command(after_help = EXIT_CODES)]
+    Show(Show<LimitId>),
+    /// Make a limit, or put it in the place of the one of that name: what is not said has its default.
+    #[command(after_help = EXIT_CODES)]
+    Set(Set),
+    /// Remove a limit.
+    #[command(after_help = EXIT_CODES)]
+    Remove(Remove<LimitId>),
+}
+
+/// The flags of `roundhouse limit set`.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Set {
+    /// The limit's name.
+    #[arg(value_name = "NAME")]
+    id: LimitId,
+    /// How many requests in which time, such as 100/1s or 5000/1h.
+    #[arg(long, value_name = "N/TIME", value_parser = rate)]
+    requests: Option<Rate>,
+    /// How many may come at once after a quiet time; as many as --requests, where nothing is said.
+    #[arg(long, value_name = "N", requires = "requests")]
+    burst: Option<u32>,
+    /// How many requests one balancer takes at the same time.
+    #[arg(long, value_name = "N", required_unless_present_any = ["requests", "file"])]
+    concurrent: Option<u32>,
+    /// What makes requests count together: client, route, host, or header:NAME. May be repeated.
+    #[arg(long, value_name = "PART", value_parser = part)]
+    by: Vec<LimitPart>,
+    /// Ask the registry for each request, and have it wait for the answer.
+    #[arg(long)]
+    exact: bool,
+    /// The limit, in YAML or JSON, as `roundhouse limit show` writes it; `-` is standard input.
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        conflicts_with_all = ["requests", "burst", "concurrent", "by", "exact"]
+    )]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// So many requests in a time.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    requests: u32,
+    per: Duration,
+}
+
+pub(super) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List(args) => elements::list(&args, text).await,
+        Command::Show(args) => elements::show::<Limit>(&args).await,
+        Command::Set(args) => set(args).await,
+        Command::Remove(args) => elements::remove::<Limit>(&args).await,
+    }
+}
+
+async fn set(args: Set) -> Result<(), Failure> {
+    let client = args.common.client()?;
+    let demand = args.common.demand();
+    let set = match &args.file {
+        Some(file) => {
+            let written = document::read_element(file, args.id.as_str())?;
+            client.put_element(&args.id, &written, &demand).await?
+        }
+        None => client.put_element(&args.id, &args.limit(), &demand).await?,
+    };
+    args.common.finish::<Limit>("set", set)
+}
+
+impl Set {
+    fn limit(&self) -> Limit {
+        let plain = Limit::new(self.id.clone());
+        Limit {
+            by: self.by.clone(),
+            requests: self.requests.map_or(0, |rate| rate.requests),
+            per: self.requests.map_or(plain.per, |rate| rate.per),
+            burst: self.burst,
+            concurrent: self.concurrent.unwrap_or_default(),
+            mode: match self.exact {
+                true => LimitMode::Exact,
+                false => LimitMode::Leased,
+            },
+            ..plain
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let rule = || "must be a number, / and a time, such as 100/1s".to_owned();
+    let (requests, per) = text.split_once('/').ok_or_else(rule)?;
+    Ok(Rate {
+        requests: requests.parse().map_err(|_| rule())?,
+        per: parse_duration(per)?,
+    })
+}
+
+fn part(text: &str) -> Result<LimitPart, String> {
+    match text {
+        "client" => Ok(LimitPart::Client),
+        "route" => Ok(LimitPart::Route),
+        "host" => Ok(LimitPart::Host),
+        _ => match text.strip_prefix("header:") {
+            Some(name) if !name.is_empty() => Ok(LimitPart::Header(name.into())),
+            _ => Err("must be client, route, host, or header: and a name".into()),
+        },
+    }
+}
+
+pub(super) fn text(limits: &[Shown<Limit>]) -> String {
+    let header = ["NAME", "BY", "REQUESTS", "BURST", "CONCURRENT", "MODE"];
+    let rows = limits.iter().map(|it| row(&it.value)).collect();
+    columns(header, rows)
+}
+
+fn row(limit: &Limit) -> [String; 6] {
+    let or_none = |number: u32| match number {
+        0 => String::new(),
+        number => number.to_string(),
+    };
+    let requests = match limit.requests {
+        0 => String::new(),
+        requests => format!("{requests}/{}", format_duration(limit.per)),
+    };
+    let by: Vec<_> = limit.by.iter().map(spelt).collect();
+    let mode = match limit.mode {
+        LimitMode::Leased => "leased",
+        LimitMode::Exact => "exact",
+    };
+    [
+        limit.id.to_string(),
+        by.join(", "),
+        requests,
+        or_none(limit.capacity()),
+        or_none(limit.concurrent),
+        mode.to_owned(),
+    ]
+}
+
+fn spelt(part: &LimitPart) -> String {
+    match part {
+        LimitPart::Client => "client".to_owned(),
+        LimitPart::Route => "route".to_owned(),
+        LimitPart::Host => "host".to_owned(),
+        LimitPart::Header(name) => format!("header:{name}"),
+    }
+}
