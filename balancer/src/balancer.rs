@@ -87,10 +87,15 @@ impl Balancer {
         let parts = Parts::new(&args, registry, identity, &sockets, supervisor);
         let has_predecessor = sockets.predecessor.is_some();
         parts.serve_ops(sockets.ops)?;
-        let suspecting = parts.start_tasks();
+        let (suspecting, limiting) = parts.start_tasks();
         parts.keep(estate, sockets.predecessor);
         parts.open_when_ready();
-        parts.start_workers(sockets.clients, sockets.kept_elsewhere, &suspecting)?;
+        parts.start_workers(
+            sockets.clients,
+            sockets.kept_elsewhere,
+            &suspecting,
+            &limiting,
+        )?;
         Ok(Self {
             address,
             ops,

@@ -1,6 +1,7 @@
 //! Layer 7: HTTP between clients and servers.
 //!
-//! `conversation` reads a client's requests, `dispatch` sends each on its way, `routing` says where to, `queueing` finds it a server, `attempt` is one try at that,
+//! `conversation` reads a client's requests, `dispatch` sends each on its way, `routing` says where to, `limits` whether it may,
+//! `queueing` finds it a server, `attempt` is one try at that,
 //! `waiting` the time until it answers, `again` whether another is made, `relay` the way back, `answer` the balancer's own. Each calls only
 //! those after it; what they hand on is an `exchange`, a `miss` where a try brought nothing, and an answer that is `held` while a better one
 //! is looked for. `pump` moves one direction, and the codec knows what the bytes mean.
@@ -17,6 +18,7 @@ mod exchange;
 mod hashing;
 mod held;
 mod incoming;
+mod limits;
 mod miss;
 mod problem;
 mod pump;

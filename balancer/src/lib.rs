@@ -13,6 +13,7 @@ mod crowd;
 mod exhaustion;
 mod handover;
 mod l7;
+mod limiting;
 mod listen;
 mod metrics;
 mod request_id;

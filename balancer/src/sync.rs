@@ -6,6 +6,7 @@
 mod ejecting;
 mod elsewhere;
 mod identity;
+mod metering;
 mod propagation;
 mod reporting;
 mod staleness;
@@ -18,6 +19,7 @@ mod witness;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use policy::Ledger;
 use registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,14 @@ pub(crate) use standing::{Standing, ready};
 
 use crate::adoption::{Adopted, Published};
 use crate::metrics::Ejected;
+
+/// Returns at that moment; never where there is none.
+async fn sleep_until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// What the tasks of this module share.
 #[derive(Debug, Clone)]
@@ -42,6 +52,8 @@ pub(crate) struct Membership {
     pub(crate) ejected: Arc<Ejected>,
     /// How long revisions take to be applied.
     pub(crate) propagation: Arc<Propagation>,
+    /// What is known of the keys of limits.
+    pub(crate) ledger: Arc<Ledger>,
     /// How long it may be cut off from the registry and take requests.
     pub(crate) stale_limit: Option<Duration>,
     /// What all clocks of this balancer count from.

@@ -9,6 +9,7 @@
 //! - a pool's retry budget, where a retry has to be paid for;
 //! - a pool's quota of ejections, where a failure breaks a rule of ejection;
 //! - the queue of suspicions, where a server fails;
+//! - a part of the `Ledger`, and the queue of questions about it, where a request is held to a limit;
 //! - a shard of the `Crowd`, where a client's connection begins and where it ends;
 //! - the counters of this thread, for each answer, which only a scrape takes beside it.
 //!
@@ -21,14 +22,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ListenerId, PoolId};
-use policy::{Ask, InFlight, Pool, Table, Tried, Unpicked};
+use model::{LimitId, ListenerId, PoolId};
+use policy::{Ask, InFlight, Limit, Pool, Table, Tried, Unpicked};
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use crate::adoption::Adoption;
 use crate::clock::{Clock, Millis};
 use crate::crowd::{Crowd, Full, Place};
+use crate::limiting::Limiting;
 use crate::metrics::Counters;
 use crate::request_id::RequestIds;
 use crate::settings::{LAST_REQUEST_WITHIN, Settings};
@@ -47,6 +49,7 @@ pub(crate) struct Worker {
     pub(crate) idle: Idle,
     pub(crate) counters: Arc<Counters>,
     pub(crate) suspecting: Suspecting,
+    pub(crate) limiting: Limiting,
     pub(crate) request_ids: RequestIds,
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
@@ -86,6 +89,7 @@ impl Worker {
         settings: Settings,
         counters: Arc<Counters>,
         suspecting: Suspecting,
+        limiting: Limiting,
         crowd: Arc<Crowd>,
         shared_idle: Arc<SharedIdle>,
     ) -> Self {
@@ -102,6 +106,7 @@ impl Worker {
             ),
             counters,
             suspecting,
+            limiting,
             request_ids: RequestIds::new(),
             settings,
             crowd,
@@ -148,6 +153,11 @@ impl Worker {
     /// A pool as the current table has it.
     pub(crate) fn pool(&self, id: &PoolId) -> Option<Arc<Pool>> {
         self.table.borrow().pool(id).cloned()
+    }
+
+    /// A limit as the current table has it.
+    pub(crate) fn limit(&self, id: &LimitId) -> Option<Arc<Limit>> {
+        self.table.borrow().limit(id).cloned()
     }
 
     /// Whether the current table is too old to be used.

@@ -1,4 +1,4 @@
-//! Routes, listeners and lists of networks as parts of the whole: documents, the history, and what a newer version wrote of them.
+//! Routes, listeners, lists of networks and limits as parts of the whole: documents, the history, and what a newer version wrote of them.
 
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ const PRUNE: &str = "/v1/import?prune=true";
 /// A document in which everything names something.
 fn document() -> Value {
     json!({
-        "pools": [{"id": "default"}, {"id": "web"}],
+        "pools": [{"id": "default"}, {"id": "web", "limits": ["slow"]}],
         "servers": [],
-        "routes": [{"id": "api", "match": {"path": {"prefix": "/api"}}, "action": {"pool": "web"}, "firewall": {"deny": ["bad"]}}],
+        "routes": [{"id": "api", "match": {"path": {"prefix": "/api"}}, "action": {"pool": "web"}, "firewall": {"deny": ["bad"]}, "limits": ["slow"]}],
         "listeners": [{"id": "http", "firewall": {"deny": ["bad"]}}],
         "networks": [{"id": "bad", "networks": ["192.0.2.0/24"]}],
+        "limits": [{"id": "slow", "requests": 5}],
     })
 }
 
@@ -47,6 +48,7 @@ async fn a_document_brings_what_names_and_what_is_named_and_takes_both_away() {
         "created routes api",
         "created listeners http",
         "created networks bad",
+        "created limits slow",
     ];
     assert_eq!(told(&answer), created);
     let export = fixture.get("/v1/export").await.expect(StatusCode::OK).body;
@@ -57,14 +59,14 @@ async fn a_document_brings_what_names_and_what_is_named_and_takes_both_away() {
     );
     let again = fixture.put(PRUNE, export).await.expect(StatusCode::OK);
     assert_eq!(again.body["changed"], false);
-    let emptied =
-        json!({"pools": [{"id": "default"}], "routes": [], "listeners": [], "networks": []});
+    let emptied = json!({"pools": [{"id": "default"}], "routes": [], "listeners": [], "networks": [], "limits": []});
     let answer = fixture.put(PRUNE, emptied).await.expect(StatusCode::OK);
     let removed = [
         "removed pools web",
         "removed routes api",
         "removed listeners http",
         "removed networks bad",
+        "removed limits slow",
     ];
     assert_eq!(told(&answer), removed);
     let back = fixture.post("/v1/revisions/2/restore", json!({})).await;
@@ -77,7 +79,10 @@ async fn a_document_brings_what_names_and_what_is_named_and_takes_both_away() {
         .iter()
         .map(|it| &it["collection"])
         .collect();
-    assert_eq!(collections, ["pools", "networks", "listeners", "routes"]);
+    assert_eq!(
+        collections,
+        ["limits", "pools", "networks", "listeners", "routes"]
+    );
 }
 
 #[tokio::test]
@@ -92,7 +97,10 @@ async fn a_list_that_a_document_does_not_have_is_not_removed_by_silence() {
     assert_eq!(kept.body["changed"], false);
     let answer = fixture.put(PRUNE, older).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(answer.fields(), ["routes", "listeners", "networks"]);
+    assert_eq!(
+        answer.fields(),
+        ["routes", "listeners", "networks", "limits"]
+    );
     // Where there is nothing of a kind, there is nothing to be said of it.
     let (empty, first) = (
         Fixture::start().await,
@@ -107,12 +115,15 @@ async fn what_a_document_names_must_be_there_once_it_is_applied() {
     let fixture = Fixture::start().await;
     let mut lacking = document();
     lacking["networks"] = json!([]);
-    lacking["pools"] = json!([{"id": "default"}]);
+    lacking["pools"] = json!([{"id": "default", "limits": ["slow"]}]);
+    lacking["limits"] = json!([]);
     let answer = fixture.put(IMPORT, lacking.clone()).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
     let fields = [
+        "pools[default].limits[0]",
         "routes[api].action.pool",
         "routes[api].firewall.deny[0]",
+        "routes[api].limits[0]",
         "listeners[http].firewall.deny[0]",
     ];
     assert_eq!(answer.fields(), fields);

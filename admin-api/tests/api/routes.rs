@@ -1,4 +1,4 @@
-//! `/v1/routes`, `/v1/listeners` and `/v1/networks`: what the three have in common, and what they name of one another.
+//! `/v1/routes`, `/v1/listeners`, `/v1/networks` and `/v1/limits`: what the four have in common, and what they name of one another.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Fixture};
 
 /// A path for each kind, a body without its name, and a patch of that.
-fn kinds() -> [(&'static str, Value, Value); 3] {
+fn kinds() -> [(&'static str, Value, Value); 4] {
     [
         (
             "/v1/routes",
@@ -22,6 +22,11 @@ fn kinds() -> [(&'static str, Value, Value); 3] {
             "/v1/networks",
             json!({"networks": ["10.0.0.0/8"]}),
             json!({"networks": ["192.0.2.0/24"]}),
+        ),
+        (
+            "/v1/limits",
+            json!({"by": ["client"], "requests": 5}),
+            json!({"burst": 9}),
         ),
     ]
 }
@@ -146,6 +151,26 @@ async fn whatever_is_wrong_is_named_by_path_and_nothing_is_written() {
             "networks[0]",
         ),
         (("/v1/networks", json!({"id": "office", "size": 3})), "size"),
+        (route("limits", json!(["none"])), "limits[0]"),
+        (
+            ("/v1/pools", json!({"id": "web", "limits": ["none"]})),
+            "limits[0]",
+        ),
+        (("/v1/limits", json!({"id": "api"})), "requests"),
+        (
+            (
+                "/v1/limits",
+                json!({"id": "api", "requests": 1, "by": ["client", "moon"]}),
+            ),
+            "by[1]",
+        ),
+        (
+            (
+                "/v1/limits",
+                json!({"id": "api", "requests": 1, "per": "x"}),
+            ),
+            "per",
+        ),
     ] {
         let answer = fixture.post(path, body.clone()).await;
         let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
@@ -194,8 +219,9 @@ async fn what_something_names_is_not_removed() {
     add(&fixture, "/v1/pools", json!({"id": "web"})).await;
     add(&fixture, "/v1/pools", json!({"id": "canary"})).await;
     add(&fixture, "/v1/networks", json!({"id": "office"})).await;
+    add(&fixture, "/v1/limits", json!({"id": "slow", "requests": 5})).await;
     let split = json!({"split": {"pools": [{"pool": "web", "weight": 9}, {"pool": "canary", "weight": 1}]}});
-    let route = json!({"id": "api", "action": split, "firewall": {"allow": ["office"]}});
+    let route = json!({"id": "api", "action": split, "firewall": {"allow": ["office"]}, "limits": ["slow"]});
     add(&fixture, "/v1/routes", route).await;
     add(
         &fixture,
@@ -203,6 +229,10 @@ async fn what_something_names_is_not_removed() {
         json!({"id": "http", "firewall": {"deny": ["office"]}}),
     )
     .await;
+    let pool = fixture
+        .patch("/v1/pools/web", json!({"limits": ["slow"]}))
+        .await;
+    pool.expect(StatusCode::OK);
     for (path, told) in [
         (
             "/v1/pools/web",
@@ -215,6 +245,10 @@ async fn what_something_names_is_not_removed() {
         (
             "/v1/networks/office",
             "the list \"office\" is used by the route \"api\", the listener \"http\": change these first",
+        ),
+        (
+            "/v1/limits/slow",
+            "the limit \"slow\" is used by the route \"api\", the pool \"web\": change these first",
         ),
     ] {
         let answer = fixture.delete(path).await.expect(StatusCode::CONFLICT);
@@ -246,6 +280,8 @@ async fn what_something_names_is_not_removed() {
         .await
         .expect(StatusCode::OK);
     fixture.delete("/v1/pools/web").await.expect(StatusCode::OK);
+    let slow = fixture.delete("/v1/limits/slow").await;
+    slow.expect(StatusCode::OK);
 }
 
 #[tokio::test]

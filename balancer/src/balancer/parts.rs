@@ -20,6 +20,7 @@ use crate::Args;
 use crate::adoption::{Adopted, Adoption};
 use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
+use crate::limiting::{Limiting, limiting};
 use crate::listen::{Door, Turn, advance, deal};
 use crate::metrics::{Counters, Scrape};
 use crate::settings::{Settings, clients_max, warn_of_few_clients};
@@ -60,6 +61,7 @@ impl<'a> Parts<'a> {
             tables: watch::Sender::default(),
             adopted: Arc::new(Adopted::new(workers)),
             ejected: Arc::default(),
+            ledger: Arc::default(),
             propagation: Arc::new(Propagation::new()),
             stale_limit: args.stale_limit,
             standing: watch::Sender::new(Standing {
@@ -117,6 +119,7 @@ impl<'a> Parts<'a> {
             tables: self.membership.tables.subscribe(),
             adopted: Arc::clone(&self.membership.adopted),
             ejected: Arc::clone(&self.membership.ejected),
+            ledger: Arc::clone(&self.membership.ledger),
             propagation: Arc::clone(&self.membership.propagation),
         };
         let seconds = self.membership.propagation.seconds();
@@ -142,7 +145,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    pub(super) fn start_tasks(&self) -> Suspecting {
+    pub(super) fn start_tasks(&self) -> (Suspecting, Limiting) {
         let (membership, supervisor) = (&self.membership, self.supervisor);
         let (suspecting, seen) = suspecting();
         let (views, shown) = watch::channel(Arc::default());
@@ -166,7 +169,9 @@ impl<'a> Parts<'a> {
             "balancer suspicions",
             membership.clone().suspect_always(seen),
         );
-        suspecting
+        let (limiting, asked) = limiting(&membership.ledger);
+        supervisor.spawn("balancer limits", membership.clone().meter_always(asked));
+        (suspecting, limiting)
     }
 
     /// Sees to what is handed over, to this process and by it.
@@ -211,6 +216,7 @@ impl<'a> Parts<'a> {
         clients: Vec<TcpListener>,
         kept_elsewhere: bool,
         suspecting: &Suspecting,
+        limiting: &Limiting,
     ) -> Result<(), StartError> {
         let workers = self.threads.len();
         let files_max = runtime::open_files_max();
@@ -235,6 +241,7 @@ impl<'a> Parts<'a> {
                 },
                 counters: Arc::clone(&self.threads[index]),
                 suspecting: suspecting.clone(),
+                limiting: limiting.clone(),
                 shared_idle: Arc::clone(&shared_idle),
                 adoption: Adoption::new(
                     self.membership.tables.subscribe(),

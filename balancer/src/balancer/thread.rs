@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adoption::Adoption;
 use crate::crowd::Crowd;
+use crate::limiting::Limiting;
 use crate::listen::{Door, accept};
 use crate::metrics::Counters;
 use crate::settings::Settings;
@@ -24,6 +25,7 @@ pub(super) struct WorkerStart {
     pub(super) door: Door,
     pub(super) counters: Arc<Counters>,
     pub(super) suspecting: Suspecting,
+    pub(super) limiting: Limiting,
     /// Of all workers.
     pub(super) shared_idle: Arc<SharedIdle>,
     pub(super) adoption: Adoption,
@@ -51,6 +53,7 @@ async fn serve(start: WorkerStart) {
         start.settings,
         start.counters,
         start.suspecting,
+        start.limiting,
         start.crowd,
         start.shared_idle,
     ));

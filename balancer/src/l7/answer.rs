@@ -45,6 +45,8 @@ async fn say(talk: &Talk, space: &mut Space, problem: Problem, at_rest: bool) ->
     let text = problem.text();
     let date = talk.worker.clock.date();
     let request_id = space.request_id;
+    let mut lines = Vec::new();
+    space.limits.write(&mut lines);
     let answer = Answer {
         status: problem.status(),
         token: problem.token(),
@@ -55,6 +57,7 @@ async fn say(talk: &Talk, space: &mut Space, problem: Problem, at_rest: bool) ->
         date: &date,
         request_id: request_id.bytes(),
         retry_after: problem.retry_after(),
+        lines: &lines,
     };
     space.download.begin();
     write_answer(&answer, space.download.out());
@@ -84,7 +87,7 @@ pub(super) async fn answer_as_routed(talk: &Talk, space: &mut Space, reply: &Rou
         Action::Answer(answer) => (&*answer.content_type, &*answer.body),
         Action::Redirect(_) | Action::Pool(_) | Action::Split(_) => (&[][..], &[][..]),
     };
-    let edits = AnswerEdits::of(Some(route), reply.secure);
+    let edits = AnswerEdits::of(Some(route), reply.secure, &space.limits);
     let date = talk.worker.clock.date();
     let request_id = space.request_id;
     let answer = RouteAnswer {

@@ -178,6 +178,7 @@ fn identify(talk: &Talk, space: &mut Space, head: &HeadRead) {
 async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
     let settings = &talk.worker.settings;
     space.request.reset();
+    space.limits.clear();
     talk.timer.set(talk.after(settings.head_within));
     loop {
         if !space.client.is_empty() {

@@ -1,4 +1,4 @@
-//! A request's way, straight down: route, pick, check out, forward, stream back. Retry is the only loop, and this is the only place.
+//! A request's way, straight down: route, limit, pick, check out, forward, stream back. Retry is the only loop, and this is the only place.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use super::again::Again;
 use super::answer::{answer, answer_as_routed, answer_options, refuse};
 use super::attempt::attempt;
 use super::exchange::Exchange;
+use super::limits::hold_to_limits;
 use super::miss::{Miss, Next};
 use super::problem::Problem;
 use super::queueing::{Unserved, take_server};
@@ -37,6 +38,14 @@ pub(super) async fn dispatch(talk: &Talk, space: &mut Space, head_length: usize)
                 Early::Problem(problem) => answer(talk, space, problem).await,
                 Early::Route(reply) => answer_as_routed(talk, space, &reply).await,
             };
+        }
+    };
+    // What it holds of them is held until the request is over.
+    let _held = match hold_to_limits(talk, space, &destination).await {
+        Ok(held) => held,
+        Err(problem) => {
+            space.client.consume(head_length);
+            return answer(talk, space, problem).await;
         }
     };
     let Destination {

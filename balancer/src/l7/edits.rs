@@ -1,8 +1,9 @@
-//! What a route changes of heads, in the codec's terms.
+//! What routes and limits change of heads, in the codec's terms.
 
 use policy::{HeaderEdits, Route};
 
 use super::codec::FieldChanges;
+use super::limits::LimitFields;
 
 /// The name of the field of RFC 6797, in lower case.
 const STRICT_TRANSPORT_SECURITY: &[u8] = b"strict-transport-security";
@@ -14,9 +15,11 @@ pub(super) struct RequestEdits<'a>(&'a HeaderEdits);
 /// Of answers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnswerEdits<'a> {
-    edits: &'a HeaderEdits,
+    edits: Option<&'a HeaderEdits>,
     /// What is said of TLS, a whole line.
     hsts: Option<&'a [u8]>,
+    /// What the request's limits say.
+    limits: &'a LimitFields,
 }
 
 impl<'a> RequestEdits<'a> {
@@ -28,11 +31,20 @@ impl<'a> RequestEdits<'a> {
 }
 
 impl<'a> AnswerEdits<'a> {
-    /// Nothing where the route changes nothing. Without TLS nothing is said of it (RFC 6797, 7.2).
-    pub(super) fn of(route: Option<&'a Route>, secure: bool) -> Option<Self> {
-        let route = route?;
-        let (edits, hsts) = (route.response(), route.hsts().filter(|_| secure));
-        (!edits.is_empty() || hsts.is_some()).then_some(Self { edits, hsts })
+    /// Nothing where nothing changes. Without TLS nothing is said of it (RFC 6797, 7.2).
+    pub(super) fn of(
+        route: Option<&'a Route>,
+        secure: bool,
+        limits: &'a LimitFields,
+    ) -> Option<Self> {
+        let edits = route.map(Route::response).filter(|edits| !edits.is_empty());
+        let hsts = route.and_then(Route::hsts).filter(|_| secure);
+        let changes = edits.is_some() || hsts.is_some() || !limits.is_empty();
+        changes.then_some(Self {
+            edits,
+            hsts,
+            limits,
+        })
     }
 }
 
@@ -49,11 +61,13 @@ impl FieldChanges for RequestEdits<'_> {
 impl FieldChanges for AnswerEdits<'_> {
     fn removes(&self, name: &[u8]) -> bool {
         let is_replaced = |_: &[u8]| name.eq_ignore_ascii_case(STRICT_TRANSPORT_SECURITY);
-        self.edits.removes(name) || self.hsts.is_some_and(is_replaced)
+        let by_route = self.edits.is_some_and(|edits| edits.removes(name));
+        by_route || self.hsts.is_some_and(is_replaced)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.edits.lines());
+        self.limits.write(out);
+        out.extend_from_slice(self.edits.map(HeaderEdits::lines).unwrap_or_default());
         out.extend_from_slice(self.hsts.unwrap_or_default());
     }
 }

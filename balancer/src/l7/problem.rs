@@ -26,6 +26,10 @@ pub(super) enum Problem {
     Denied,
     /// The route's firewall does not let the client use it.
     RouteDenied,
+    /// A limit's requests in its time are used up; the client may ask again after so many seconds.
+    RateLimited { after: u32 },
+    /// As many requests are under way as a limit lets be, at the same time.
+    ConcurrencyLimited { after: u32 },
     /// What the path means is in doubt.
     BadPath(BadPath),
     /// The path is not in its normal form, and the pool takes no other.
@@ -81,6 +85,8 @@ impl Problem {
             Self::Misdirected
             | Self::Denied
             | Self::RouteDenied
+            | Self::RateLimited { .. }
+            | Self::ConcurrencyLimited { .. }
             | Self::PathNotNormal
             | Self::NoPool
             | Self::UnknownPool
@@ -105,6 +111,7 @@ impl Problem {
             Self::SlowHead | Self::SlowBody => 408,
             Self::Misdirected => 421,
             Self::Denied | Self::RouteDenied => 403,
+            Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => 429,
             Self::BadPath(_) | Self::PathNotNormal => 400,
             Self::CutOff
             | Self::NoPool
@@ -127,6 +134,7 @@ impl Problem {
     pub(super) fn retry_after(self) -> Option<u32> {
         match self {
             Self::CutOff => Some(CUT_OFF_RETRY_AFTER),
+            Self::RateLimited { after } | Self::ConcurrencyLimited { after } => Some(after),
             Self::Refused(_)
             | Self::BadBody(_)
             | Self::SlowHead
@@ -163,6 +171,8 @@ impl Problem {
             Self::CutOff => "registry-cut-off",
             Self::Denied => "denied",
             Self::RouteDenied => "denied-by-route",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::ConcurrencyLimited { .. } => "concurrency-limited",
             Self::BadPath(_) => "bad-path",
             Self::PathNotNormal => "path-not-normal",
             Self::NoPool => "no-pool",
@@ -195,6 +205,8 @@ impl Problem {
             Self::CutOff => "this balancer has been cut off from the registry for too long",
             Self::Denied => "this client is not let in",
             Self::RouteDenied => "this client may not use the route",
+            Self::RateLimited { .. } => "too many requests in the time that a limit is for",
+            Self::ConcurrencyLimited { .. } => "too many requests at the same time",
             Self::PathNotNormal => "the path is not in its normal form (RFC 3986, 6.2.2)",
             Self::UnknownPool => "the pool that the route names does not exist",
             Self::NoPool => "this balancer has no pool to send requests to yet",

@@ -60,8 +60,8 @@ pub(super) async fn relay(
 fn start(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
     let talk = exchange.talk;
     let settings = &talk.worker.settings;
-    let edits = AnswerEdits::of(exchange.route.as_deref(), exchange.secure);
     let space = &mut *exchange.space;
+    let edits = AnswerEdits::of(exchange.route.as_deref(), exchange.secure, &space.limits);
     let returning = Returning {
         version: space.request.version,
         keep_alive: space.request.keep_alive && space.upload.is_read() && talk.may_go_on(),

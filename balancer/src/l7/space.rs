@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::codec::{RequestHead, ResponseHead};
+use super::limits::LimitFields;
 use super::pump::Pump;
 use crate::buffers::{Buffer, Buffers};
 use crate::request_id::RequestId;
@@ -20,6 +21,8 @@ pub(crate) struct Space {
     pub(super) request_id: RequestId,
     /// The path that the server gets in place of the client's; empty where it gets that.
     pub(super) path: Vec<u8>,
+    /// What its limits say of the request.
+    pub(super) limits: LimitFields,
     pub(super) response: ResponseHead,
     pub(super) upload: Pump,
     pub(super) download: Pump,
@@ -43,6 +46,7 @@ impl Space {
             request: RequestHead::new(),
             request_id: RequestId::new(),
             path: Vec::new(),
+            limits: LimitFields::default(),
             response: ResponseHead::new(),
             upload: Pump::new(),
             download: Pump::new(),

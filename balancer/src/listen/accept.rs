@@ -225,6 +225,7 @@ fn turn_away(worker: &Worker, stream: &TcpStream, full: Full) {
         date: &worker.clock.date(),
         request_id: b"",
         retry_after: None,
+        lines: b"",
     };
     write_answer(&answer, &mut out);
     // A new socket takes a few hundred bytes; where it does not, closing says enough.

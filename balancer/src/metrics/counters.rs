@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{PoolId, RouteId};
+use model::{LimitId, PoolId, RouteId};
 use parking_lot::Mutex;
-use policy::{Cause, Rule, Table};
+use policy::{Cause, Refusal, Rule, Table};
 
 /// The upper bounds of the latency buckets, in microseconds.
 pub(super) const BUCKETS: [u64; 14] = [
@@ -32,6 +32,8 @@ pub(crate) struct Counters {
     pub(super) pools: Mutex<Vec<PoolCounters>>,
     /// By id, those of the table alone.
     pub(super) routes: Mutex<Vec<RouteCounters>>,
+    /// By id, those of the table alone.
+    pub(super) limits: Mutex<Vec<LimitCounters>>,
 }
 
 /// Ejections of servers, by rule, in the order of `Rule::ALL`: the whole balancer's.
@@ -65,6 +67,15 @@ pub(super) struct RouteCounters {
     pub(super) id: RouteId,
     pub(super) requests: u64,
     pub(super) denied: u64,
+}
+
+/// What is counted of a limit.
+#[derive(Debug, Clone)]
+pub(super) struct LimitCounters {
+    pub(super) id: LimitId,
+    pub(super) passed: u64,
+    pub(super) rate: u64,
+    pub(super) concurrent: u64,
 }
 
 impl Counters {
@@ -125,10 +136,35 @@ impl Counters {
         }
     }
 
-    /// The pools and routes that requests are counted for from now on.
+    /// A request was held to a limit.
+    pub(crate) fn limited(&self, limit: &LimitId, refusal: Option<Refusal>) {
+        let mut limits = self.limits.lock();
+        let Ok(index) = limits.binary_search_by(|known| known.id.cmp(limit)) else {
+            return;
+        };
+        let counted = match refusal {
+            None => &mut limits[index].passed,
+            Some(Refusal::Rate) => &mut limits[index].rate,
+            Some(Refusal::Concurrent) => &mut limits[index].concurrent,
+        };
+        *counted += 1;
+    }
+
+    /// The pools, routes and limits that requests are counted for from now on.
     pub(crate) fn know(&self, table: &Table) {
         self.know_pools(table);
         self.know_routes(table);
+        self.know_limits(table);
+    }
+
+    fn know_limits(&self, table: &Table) {
+        let mut limits = self.limits.lock();
+        limits.retain(|known| table.limit(&known.id).is_some());
+        for limit in table.limits() {
+            if let Err(index) = limits.binary_search_by(|known| known.id.cmp(limit.id())) {
+                limits.insert(index, LimitCounters::new(limit.id().clone()));
+            }
+        }
     }
 
     fn know_routes(&self, table: &Table) {
@@ -181,6 +217,24 @@ impl RouteCounters {
             requests: 0,
             denied: 0,
         }
+    }
+}
+
+impl LimitCounters {
+    pub(super) fn new(id: LimitId) -> Self {
+        Self {
+            id,
+            passed: 0,
+            rate: 0,
+            concurrent: 0,
+        }
+    }
+
+    /// Adds another thread's.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.rate += other.rate;
+        self.concurrent += other.concurrent;
     }
 }
 

@@ -1,5 +1,7 @@
 //! The sum of all threads' counters, and the table's own numbers, in Prometheus' words.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{PoolId, RouteId};
 use parking_lot::Mutex;
-use policy::{Cause, Rule};
+use policy::{Cause, Ledger, Rule};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -24,6 +26,7 @@ pub(crate) struct Scrape {
     pub(crate) tables: watch::Receiver<Published>,
     pub(crate) adopted: Arc<Adopted>,
     pub(crate) ejected: Arc<Ejected>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) propagation: Arc<Propagation>,
 }
 
@@ -32,6 +35,7 @@ impl Collector for Scrape {
         let encoder = &mut encoder;
         self.encode_pools(encoder)?;
         self.encode_routes(encoder)?;
+        self.encode_limits(encoder)?;
         self.encode_connections(encoder)?;
         self.encode_failures(encoder)?;
         self.encode_waiting(encoder)?;

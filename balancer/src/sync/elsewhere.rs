@@ -1,4 +1,5 @@
-//! Reads what the other balancers have in flight, where some pool's servers are compared by it, and only then.
+//! Reads who the other balancers are and what they have in flight, where limits are shared among all, or some pool's servers are compared
+//! by it, and only then.
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl Membership {
     async fn look_elsewhere(&self) {
         let mut tables = self.tables.subscribe();
         loop {
-            let wanted = tables.wait_for(|published| published.table.compares_by_fleet());
+            let wanted = tables.wait_for(|published| looks_elsewhere(&published.table));
             if wanted.await.is_err() {
                 return std::future::pending().await;
             }
@@ -55,15 +56,18 @@ impl Membership {
         let mut told_at = Instant::now();
         loop {
             if let Ok(Ok(instances)) = timeout(READING_WITHIN, self.registry.instances()).await {
+                let others = self.other_balancers(instances);
+                let live = others.iter().filter(|other| other.age < LOST_AFTER);
+                self.ledger.set_live(live.count() + 1);
                 read = Read {
-                    others: self.other_balancers(instances),
+                    others,
                     at: Instant::now(),
                 };
             }
             let table = self.tables.borrow().table.clone();
             read.tell(&mut elsewhere, told_at.elapsed(), &table);
             told_at = Instant::now();
-            if !table.compares_by_fleet() {
+            if !looks_elsewhere(&table) {
                 return;
             }
             let period = REPORT_PERIOD.mul_f64(rand::rng().random_range(0.8..1.2));
@@ -76,6 +80,11 @@ impl Membership {
         instances.retain(|one| one.report.role == Role::Balancer && one.report.instance != own);
         instances
     }
+}
+
+/// Whether the table makes something of the other balancers.
+fn looks_elsewhere(table: &Table) -> bool {
+    table.compares_by_fleet() || table.limits().next().is_some()
 }
 
 impl Read {

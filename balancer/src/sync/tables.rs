@@ -16,7 +16,7 @@ use super::propagation::UnderWay;
 use super::staleness::Staleness;
 use super::stand_in::Findings;
 use super::witness::Successes;
-use super::{Membership, Standing};
+use super::{Membership, Standing, sleep_until};
 use crate::adoption::Published;
 
 /// How often readiness is looked at while there is none.
@@ -128,14 +128,6 @@ impl Membership {
             () = tables.run() => {}
             () = served.cancelled() => {}
         }
-    }
-}
-
-/// Returns at that moment; never where there is none.
-async fn sleep_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

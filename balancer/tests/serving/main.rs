@@ -18,6 +18,7 @@ mod origin;
 mod outliers;
 mod paths;
 mod places;
+mod rate_limits;
 mod refused;
 mod retrying;
 mod rotation;

@@ -33,6 +33,8 @@ pub struct Limit {
     headers: Vec<Box<[u8]>>,
     exempt: Networks,
     policy: Box<str>,
+    /// What all of its keys begin with: with another rate it counts anew, since what buckets of another size held says nothing.
+    prefix: Box<[u8]>,
 }
 
 /// A request, as far as limits look at it.
@@ -57,6 +59,7 @@ impl Limit {
             headers: headers.collect(),
             exempt: Networks::new(&limit.exempt),
             policy: policy(limit).into(),
+            prefix: prefix(limit).into(),
             definition: Arc::clone(definition),
         }
     }
@@ -98,8 +101,8 @@ impl Limit {
     /// What names the bucket of a request, the same at every balancer. `parts` is room for them.
     pub fn key(&self, request: &Counted<'_>, parts: &mut Vec<u8>) -> u128 {
         parts.clear();
+        parts.extend_from_slice(&self.prefix);
         let limit = &self.definition.value;
-        part(parts, limit.id.as_str().as_bytes());
         let mut headers = self.headers.iter();
         for by in &limit.by {
             match by {
@@ -117,6 +120,15 @@ impl Limit {
         }
         xxh3_128(parts)
     }
+}
+
+fn prefix(limit: &model::Limit) -> Vec<u8> {
+    let mut prefix = Vec::new();
+    part(&mut prefix, limit.id.as_str().as_bytes());
+    prefix.extend_from_slice(&limit.requests.to_le_bytes());
+    prefix.extend_from_slice(&limit.per.as_nanos().to_le_bytes());
+    prefix.extend_from_slice(&limit.capacity().to_le_bytes());
+    prefix
 }
 
 /// Tells a part from the next one by its length.
@@ -203,6 +215,21 @@ mod tests {
         let at = |name| key(&host, "10.0.0.1", name, &[]);
         assert_eq!(at("Example.org:8080"), at("example.org"));
         assert_ne!(at("example.org"), at("example.com"));
+    }
+
+    #[test]
+    fn a_limit_with_another_rate_counts_anew() {
+        let of = |settings| key(&limit(settings), "10.0.0.1", "a", &[]);
+        let before = of(json!({"requests": 5}));
+        for other in [
+            json!({"requests": 6}),
+            json!({"requests": 5, "per": "2s"}),
+            json!({"requests": 5, "burst": 9}),
+        ] {
+            assert_ne!(of(other), before);
+        }
+        let same = json!({"requests": 5, "burst": 5, "concurrent": 3, "deadline": "1s"});
+        assert_eq!(of(same), before);
     }
 
     #[test]

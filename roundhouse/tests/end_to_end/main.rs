@@ -7,6 +7,7 @@ mod ejections;
 mod handover;
 mod holds;
 mod leadership;
+mod limits;
 mod one_command;
 mod operators;
 mod processes;

@@ -34,6 +34,8 @@ pub struct Answer<'a> {
     pub request_id: &'a [u8],
     /// After how many seconds the client may ask again, where it is told.
     pub retry_after: Option<u32>,
+    /// Whole lines beside these.
+    pub lines: &'a [u8],
 }
 
 /// Writes an answer: its head, and a short text unless `head_only`.
@@ -51,6 +53,7 @@ pub fn write_answer(answer: &Answer<'_>, out: &mut Vec<u8>) {
             itoa::Buffer::new().format(seconds).as_bytes(),
         );
     }
+    out.extend_from_slice(answer.lines);
     let parts = [phrase, ": ", answer.text, "\n"];
     let length: usize = parts.iter().map(|part| part.len()).sum();
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");

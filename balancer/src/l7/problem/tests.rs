@@ -41,7 +41,9 @@ fn problems() -> Vec<Problem> {
         Problem::Misdirected => Some(Problem::CutOff),
         Problem::CutOff => Some(Problem::Denied),
         Problem::Denied => Some(Problem::RouteDenied),
-        Problem::RouteDenied => Some(Problem::PathNotNormal),
+        Problem::RouteDenied => Some(Problem::RateLimited { after: 7 }),
+        Problem::RateLimited { after } => Some(Problem::ConcurrencyLimited { after }),
+        Problem::ConcurrencyLimited { .. } => Some(Problem::PathNotNormal),
         Problem::PathNotNormal => Some(Problem::NoPool),
         Problem::NoPool => Some(Problem::UnknownPool),
         Problem::UnknownPool => Some(Problem::NoServer),
@@ -82,6 +84,7 @@ fn every_problem_is_answered_with_the_phrase_of_its_status() {
             date: &HttpDate::at(SystemTime::UNIX_EPOCH),
             request_id: b"",
             retry_after: problem.retry_after(),
+            lines: b"",
         };
         write_answer(&answer, &mut out);
         let head = String::from_utf8(out).expect("text");

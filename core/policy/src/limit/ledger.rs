@@ -130,6 +130,15 @@ impl Ledger {
 
     /// Whether a request of this key may go on, at once. `now` is since the balancer started, as everywhere here.
     pub fn check(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration) -> Checked {
+        self.decide(limit, key, now, self.is_away())
+    }
+
+    /// The same where the registry was asked for this very request, and did not answer in time.
+    pub fn check_alone(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration) -> Checked {
+        self.decide(limit, key, now, true)
+    }
+
+    fn decide(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration, is_away: bool) -> Checked {
         let at = micros(now);
         let terms = self.terms(limit);
         let settings = limit.settings();
@@ -140,22 +149,22 @@ impl Ledger {
         if settings.concurrent > 0 && meter.in_flight >= settings.concurrent {
             return Checked::crowded();
         }
-        if settings.requests > 0 && !self.lets_pass(limit, meter, &terms, at) {
-            let level = meter.level(&terms).clamp(-terms_bound(settings), 0.0);
-            let wakes = self.wakes(meter, &terms, at);
-            return Checked {
-                outcome: Err(Refusal::Rate),
-                remaining: 0,
-                reset: terms.wait(level),
-                wakes,
-            };
+        let passes = settings.requests == 0 || lets_pass(limit, meter, &terms, at, is_away);
+        let wakes = settings.requests > 0 && !limit.is_exact() && self.wakes(meter, &terms, at);
+        match passes {
+            true => self.passed(limit, key, meter, &terms, wakes),
+            false => Checked::refused(meter, &terms, wakes),
         }
-        let wakes = settings.requests > 0 && self.wakes(meter, &terms, at);
-        self.passed(limit, key, meter, &terms, wakes)
     }
 
-    /// The place of a request that the registry let pass, with what its bucket had then.
-    pub fn enter(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration) -> Checked {
+    /// The same of a request of which the registry said whether it passes.
+    pub fn enter(
+        self: &Arc<Self>,
+        limit: &Limit,
+        key: u128,
+        passes: bool,
+        now: Duration,
+    ) -> Checked {
         let at = micros(now);
         let terms = self.terms(limit);
         let concurrent = limit.settings().concurrent;
@@ -166,7 +175,10 @@ impl Ledger {
         if concurrent > 0 && meter.in_flight >= concurrent {
             return Checked::crowded();
         }
-        self.passed(limit, key, meter, &terms, false)
+        match passes {
+            true => self.passed(limit, key, meter, &terms, false),
+            false => Checked::refused(meter, &terms, false),
+        }
     }
 
     fn passed(
@@ -184,18 +196,10 @@ impl Ledger {
             outcome: Ok(InUse {
                 of: counts.then(|| (Arc::clone(self), key)),
             }),
-            remaining: level.max(0.0) as u32,
+            // A whole token may be a millionth short of one.
+            remaining: (level + 1e-6).max(0.0) as u32,
             reset: terms.fills_in(level),
             wakes,
-        }
-    }
-
-    fn lets_pass(&self, limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64) -> bool {
-        let has_one = meter.spend(terms, now);
-        match limit.without_registry() {
-            WithoutRegistry::Open if self.is_away() => true,
-            WithoutRegistry::Closed if self.is_away() => false,
-            WithoutRegistry::Share | WithoutRegistry::Open | WithoutRegistry::Closed => has_one,
         }
     }
 
@@ -258,7 +262,7 @@ impl Ledger {
             return false;
         };
         meter.hear(&terms, granted, level, now);
-        meter.is_asked = meter.needs_registry(&terms, now);
+        meter.is_asked = !limit.is_exact() && meter.needs_registry(&terms, now);
         meter.is_asked
     }
 
@@ -290,9 +294,13 @@ impl Ledger {
     }
 }
 
-/// No bucket is emptier than by so many tokens, whatever shares say.
-fn terms_bound(settings: &model::Limit) -> f64 {
-    f64::from(settings.capacity())
+fn lets_pass(limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64, is_away: bool) -> bool {
+    let has_one = meter.spend(terms, now);
+    match limit.without_registry() {
+        WithoutRegistry::Open if is_away => true,
+        WithoutRegistry::Closed if is_away => false,
+        WithoutRegistry::Share | WithoutRegistry::Open | WithoutRegistry::Closed => has_one,
+    }
 }
 
 impl Checked {
@@ -303,6 +311,15 @@ impl Checked {
             remaining: 0,
             reset: Duration::ZERO,
             wakes: false,
+        }
+    }
+
+    fn refused(meter: &Meter, terms: &Terms, wakes: bool) -> Self {
+        Self {
+            outcome: Err(Refusal::Rate),
+            remaining: 0,
+            reset: terms.wait(meter.level(terms)),
+            wakes,
         }
     }
 

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The registry is told of a key, or asked for more of it, no more often than this.
 pub(super) const GAP: u64 = 10_000;
 
+/// Nobody is woken to ask later than this from now: a request that comes later does that.
+const SOON: u64 = 100_000;
+
 /// Tokens are leased for what is expected within this time.
 const AHEAD: f64 = 20_000.0;
 
@@ -67,8 +70,10 @@ pub(super) struct Meter {
     share: f64,
     /// When the share was brought up to date.
     at: u64,
-    /// When the registry may be asked next.
-    due: u64,
+    /// When the registry was heard.
+    heard_at: u64,
+    /// How long after that its bucket has a token.
+    wait: u64,
     /// When tokens were leased last.
     leased_at: u64,
     /// When the demand began to be counted.
@@ -89,7 +94,8 @@ impl Meter {
         Self {
             share: terms.share_max(),
             at: now,
-            due: now,
+            heard_at: now.saturating_sub(GAP),
+            wait: 0,
             leased_at: now,
             counted_from: now,
             leased: 0,
@@ -128,12 +134,17 @@ impl Meter {
 
     /// Whether the registry has to hear of it: of what was spent, or that more is needed than there is.
     pub(super) fn needs_registry(&self, terms: &Terms, now: u64) -> bool {
-        self.spent > 0 || self.wanted(terms, now) > 0
+        let is_soon = self.due() <= now + SOON;
+        is_soon && (self.spent > 0 || self.wanted(terms, now) > 0)
     }
 
-    /// When the registry may be asked.
+    /// When the registry may be asked: where there is nothing to tell, not before it has something to give.
     pub(super) fn due(&self) -> u64 {
-        self.due
+        let wait = match self.spent {
+            0 => self.wait.max(GAP),
+            _ => GAP,
+        };
+        self.heard_at + wait
     }
 
     /// The tokens that are needed on top of those that there are.
@@ -161,17 +172,15 @@ impl Meter {
         // What was spent meanwhile was there still when the registry looked.
         self.share = (level / terms.live).min(terms.share_max()) - f64::from(self.spent);
         self.at = self.at.max(now);
-        let wait = match self.spent {
-            0 => terms.wait(level).as_micros() as u64,
-            _ => 0,
-        };
-        self.due = now + wait.max(GAP);
+        self.heard_at = now;
+        self.wait = terms.wait(level).as_micros() as u64;
     }
 
     /// The registry did not hear what it was told.
     pub(super) fn was_not_heard(&mut self, terms: &Terms, spent: u32, now: u64) {
         self.spent = self.spent.saturating_add(spent).min(terms.capacity as u32);
-        self.due = now + GAP;
+        self.heard_at = now;
+        self.wait = 0;
     }
 
     /// The level of the bucket, as far as can be told from here.

@@ -299,6 +299,7 @@ fn the_balancers_own_answers_say_why() {
         date: &date,
         request_id: b"id-1",
         retry_after: Some(5),
+        lines: b"RateLimit: \"api\";r=0;t=5\r\n",
     };
     let mut out = Vec::new();
     write_answer(&answer, &mut out);
@@ -311,6 +312,7 @@ fn the_balancers_own_answers_say_why() {
     );
     assert_eq!(message.only("x-request-id"), "id-1");
     assert_eq!(message.only("retry-after"), "5");
+    assert_eq!(message.only("ratelimit"), "\"api\";r=0;t=5");
     assert!(rest.is_empty() && !message.has("connection"));
 }
 
@@ -327,6 +329,7 @@ fn an_answer_to_head_is_its_head_and_a_refusal_closes() {
         date: &date,
         request_id: b"id-1",
         retry_after: None,
+        lines: b"",
     };
     let mut out = Vec::new();
     write_answer(&answer, &mut out);

@@ -1,0 +1,72 @@
+//! Where workers hold requests to limits: at once by the ledger that all share; and where that has to ask the registry, by a bounded
+//! queue that `sync` reads. Only a request of an exact limit waits, and only until its deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::{Checked, Ledger, Limit};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Keys that wait to be asked about. What comes on top is asked about at its next request.
+const QUEUE: usize = 8192;
+
+/// A worker's way to the limits.
+#[derive(Debug, Clone)]
+pub(crate) struct Limiting {
+    ledger: Arc<Ledger>,
+    questions: mpsc::Sender<Question>,
+}
+
+/// A key that the registry is to be asked about.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) limit: Arc<Limit>,
+    pub(crate) key: u128,
+    /// Where a request waits to hear whether it passes.
+    pub(crate) waiting: Option<oneshot::Sender<bool>>,
+}
+
+/// Where questions go in, and where they come out.
+pub(crate) fn limiting(ledger: &Arc<Ledger>) -> (Limiting, mpsc::Receiver<Question>) {
+    let (questions, asked) = mpsc::channel(QUEUE);
+    let ledger = Arc::clone(ledger);
+    (Limiting { ledger, questions }, asked)
+}
+
+impl Limiting {
+    /// Whether a request of this key may go on. Never waits.
+    pub(crate) fn check(&self, limit: &Arc<Limit>, key: u128, now: Duration) -> Checked {
+        let checked = self.ledger.check(limit, key, now);
+        if checked.wakes && !self.ask(limit, key, None) {
+            self.ledger.is_not_asked(key);
+        }
+        checked
+    }
+
+    /// The same of an exact limit, by the registry's word. Where that does not come in time, the limit says what holds.
+    pub(crate) async fn check_exactly(
+        &self,
+        limit: &Arc<Limit>,
+        key: u128,
+        now: impl Fn() -> Duration,
+    ) -> Checked {
+        let (say, said) = oneshot::channel();
+        if !self.ledger.may_wait(now()) || !self.ask(limit, key, Some(say)) {
+            return self.ledger.check_alone(limit, key, now());
+        }
+        match timeout(limit.settings().deadline, said).await {
+            Ok(Ok(passes)) => self.ledger.enter(limit, key, passes, now()),
+            Ok(Err(_)) | Err(_) => self.ledger.check_alone(limit, key, now()),
+        }
+    }
+
+    fn ask(&self, limit: &Arc<Limit>, key: u128, waiting: Option<oneshot::Sender<bool>>) -> bool {
+        let question = Question {
+            limit: Arc::clone(limit),
+            key,
+            waiting,
+        };
+        self.questions.try_send(question).is_ok()
+    }
+}
