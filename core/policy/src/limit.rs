@@ -190,13 +190,18 @@ mod tests {
         Limit::compile(&Arc::new(Stamped::new(Revision(1), limit)))
     }
 
-    fn key(limit: &Limit, client: &str, host: &str, headers: &[(&[u8], &[u8])]) -> u128 {
+    fn key<const N: usize>(
+        limit: &Limit,
+        client: &str,
+        host: &str,
+        headers: &[(&[u8], &[u8]); N],
+    ) -> u128 {
         let route = "web".parse().expect("a name");
         let request = Counted {
             client: client.parse().expect("an address"),
             route: Some(&route),
             host: host.as_bytes(),
-            headers: &headers,
+            headers,
         };
         limit.key(&request, &mut vec![7; 100])
     }

@@ -270,6 +270,21 @@ fn lists_of_networks_and_listeners_are_listed_in_short() {
     );
 }
 
+#[test]
+fn limits_are_listed_by_what_they_bound() {
+    let by = json!(["client", {"header": "X-Api-Key"}]);
+    let api = json!({"id": "api", "by": by, "requests": 100, "per": "10s", "concurrent": 5});
+    let slow = json!({"id": "slow", "requests": 1, "per": "1m", "burst": 3, "mode": "exact"});
+    assert_eq!(
+        lines(&limit::text(&[shown(&api), shown(&slow)])),
+        [
+            "NAME BY REQUESTS BURST CONCURRENT MODE",
+            "api client, header:X-Api-Key 100/10s 100 5 leased",
+            "slow - 1/1m 3 - exact",
+        ]
+    );
+}
+
 fn whole(more: &Value) -> WholeChange {
     let mut whole = json!({
         "revision": 8, "changed": true, "changes": [
