@@ -70,7 +70,9 @@ fn separate(items: &mut Vec<u8>) {
 
 /// So many seconds, and one more where some time is left.
 fn whole_seconds(time: Duration) -> u32 {
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let seconds = time
+        .as_secs()
+        .saturating_add(u64::from(time.subsec_nanos() > 0));
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 

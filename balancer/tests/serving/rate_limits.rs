@@ -167,7 +167,7 @@ async fn a_routes_limits_come_before_its_pools() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_so_many_requests_of_a_client_are_under_way_at_the_same_time() {
-    let (fleet, _servers) = fleet(&[]).await;
+    let (fleet, _servers) = fleet(&["--half-closed-timeout", "100ms"]).await;
     let silent = Upstream::silent().await;
     add_pool(&fleet, "slow", silent.address).await;
     let at_once = Limit {

@@ -11,6 +11,7 @@ mod meter;
 mod simulation;
 mod slots;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,16 @@ pub struct Counted<'a> {
     /// As it is in the request: in any case, with a port or without.
     pub host: &'a [u8],
     pub headers: &'a dyn Fields,
+}
+
+impl fmt::Debug for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counted")
+            .field("client", &self.client)
+            .field("route", &self.route)
+            .field("host", &String::from_utf8_lossy(self.host))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Limit {
