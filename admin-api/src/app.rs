@@ -13,6 +13,7 @@ use crate::events::Feed;
 use crate::handlers::explain::Compiled;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::resource::Means;
 
 /// How long a change waits until the own view shows it.
 const VIEW_TIME: Duration = Duration::from_secs(2);
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub(crate) listings: Listings,
     /// What is asked which route takes a request.
     pub(crate) routes: Compiled,
+    /// What is at hand to read what people send.
+    pub(crate) means: Means,
 }
 
 impl App {

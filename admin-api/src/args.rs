@@ -1,8 +1,10 @@
 //! The admin API's flags.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use certificates::{SealKeyError, SealTo};
 use registry::Durability;
 
 /// How the admin API is started.
@@ -32,4 +34,10 @@ pub struct Args {
         default_value = "none"
     )]
     pub durability: Durability,
+
+    /// The public half of the balancers' seal key, as `roundhouse seal-key public FILE` prints it. By it the private keys of
+    /// certificates are sealed; without it only sealed ones are taken.
+    // What is wrong with it is said by `check`, which does not repeat it: it may be the secret half.
+    #[arg(long, value_name = "KEY", value_parser = |key: &str| Ok::<_, Infallible>(key.parse::<SealTo>()))]
+    pub seal_to: Option<Result<SealTo, SealKeyError>>,
 }

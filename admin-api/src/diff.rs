@@ -31,6 +31,7 @@ pub(crate) fn told_of(change: &Change, present: &Fleet) -> Value {
         Change::Listener(id, _) => present.listeners.get(id).map(to_json),
         Change::Networks(id, _) => present.networks.get(id).map(to_json),
         Change::Limit(id, _) => present.limits.get(id).map(to_json),
+        Change::Certificate(id, _) => present.certificates.get(id).map(to_json),
         Change::Verdict(..) | Change::Ruling(..) => None,
     };
     let (key, after) = (change.key(), change.value());

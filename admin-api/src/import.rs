@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::StreamExt;
 use futures_util::stream;
 use model::{
-    Fleet, Limit, Listener, NetworkList, Pool, PoolId, Route, Server, ServerKey, Snapshot,
+    Certificate, Fleet, Limit, Listener, NetworkList, Pool, PoolId, Route, Server, ServerKey,
+    Snapshot,
 };
 use serde_json::{Map, Value};
 
 use crate::address::is_name;
 use crate::edit;
 use crate::problem::{Problem, taken};
-use crate::resource::{Resource, Target, check_room, missing};
+use crate::resource::{Means, Resource, Target, check_room, missing};
 
 /// How many names are looked up at a time.
 const LOOKUPS_AT_ONCE: usize = 32;
@@ -27,6 +28,7 @@ pub(crate) struct Imported {
     listeners: Elements<Listener>,
     networks: Elements<NetworkList>,
     limits: Elements<Limit>,
+    certificates: Elements<Certificate>,
     /// Whether what it does not hold is removed.
     prunes: bool,
 }
@@ -36,21 +38,29 @@ type Elements<R> = Option<BTreeMap<<R as Resource>::Key, Map<String, Value>>>;
 
 impl Imported {
     /// Reads a document. Everything that is wrong with it is said together.
-    pub(crate) async fn read(sent: Map<String, Value>, prunes: bool) -> Result<Self, Problem> {
-        let mut sent = sent;
-        let mut problems = Problems::default();
+    pub(crate) async fn read(
+        sent: Map<String, Value>,
+        prunes: bool,
+        means: &Means,
+    ) -> Result<Self, Problem> {
+        let mut reading = Reading {
+            sent,
+            means,
+            problems: Problems::default(),
+        };
         let imported = Self {
-            pools: elements::<Pool>(&mut sent, &mut problems).await?,
-            servers: elements::<Server>(&mut sent, &mut problems).await?,
-            routes: elements::<Route>(&mut sent, &mut problems).await?,
-            listeners: elements::<Listener>(&mut sent, &mut problems).await?,
-            networks: elements::<NetworkList>(&mut sent, &mut problems).await?,
-            limits: elements::<Limit>(&mut sent, &mut problems).await?,
+            pools: reading.elements::<Pool>().await?,
+            servers: reading.elements::<Server>().await?,
+            routes: reading.elements::<Route>().await?,
+            listeners: reading.elements::<Listener>().await?,
+            networks: reading.elements::<NetworkList>().await?,
+            certificates: reading.elements::<Certificate>().await?,
+            limits: reading.elements::<Limit>().await?,
             prunes,
         };
-        let unknown = sent.keys().map(model::Problem::unknown_field);
-        problems.0.extend(unknown);
-        problems.none()?;
+        let unknown = reading.sent.keys().map(model::Problem::unknown_field);
+        reading.problems.0.extend(unknown);
+        reading.problems.none()?;
         Ok(imported)
     }
 
@@ -69,6 +79,7 @@ impl Imported {
         laying.lay(&self.listeners, &mut fleet.listeners)?;
         laying.lay(&self.networks, &mut fleet.networks)?;
         laying.lay(&self.limits, &mut fleet.limits)?;
+        laying.lay(&self.certificates, &mut fleet.certificates)?;
         // An element that could not be read is not among the others, and would be missed.
         problems.none()?;
         check_among(&fleet, snapshot, &mut problems)?;
@@ -123,26 +134,38 @@ fn name<R: Resource>(key: &impl std::fmt::Display) -> String {
     format!("{}[{key}]", R::COLLECTION)
 }
 
-/// The document's elements of one kind.
-async fn elements<R: Resource>(
-    sent: &mut Map<String, Value>,
-    problems: &mut Problems,
-) -> Result<Elements<R>, Problem> {
-    let Some(list) = problems.list(sent, R::COLLECTION.as_str()) else {
-        return Ok(None);
-    };
-    let mut elements = BTreeMap::new();
-    let mut prepared = stream::iter(list.into_iter().enumerate())
-        .map(|(index, element)| element_of::<R>(index, element))
-        .buffered(LOOKUPS_AT_ONCE);
-    while let Some((name, read)) = prepared.next().await {
-        if let Some((key, fields)) = problems.within(&name, read)?
-            && elements.insert(key, fields).is_some()
-        {
-            problems.add(name, "is given more than once");
+/// A document while it is read.
+struct Reading<'a> {
+    /// What has not been read yet.
+    sent: Map<String, Value>,
+    means: &'a Means,
+    problems: Problems,
+}
+
+impl Reading<'_> {
+    /// The document's elements of one kind.
+    async fn elements<R: Resource>(&mut self) -> Result<Elements<R>, Problem> {
+        let Self {
+            sent,
+            means,
+            problems,
+        } = self;
+        let Some(list) = problems.list(sent, R::COLLECTION.as_str()) else {
+            return Ok(None);
+        };
+        let mut elements = BTreeMap::new();
+        let mut prepared = stream::iter(list.into_iter().enumerate())
+            .map(|(index, element)| element_of::<R>(index, element, means))
+            .buffered(LOOKUPS_AT_ONCE);
+        while let Some((name, read)) = prepared.next().await {
+            if let Some((key, fields)) = problems.within(&name, read)?
+                && elements.insert(key, fields).is_some()
+            {
+                problems.add(name, "is given more than once");
+            }
         }
+        Ok(Some(elements))
     }
-    Ok(Some(elements))
 }
 
 type Element<R> = (<R as Resource>::Key, Map<String, Value>);
@@ -151,6 +174,7 @@ type Element<R> = (<R as Resource>::Key, Map<String, Value>);
 async fn element_of<R: Resource>(
     index: usize,
     element: Value,
+    means: &Means,
 ) -> (String, Result<Element<R>, Problem>) {
     let place = name::<R>(&index);
     let Value::Object(mut fields) = element else {
@@ -162,7 +186,7 @@ async fn element_of<R: Resource>(
     };
     let hostname = fields.get(HOSTNAME).cloned();
     edit::drop_read_only::<R>(&mut fields);
-    let prepared = R::prepare(&mut fields).await;
+    let prepared = R::prepare(Some(&key), &mut fields, means).await;
     let prepared = prepared.and_then(|()| keep_name(&mut fields, hostname));
     (name::<R>(&key), prepared.map(|()| (key, fields)))
 }
@@ -227,6 +251,7 @@ fn check_among(fleet: &Fleet, snapshot: &Snapshot, problems: &mut Problems) -> R
             Target::Pool(id) => fleet.pools.contains_key(id),
             Target::List(id) => fleet.networks.contains_key(id),
             Target::Limit(id) => fleet.limits.contains_key(id),
+            Target::Certificate(id) => fleet.certificates.contains_key(id),
         };
         is_said || target.is_unread_in(snapshot)
     };
@@ -281,6 +306,7 @@ fn check_counts(fleet: &Fleet) -> Result<(), Problem> {
     check_room::<Listener>(fleet.listeners.len())?;
     check_room::<NetworkList>(fleet.networks.len())?;
     check_room::<Limit>(fleet.limits.len())?;
+    check_room::<Certificate>(fleet.certificates.len())?;
     let mut counts: HashMap<&PoolId, usize> = HashMap::new();
     for ServerKey { pool, .. } in fleet.servers.keys() {
         *counts.entry(pool).or_default() += 1;

@@ -1,5 +1,6 @@
 //! What pools, servers, routes and the like have in common as resources: a key, a path, a stored value, rules, a rendering.
 
+mod certificate;
 mod limit;
 mod listener;
 mod networks;
@@ -12,6 +13,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use certificates::SealTo;
 use model::{
     Change, Collection, Elements, InvalidName, Revision, ServerKey, Snapshot, Stamped, Unknown,
 };
@@ -22,6 +24,7 @@ use serde_json::{Map, Value, json};
 use crate::body::{self, from_json};
 use crate::problem::Problem;
 
+pub(crate) use certificate::{chain_of, sealed_to};
 pub(crate) use reference::{Reference, Target, missing};
 pub(crate) use server::{check_pool, next_id, twin};
 
@@ -31,6 +34,13 @@ pub(crate) struct Misnamed {
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) error: InvalidName,
+}
+
+/// What is at hand to make of what people send what the model reads.
+#[derive(Debug)]
+pub(crate) struct Means {
+    /// What private keys are sealed to, if they can be.
+    pub(crate) seal_to: Option<SealTo>,
 }
 
 /// A resource of the desired state. What is said here is so for those that are known by an `id` alone.
@@ -85,8 +95,12 @@ pub(crate) trait Resource:
         Map::from_iter([("id".into(), json!(key))])
     }
 
-    /// Makes of what people send what the model reads.
-    fn prepare(_: &mut Map<String, Value>) -> impl Future<Output = Result<(), Problem>> + Send {
+    /// Makes of what people send for the element of that key, if it is known yet, what the model reads.
+    fn prepare(
+        _: Option<&Self::Key>,
+        _: &mut Map<String, Value>,
+        _: &Means,
+    ) -> impl Future<Output = Result<(), Problem>> + Send {
         async { Ok(()) }
     }
     /// The rule for a field whose value cannot be read, where more is to be said than what kind it must be.

@@ -1,7 +1,8 @@
 //! The desired state as it stood at a revision: the present one with the later entries of the history undone.
 
 use model::{
-    Epoch, Fleet, Limit, Listener, NetworkList, Pool, Position, Revision, Route, Server, Snapshot,
+    Certificate, Epoch, Fleet, Limit, Listener, NetworkList, Pool, Position, Revision, Route,
+    Server, Snapshot,
 };
 use registry::HistoryEntry;
 
@@ -93,7 +94,8 @@ fn check(seen: &Snapshot, state: &Snapshot, revision: Revision) -> Result<(), St
         .or_else(|| later::<Route>(state, revision))
         .or_else(|| later::<Listener>(state, revision))
         .or_else(|| later::<NetworkList>(state, revision))
-        .or_else(|| later::<Limit>(state, revision));
+        .or_else(|| later::<Limit>(state, revision))
+        .or_else(|| later::<Certificate>(state, revision));
     match later {
         Some(name) => Err(format!("the history lacks a change of {name}")),
         None => Ok(()),

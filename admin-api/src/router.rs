@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
-use model::{Limit, Listener, NetworkList, Pool, Route, Server};
+use model::{Certificate, Limit, Listener, NetworkList, Pool, Route, Server};
 
 use crate::access_log;
 use crate::app::App;
@@ -39,6 +39,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/networks/{list}", one::<NetworkList>())
         .route("/v1/limits", all::<Limit>())
         .route("/v1/limits/{limit}", one::<Limit>())
+        .route("/v1/certificates", all::<Certificate>())
+        .route("/v1/certificates/{certificate}", one::<Certificate>())
         .route(
             "/v1/registrations/{pool}/{server}",
             put(registrations::renew).delete(registrations::end),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use certificates::SealKeyError;
 use registry::{Durability, FollowOptions, Listings, Registry, View, follow};
 use runtime::{BindError, Supervisor, bind, ops_router, serve_ops};
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use crate::events::Feed;
 use crate::handlers::explain::Compiled;
 use crate::metrics::Metrics;
 use crate::problem::because;
+use crate::resource::Means;
 use crate::router::router;
 use crate::serve::serve;
 
@@ -43,6 +45,8 @@ enum Impossible {
         "--durability {0}: the registry within one process has no replicas to wait for: name a Redis by --registry, or none here"
     )]
     Durability(Durability),
+    #[error("--seal-to {0}")]
+    SealTo(SealKeyError),
 }
 
 /// A running admin API.
@@ -59,7 +63,14 @@ impl Args {
     /// # Errors
     /// One line that names the flag.
     pub fn check(&self) -> Result<(), ConfigurationError> {
+        self.means()?;
         self.access().map(drop)
+    }
+
+    fn means(&self) -> Result<Means, ConfigurationError> {
+        let seal_to = self.seal_to.clone().transpose();
+        let seal_to = seal_to.map_err(Impossible::SealTo)?;
+        Ok(Means { seal_to })
     }
 
     fn access(&self) -> Result<Access, ConfigurationError> {
@@ -83,6 +94,7 @@ impl AdminApi {
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
         let access = args.access()?;
+        let means = args.means()?;
         let listener = bind(args.listen).await.map_err(StartError::Listen)?;
         let ops = match args.ops {
             Some(address) => Some(bind(address).await.map_err(StartError::Ops)?),
@@ -114,6 +126,7 @@ impl AdminApi {
             turn: Semaphore::new(1),
             listings: Listings::default(),
             routes: Compiled::default(),
+            means,
         };
         open(listener, app, supervisor);
         if let Some(listener) = ops {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Collection, Fleet, Limit, Listener, NetworkList, Pool, Revision, Route, Server, Snapshot,
+    Certificate, Collection, Fleet, Limit, Listener, NetworkList, Pool, Revision, Route, Server,
+    Snapshot,
 };
 use registry::Goal;
 use serde_json::{Value, json};
@@ -67,6 +68,7 @@ fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Result<(), Prob
         model::Change::Listener(..) => Listener::KIND,
         model::Change::Networks(..) => NetworkList::KIND,
         model::Change::Limit(..) => Limit::KIND,
+        model::Change::Certificate(..) => Certificate::KIND,
     };
     Err(Problem::unread(kind, (collection, key), snapshot))
 }

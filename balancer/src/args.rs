@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use certificates::SealKeys;
 use ipnet::IpNet;
 use registry::NOTICED_WITHIN;
 
@@ -39,6 +40,24 @@ pub struct Args {
     /// Where clients are served.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = runtime::address)]
     pub listen: SocketAddr,
+
+    /// Where clients are served within TLS; nowhere where it is not given.
+    #[arg(long, value_name = "ADDR", value_parser = runtime::address)]
+    pub listen_tls: Option<SocketAddr>,
+
+    /// A file with the secret seal keys, one a line, by which the private keys of the registry's certificates are opened. It is read
+    /// again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub seal_key_file: Option<PathBuf>,
+
+    /// A folder with certificates of this balancer's own: NAME.pem is a chain, NAME.key its private key, both as PEM. They are shown
+    /// beside those of the registry, and read again when they change.
+    #[arg(long, value_name = "DIR")]
+    pub certificate_dir: Option<PathBuf>,
+
+    /// Seal keys besides those of the file, for a fleet within one process.
+    #[arg(skip)]
+    pub seal_keys: SealKeys,
 
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8100", value_parser = runtime::address)]
@@ -197,6 +216,21 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn nothing_is_served_within_tls_unless_it_is_asked_for() {
+        let args = parse("").unwrap();
+        assert_eq!(
+            (args.listen_tls, args.seal_key_file, args.certificate_dir),
+            (None, None, None)
+        );
+        assert_eq!(args.seal_keys.public().count(), 0);
+        let args = parse("--listen-tls 127.0.0.1:8443 --seal-key-file a.keys --certificate-dir b");
+        let args = args.unwrap();
+        assert_eq!(args.listen_tls, Some(([127, 0, 0, 1], 8443).into()));
+        let named = (args.seal_key_file, args.certificate_dir);
+        assert_eq!(named, (Some("a.keys".into()), Some("b".into())));
     }
 
     #[test]

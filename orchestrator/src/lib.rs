@@ -8,6 +8,7 @@
 
 mod args;
 mod driver;
+mod expiry;
 mod fleet;
 mod leader;
 mod metrics;

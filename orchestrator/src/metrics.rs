@@ -28,15 +28,18 @@ pub(crate) enum Alarm {
     Fault,
     /// The registry refuses this process something, or holds under a key what other hands wrote there.
     Trouble,
+    /// Certificates have expired, or will soon.
+    Certificate,
 }
 
 impl Alarm {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::MemoryLost,
         Self::Settings,
         Self::Damage,
         Self::Fault,
         Self::Trouble,
+        Self::Certificate,
     ];
 
     /// As `/v1/status` names it too.
@@ -47,6 +50,7 @@ impl Alarm {
             Self::Damage => "damage",
             Self::Fault => "fault",
             Self::Trouble => "trouble",
+            Self::Certificate => "certificate",
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::Args;
 use crate::driver::drive;
+use crate::expiry::Expiry;
 use crate::fleet::{Fleet, Tenure};
 use crate::leader::Leader;
 use crate::metrics::Metrics;
@@ -107,6 +108,8 @@ fn prepare(registry: Arc<dyn Registry>, metrics: &runtime::Metrics) -> (Fleet, S
         views: watch::Sender::default(),
         tenure: watch::Sender::default(),
     };
+    let views = sources.views.subscribe();
+    metrics.register(|registry| registry.register_collector(Box::new(Expiry { views })));
     let fleet = Fleet {
         registry,
         instance: InstanceId::random(),

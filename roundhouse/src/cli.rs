@@ -5,6 +5,7 @@
 
 mod apply;
 mod balancers;
+mod certificate;
 mod change;
 mod connection;
 mod document;
@@ -20,6 +21,7 @@ mod networks;
 mod output;
 mod revision;
 mod route;
+pub(crate) mod seal_key;
 mod server;
 mod servers;
 mod status;
@@ -57,6 +59,12 @@ pub(crate) enum Command {
     /// List, show, set or remove limits: how many requests are taken.
     #[command(subcommand)]
     Limit(limit::Command),
+    /// List, show, put or remove certificates, whose private keys are kept sealed.
+    #[command(subcommand)]
+    Certificate(certificate::Command),
+    /// Make seal keys, by which private keys are sealed for the balancers alone.
+    #[command(subcommand)]
+    SealKey(seal_key::Command),
     /// List the balancers, with what each has applied.
     #[command(after_help = EXIT_CODES)]
     Balancers(balancers::Args),
@@ -69,10 +77,10 @@ pub(crate) enum Command {
     /// List what was changed, or go back to how it was.
     #[command(subcommand)]
     Revision(revision::Command),
-    /// Print all pools, servers, routes, listeners, lists of networks and limits as one document.
+    /// Print all pools, servers, routes, listeners, lists of networks, certificates and limits as one document.
     #[command(after_help = EXIT_CODES)]
     Export(export::Args),
-    /// Make pools, servers, routes, listeners, lists of networks and limits what a document says.
+    /// Make pools, servers, routes, listeners, lists of networks, certificates and limits what a document says.
     #[command(after_help = EXIT_CODES)]
     Apply(apply::Args),
     /// Print a line for everything that changes, until Ctrl-C.
@@ -110,6 +118,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Networks(command) => networks::run(command).await,
         Command::Listener(command) => listener::run(command).await,
         Command::Limit(command) => limit::run(command).await,
+        Command::Certificate(command) => certificate::run(command).await,
+        Command::SealKey(command) => seal_key::run(&command),
         Command::Balancers(args) => balancers::run(&args).await,
         Command::Holds(args) => holds::run(&args).await,
         Command::Hold(command) => hold::run(command).await,

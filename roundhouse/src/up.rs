@@ -49,9 +49,10 @@ struct NoPort {
 
 /// Runs the fleet until it is told to end.
 pub(crate) fn run(args: &Args, log: &LogOptions) -> ExitCode {
-    if let Err(problem) = args.check() {
-        return misused(problem);
-    }
+    let seal = match args.check() {
+        Ok(seal) => seal,
+        Err(problem) => return misused(problem),
+    };
     let registry = match registry::open(&args.registry) {
         Ok(registry) => registry,
         Err(error) => return misused(error),
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &Args, log: &LogOptions) -> ExitCode {
     runtime::run(&quiet(log), ENDING, async |supervisor| {
         let stages = Stages::default();
         supervisor.spawn("stages", stages.clone().run(supervisor.stop_token()));
-        let fleet = Fleet::start(args, registry, &stages).await?;
+        let fleet = Fleet::start(args, &seal, registry, &stages).await?;
         fleet.ready().await;
         fleet.show(args);
         Ok::<_, StartError>(fleet)

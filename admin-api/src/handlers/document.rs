@@ -71,7 +71,7 @@ pub(crate) async fn import(
         // The same document with it is another request.
         intent.fingerprint.push_str(" prune");
     }
-    let imported = Imported::read(sent, manner.prunes).await?;
+    let imported = Imported::read(sent, manner.prunes, &app.means).await?;
     let wanted = |snapshot: &Snapshot| imported.over(snapshot);
     match manner.is_dry_run {
         true => app.try_whole(&intent, wanted),

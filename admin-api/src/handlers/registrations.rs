@@ -36,7 +36,7 @@ pub(crate) async fn renew(
     let lifetime = take_lifetime(&mut sent)?;
     edit::refuse_read_only::<Server>(&sent)?;
     edit::check_names::<Server>(&key, &sent)?;
-    Server::prepare(&mut sent).await?;
+    Server::prepare(Some(&key), &mut sent, &app.means).await?;
     complete(&mut sent, peer);
     let wanted = edit::replacement(&key, None, &sent)?;
     let mut answer = match unchanged(&app, &intent, &wanted)? {

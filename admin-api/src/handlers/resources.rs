@@ -33,7 +33,7 @@ pub(crate) async fn create<R: Resource>(
     let intent = intent.saying(&sent);
     edit::refuse_read_only::<R>(&sent)?;
     let key = R::sent_key(&sent)?;
-    R::prepare(&mut sent).await?;
+    R::prepare(Some(&key), &mut sent, &app.means).await?;
     let plan = |snapshot: &Snapshot| {
         if R::find(snapshot, &key).is_some() {
             let (kind, key) = (R::KIND, key.to_string());
@@ -72,7 +72,7 @@ pub(crate) async fn replace<R: Resource>(
     let intent = intent.saying(&sent);
     edit::drop_read_only::<R>(&mut sent);
     edit::check_names::<R>(&key, &sent)?;
-    R::prepare(&mut sent).await?;
+    R::prepare(Some(&key), &mut sent, &app.means).await?;
     let plan = |snapshot: &Snapshot| {
         R::check_place(&key, snapshot)?;
         let stored = R::find(snapshot, &key).map(|stored| &stored.value);
@@ -94,7 +94,7 @@ pub(crate) async fn patch<R: Resource>(
     let intent = intent.saying(&sent);
     edit::refuse_read_only::<R>(&sent)?;
     edit::check_names::<R>(&key, &sent)?;
-    R::prepare(&mut sent).await?;
+    R::prepare(Some(&key), &mut sent, &app.means).await?;
     let plan = |snapshot: &Snapshot| {
         let stored: &R = &edit::find(snapshot, &key)?.value;
         let after = Some(edit::patched(stored, &sent)?);

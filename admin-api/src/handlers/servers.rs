@@ -41,8 +41,8 @@ pub(crate) async fn create(
     check_name(&pool, &sent)?;
     let id = sent.get("id").map(|id| from_json::<ServerId>(id.clone()));
     let id = id.transpose().map_err(|problem| problem.at("id"))?;
-    Server::prepare(&mut sent).await?;
     let key = id.map(|id| ServerKey::new(pool.clone(), id));
+    Server::prepare(key.as_ref(), &mut sent, &app.means).await?;
     let plan = |snapshot: &Snapshot| {
         check_pool(&pool, snapshot)?;
         let next = || ServerKey::new(pool.clone(), next_id(snapshot, &pool));

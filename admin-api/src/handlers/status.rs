@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
-use model::{Health, Instance, PoolId, Role, Server, ServerState, Snapshot};
+use certificates::Chain;
+use model::{Certificate, Health, Instance, PoolId, Role, Server, ServerState, Snapshot};
 use registry::{Lags, Leader, RegistryError, View};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::fleet;
 use crate::problem::{Problem, because};
+use crate::resource::{chain_of, sealed_to};
 
 /// How long the registry may take to say what the view does not hold.
 const ASK_TIME: Duration = Duration::from_secs(2);
@@ -28,6 +30,8 @@ struct Sources {
     warnings: Vec<String>,
     /// What the registry refuses this process, and what it found there by other hands.
     troubles: Vec<RegistryError>,
+    /// The fingerprint of what this admin API seals to.
+    seals_to: Option<String>,
 }
 
 /// Also where the registry cannot be reached: then of all times somebody asks.
@@ -52,6 +56,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
         lags,
         warnings,
         troubles: app.registry.troubles(),
+        seals_to: app.means.seal_to.as_ref().map(|it| it.fingerprint().into()),
     };
     Ok(Json(status(&sources)))
 }
@@ -92,6 +97,7 @@ fn status(sources: &Sources) -> Value {
         "registry_revision": present.map(|position| position.revision),
         "pools": snapshot.pools.len(),
         "servers": servers(snapshot),
+        "certificates": snapshot.certificates.values().map(|it| certificate(&it.value)).collect::<Vec<_>>(),
         "balancers": instances(Role::Balancer),
         "orchestrators": instances(Role::Orchestrator),
         "alarms": alarms(sources),
@@ -118,6 +124,17 @@ fn servers(snapshot: &Snapshot) -> Value {
         "unknown": healthy(Health::Unknown),
         "draining": in_state(ServerState::Draining),
         "disabled": in_state(ServerState::Disabled),
+    })
+}
+
+/// Until when a certificate is valid, and which seal key its own is sealed to.
+fn certificate(certificate: &Certificate) -> Value {
+    let chain = chain_of(certificate);
+    let end = |chain: Chain| humantime::format_rfc3339_seconds(chain.not_after()).to_string();
+    json!({
+        "id": certificate.id,
+        "not_after": chain.map(end),
+        "sealed_to": sealed_to(certificate),
     })
 }
 
@@ -163,6 +180,9 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             raise("unserved", format!("pool {pool}"), detail);
         }
     }
+    for certificate in sources.snapshot.certificates.values() {
+        certificate_alarms(&certificate.value, sources.seals_to.as_deref(), &mut raise);
+    }
     for fault in sources.snapshot.element_faults() {
         raise(
             "fault",
@@ -205,6 +225,25 @@ fn unserved(snapshot: &Snapshot, pool: &PoolId) -> Option<String> {
         1 => "its only server takes no requests".into(),
         all => format!("none of its {all} servers takes requests"),
     })
+}
+
+fn certificate_alarms(
+    certificate: &Certificate,
+    seals_to: Option<&str>,
+    raise: &mut impl FnMut(&str, String, String),
+) {
+    let subject = || format!("certificate {}", certificate.id);
+    let chain = chain_of(certificate);
+    if let Some(trouble) = chain.and_then(|chain| chain.trouble(SystemTime::now())) {
+        raise("certificate", subject(), trouble);
+    }
+    let sealed_to = sealed_to(certificate);
+    if let Some(own) = seals_to.filter(|own| *own != sealed_to) {
+        let detail = format!(
+            "its key is sealed to {sealed_to}, and not to {own} as --seal-to says: put it again"
+        );
+        raise("seal", subject(), detail);
+    }
 }
 
 fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, String)) {

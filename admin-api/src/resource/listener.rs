@@ -5,7 +5,8 @@ use model::{
 };
 
 use super::Resource;
-use super::reference::{Reference, of_firewall};
+use super::certificate::check_roots;
+use super::reference::{Reference, Target, of_firewall};
 
 impl Resource for Listener {
     type Key = ListenerId;
@@ -27,11 +28,20 @@ impl Resource for Listener {
     }
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
-        validate_listener(self)
+        validate_listener(self)?;
+        check_roots("tls.client.ca", &self.tls.client.ca)
     }
 
     fn references(&self) -> Vec<Reference<'_>> {
-        of_firewall(&self.firewall).collect()
+        let tls = &self.tls;
+        let named = tls.certificates.iter().enumerate();
+        let named = named.map(|(index, id)| (format!("tls.certificates[{index}]"), id));
+        let default = tls.default.iter().map(|id| ("tls.default".into(), id));
+        let certificates = named.chain(default).map(|(field, id)| Reference {
+            field,
+            target: Target::Certificate(id),
+        });
+        of_firewall(&self.firewall).chain(certificates).collect()
     }
 
     fn unknown(&mut self) -> Vec<(String, &mut Unknown)> {

@@ -7,6 +7,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 
+use super::certificate::check_roots;
 use super::reference::{Reference, of_limits};
 use super::{Resource, Target};
 use crate::problem::Problem;
@@ -32,11 +33,18 @@ impl Resource for Pool {
     }
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
-        validate_pool(self)
+        validate_pool(self)?;
+        check_roots("tls.ca", &self.tls.ca)
     }
 
     fn references(&self) -> Vec<Reference<'_>> {
-        of_limits(&self.limits).collect()
+        let certificate = self.tls.certificate.iter();
+        let reference = |id| Reference {
+            field: "tls.certificate".into(),
+            target: Target::Certificate(id),
+        };
+        let limits = of_limits(&self.limits);
+        limits.chain(certificate.map(reference)).collect()
     }
 
     fn check_removal(key: &PoolId, snapshot: &Snapshot) -> Result<(), Problem> {

@@ -1,8 +1,8 @@
 //! What elements name of one another: it has to be there when it is named, and cannot be removed while it is.
 
 use model::{
-    Collection, Firewall, Limit, LimitId, Listener, NetworkList, NetworkListId, Pool, PoolId,
-    Route, Snapshot,
+    Certificate, CertificateId, Collection, Firewall, Limit, LimitId, Listener, NetworkList,
+    NetworkListId, Pool, PoolId, Route, Snapshot,
 };
 
 use super::Resource;
@@ -24,6 +24,7 @@ pub(crate) enum Target<'a> {
     Pool(&'a PoolId),
     List(&'a NetworkListId),
     Limit(&'a LimitId),
+    Certificate(&'a CertificateId),
 }
 
 impl Target<'_> {
@@ -32,6 +33,7 @@ impl Target<'_> {
             Self::Pool(_) => Pool::KIND,
             Self::List(_) => NetworkList::KIND,
             Self::Limit(_) => Limit::KIND,
+            Self::Certificate(_) => Certificate::KIND,
         }
     }
 
@@ -40,6 +42,7 @@ impl Target<'_> {
             Self::Pool(id) => id.to_string(),
             Self::List(id) => id.to_string(),
             Self::Limit(id) => id.to_string(),
+            Self::Certificate(id) => id.to_string(),
         }
     }
 
@@ -49,6 +52,9 @@ impl Target<'_> {
             Self::Pool(id) => snapshot.has_pool(id),
             Self::List(id) => snapshot.networks.contains_key(id) || self.is_unread_in(snapshot),
             Self::Limit(id) => snapshot.limits.contains_key(id) || self.is_unread_in(snapshot),
+            Self::Certificate(id) => {
+                snapshot.certificates.contains_key(id) || self.is_unread_in(snapshot)
+            }
         }
     }
 
@@ -58,6 +64,7 @@ impl Target<'_> {
             Self::Pool(_) => Collection::Pools,
             Self::List(_) => Collection::Networks,
             Self::Limit(_) => Collection::Limits,
+            Self::Certificate(_) => Collection::Certificates,
         };
         snapshot.unread.contains(collection, &self.name())
     }

@@ -8,7 +8,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Misnamed, Resource, check_room, sent_name};
+use super::{Means, Misnamed, Resource, check_room, sent_name};
 use crate::address::settle;
 use crate::problem::Problem;
 
@@ -72,7 +72,11 @@ impl Resource for Server {
         Change::Server(key, value)
     }
 
-    async fn prepare(sent: &mut Map<String, Value>) -> Result<(), Problem> {
+    async fn prepare(
+        _: Option<&ServerKey>,
+        sent: &mut Map<String, Value>,
+        _: &Means,
+    ) -> Result<(), Problem> {
         settle(sent).await
     }
 

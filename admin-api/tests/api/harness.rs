@@ -55,6 +55,7 @@ pub(crate) fn args() -> Args {
         ops: Some(listen),
         token_file: None,
         durability: registry::Durability::None,
+        seal_to: None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod access;
 mod bodies;
+mod certificates;
 mod conditions;
 mod document;
 mod durability;

@@ -1,5 +1,6 @@
 //! Chains and private keys: what is read of them, and how what is none is refused.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use certificates::testing::Authority;
@@ -143,6 +144,12 @@ fn a_subject_can_stand_in_a_header_field() {
     assert_eq!(subject, r"CN=Ren\c3\a9\, \0d\0aX-Admin: 1");
 }
 
+static CHAIN: LazyLock<String> = LazyLock::new(|| {
+    Authority::new("Test Root")
+        .issue(&["a.example", "10.0.0.1"])
+        .chain
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -157,8 +164,7 @@ proptest! {
 
     #[test]
     fn a_certificate_with_any_byte_changed_is_read_or_refused(place in any::<prop::sample::Index>(), byte: u8) {
-        let pem = Authority::new("Test Root").issue(&["a.example", "10.0.0.1"]).chain;
-        let mut bytes = pem.into_bytes();
+        let mut bytes = CHAIN.clone().into_bytes();
         let place = place.index(bytes.len());
         bytes[place] = byte;
         if let Ok(Ok(chain)) = String::from_utf8(bytes).map(|pem| Chain::parse(&pem)) {

@@ -1,5 +1,7 @@
 //! Seal keys: what is sealed opens with the right key, under the right name, unchanged, and not otherwise.
 
+use std::sync::LazyLock;
+
 use certificates::testing::Authority;
 use certificates::{
     Chain, OpenError, PrivateKey, SealKey, SealKeyError, SealKeys, SealKeysError, SealTo,
@@ -113,20 +115,29 @@ fn the_two_halves_of_a_seal_key_are_not_taken_for_one_another() {
     }
 }
 
+/// A key that is sealed for `www`, and what opens it.
+static SEALED: LazyLock<(SealKeys, SealedKey)> = LazyLock::new(|| {
+    let issued = Authority::new("Test Root").issue(&["a.example"]);
+    let key = PrivateKey::parse(&issued.key).expect("a key");
+    let seal_key = SealKey::generate();
+    let sealed = seal_key.public().seal(&id("www"), &key);
+    (seal_key.into(), sealed)
+});
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn a_box_that_was_changed_anywhere_does_not_open(place in any::<prop::sample::Index>(), flip in 1..64_u8) {
         const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let issued = Authority::new("Test Root").issue(&["a.example"]);
-        let key = PrivateKey::parse(&issued.key).unwrap();
-        let seal_key = SealKey::generate();
-        let sealed = seal_key.public().seal(&id("www"), &key);
-        let mut digits = sealed.sealed.into_bytes();
+        let (keys, sealed) = &*SEALED;
+        let SealedKey { to, sealed, .. } = sealed.clone();
+        let mut digits = sealed.into_bytes();
         let place = place.index(digits.iter().filter(|digit| **digit != b'=').count());
         let digit = DIGITS.iter().position(|it| *it == digits[place]).expect("a digit");
         digits[place] = DIGITS[digit ^ usize::from(flip)];
-        let changed = SealedKey::new(sealed.to, String::from_utf8(digits).expect("ASCII"));
-        let opened = SealKeys::from(seal_key).open(&id("www"), &changed);
+        let changed = SealedKey::new(to, String::from_utf8(digits).expect("ASCII"));
+        let opened = keys.open(&id("www"), &changed);
         prop_assert_eq!(opened.expect_err("it was changed"), OpenError::Damaged);
     }
 

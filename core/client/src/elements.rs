@@ -1,12 +1,12 @@
-//! `/v1/routes`, `/v1/listeners`, `/v1/networks` and `/v1/limits`: elements that are known by a name alone.
+//! `/v1/routes`, `/v1/listeners`, `/v1/networks`, `/v1/certificates` and `/v1/limits`: elements that are known by a name alone.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use http::Method;
 use model::{
-    Collection, InvalidName, Limit, LimitId, Listener, ListenerId, NetworkList, NetworkListId,
-    Revision, Route, RouteId,
+    Certificate, CertificateId, Collection, InvalidName, Limit, LimitId, Listener, ListenerId,
+    NetworkList, NetworkListId, Revision, Route, RouteId,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,7 @@ impl Name for RouteId {}
 impl Name for ListenerId {}
 impl Name for NetworkListId {}
 impl Name for LimitId {}
+impl Name for CertificateId {}
 
 /// An element that the API has under `/v1/<collection>/<id>`.
 pub trait Element: Serialize + DeserializeOwned {
@@ -80,9 +81,40 @@ impl Element for Limit {
     }
 }
 
+impl Element for Certificate {
+    type Id = CertificateId;
+
+    const COLLECTION: Collection = Collection::Certificates;
+    const KIND: &'static str = "certificate";
+
+    fn id(&self) -> &CertificateId {
+        &self.id
+    }
+}
+
+/// What a certificate's chain says. Nothing of other elements, and of a chain that cannot be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attested {
+    /// The hosts that it is for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// RFC 3339, as is the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+}
+
 /// An element as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shown<T> {
+    // First, so that the element does not keep these as fields of a later version.
+    #[serde(flatten)]
+    pub attested: Attested,
     #[serde(flatten)]
     pub value: T,
     /// The desired revision that last changed it: its `ETag`.
@@ -160,5 +192,12 @@ mod tests {
         let listed: Shown<NetworkList> = serde_json::from_value(listed).unwrap();
         assert_eq!(listed.size, Some(3));
         assert!(listed.value.unknown.0.is_empty());
+        let key = json!({"sealed": {"to": "00", "box": "AAAA"}});
+        let answer = json!({"id": "www", "chain": "x", "key": key, "names": ["a.example"], "subject": "CN=a.example",
+            "issuer": "CN=R", "not_before": "x", "not_after": "y", "revision": 7, "created": 5});
+        let shown: Shown<Certificate> = serde_json::from_value(answer.clone()).unwrap();
+        assert_eq!(shown.attested.names, ["a.example"]);
+        assert!(shown.value.unknown.0.is_empty());
+        assert_eq!(serde_json::to_value(&shown).unwrap(), answer);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{Collection, Epoch, Hold, InstanceId, Nack, Origin, Revision, ServerKey, Term};
+use model::{
+    CertificateId, Collection, Epoch, Hold, InstanceId, Nack, Origin, Revision, ServerKey, Term,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,6 +25,8 @@ pub struct Status {
     pub connected: bool,
     pub pools: usize,
     pub servers: ServerCounts,
+    #[serde(default)]
+    pub certificates: Vec<CertificateSummary>,
     /// Nothing where the registry could not be asked.
     pub balancers: Option<Vec<InstanceSummary>>,
     pub orchestrators: Option<Vec<InstanceSummary>>,
@@ -41,6 +45,18 @@ pub struct ServerCounts {
     pub unknown: usize,
     pub draining: usize,
     pub disabled: usize,
+}
+
+/// A certificate in the status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertificateSummary {
+    pub id: CertificateId,
+    /// RFC 3339; nothing where its chain cannot be read.
+    pub not_after: Option<String>,
+    /// The fingerprint of the seal key that opens its private key.
+    pub sealed_to: String,
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// An instance in the status.

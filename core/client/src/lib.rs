@@ -24,11 +24,13 @@ pub use address::{AdminUrl, InvalidUrl};
 pub use change::{Changed, Demand, Durability, Laggard, Outcome, Present, Unfinished, Until, Wait};
 pub use client::Client;
 pub use document::{ChangeKind, ElementChange, Import, WholeChange};
-pub use elements::{Element, Name, Shown};
+pub use elements::{Attested, Element, Name, Shown};
 pub use error::{Error, Refusal};
 pub use events::{Event, Events};
 pub use explain::{Considered, Explained, Inquiry, PoolShare};
-pub use fleet::{Alarm, BalancerView, InstanceSummary, Leaving, ServerCounts, Status};
+pub use fleet::{
+    Alarm, BalancerView, CertificateSummary, InstanceSummary, Leaving, ServerCounts, Status,
+};
 pub use holds::{Confirmed, HoldView, Holder, Rejected};
 pub use pools::PoolView;
 pub use registrations::{NewRegistration, Renewal};

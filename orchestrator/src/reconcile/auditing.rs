@@ -1,9 +1,10 @@
-//! Says what is wrong with the registry: its settings, and what is in it that cannot be used.
+//! Says what is wrong with the registry: its settings, what is in it that cannot be used, and what will not be usable for long.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::driver::Reconciler;
+use crate::expiry;
 use crate::fleet::Fleet;
 use crate::metrics::Alarm;
 
@@ -36,10 +37,14 @@ impl Reconciler for Auditing {
     const PERIOD: Duration = Duration::from_secs(30);
 
     async fn reconcile(&mut self) {
+        let view = self.fleet.view();
+        if let Some(snapshot) = &view.snapshot {
+            let troubled = expiry::troubled(snapshot, SystemTime::now());
+            self.fleet.metrics.alarm(Alarm::Certificate, troubled);
+        }
         let Ok(settings) = self.fleet.registry.warnings().await else {
             return;
         };
-        let view = self.fleet.view();
         let snapshot = view.snapshot.iter();
         let faults = snapshot.flat_map(|snapshot| snapshot.element_faults());
         let metrics = &self.fleet.metrics;

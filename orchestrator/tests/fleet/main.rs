@@ -1,6 +1,7 @@
 //! Orchestrators in one process, over the memory registry or a Redis with a deployment's users, and real
 //! sockets: what they do, seen from outside.
 
+mod expiry;
 mod inspection;
 mod leading;
 mod memory;

@@ -1,10 +1,10 @@
-//! `roundhouse listener list|show|set`: whom the balancers let in at their addresses.
+//! `roundhouse listener list|show|set`: whom the balancers let in at their addresses, and how they speak TLS.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use client::Shown;
-use model::{Firewall, Listener, ListenerId, Networks, Unknown};
+use client::{Demand, Present, Shown};
+use model::{Firewall, Listener, ListenerId, ListenerTls, Networks, Unknown};
 
 use super::document;
 use super::elements::{self, Common, List, Show};
@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Print a listener with all of its settings, as a document for `--file`.
     #[command(after_help = EXIT_CODES)]
     Show(Show<ListenerId>),
-    /// Set whom a listener lets in: what is not said is emptied.
+    /// Set whom a listener lets in: what is not said is emptied. Its TLS stays as it is; a file sets all.
     #[command(after_help = EXIT_CODES)]
     Set(Set),
 }
@@ -28,7 +28,7 @@ pub(crate) enum Command {
 /// The flags of `roundhouse listener set`.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Set {
-    /// The listener's name: `http` is the address of a balancer's --listen.
+    /// The listener's name: `http` is the address of a balancer's --listen, `https` that of its --listen-tls.
     #[arg(value_name = "NAME")]
     id: ListenerId,
     /// A network, or the name of a list, whose clients are let in, and no others then. May be repeated.
@@ -73,9 +73,19 @@ async fn set(args: Set) -> Result<(), Failure> {
                 deny,
                 unknown: Unknown::default(),
             };
+            let (tls, present) = match client.element::<Listener>(&id).await {
+                Ok(stored) => (stored.value.tls, Present::At(stored.revision)),
+                Err(error) if error.is_not_found() => (ListenerTls::default(), Present::Absent),
+                Err(error) => return Err(error.into()),
+            };
             let listener = Listener {
                 firewall,
+                tls,
                 ..Listener::new(id.clone())
+            };
+            let demand = Demand {
+                present: Some(present),
+                ..demand
             };
             client.put_element(&id, &listener, &demand).await?
         }

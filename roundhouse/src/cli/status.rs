@@ -32,6 +32,9 @@ pub(super) fn text(status: &Status) -> String {
         format!("pools          {}", status.pools),
         format!("servers        {}", servers(status)),
     ];
+    if !status.certificates.is_empty() {
+        lines.push(format!("certificates   {}", status.certificates.len()));
+    }
     if !status.alarms.is_empty() {
         lines.push(String::new());
         lines.push(alarms(&status.alarms));

@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use certificates::{SealKey, SealKeys, SealTo};
 use clap::FromArgMatches;
 
 use super::NoPort;
+use crate::cli::seal_key;
 
 const LISTEN: &str = "--listen";
+const LISTEN_TLS: &str = "--listen-tls";
 const BALANCER_OPS: &str = "--balancer-ops";
 const SERVER_LISTEN: &str = "--server-listen";
 
@@ -43,6 +46,19 @@ pub(crate) struct Args {
     /// Where the first balancer listens; the others on the ports after it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000", value_parser = runtime::address)]
     listen: SocketAddr,
+
+    /// Where the first balancer serves within TLS, the others on the ports after it; nowhere where it is not given.
+    #[arg(long, value_name = "ADDR", value_parser = runtime::address)]
+    listen_tls: Option<SocketAddr>,
+
+    /// A file with secret seal keys, by the first of which the admin API seals, and by all of which the balancers open. Without it one is
+    /// made, which lasts as long as this process, unless the certificates would last longer.
+    #[arg(long, value_name = "FILE")]
+    seal_key_file: Option<PathBuf>,
+
+    /// A folder with certificates of the balancers' own: NAME.pem is a chain, NAME.key its private key.
+    #[arg(long, value_name = "DIR")]
+    certificate_dir: Option<PathBuf>,
 
     /// Where the first balancer's /livez, /readyz and /metrics are; the others' on the ports after it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8100", value_parser = runtime::address)]
@@ -78,6 +94,24 @@ pub(crate) struct Args {
     state_dir: Option<PathBuf>,
 }
 
+/// What private keys of certificates are sealed to, and opened by besides the keys of a file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seal {
+    to: Option<SealTo>,
+    keys: SealKeys,
+}
+
+impl Seal {
+    /// One that nobody can open any more once this process has ended.
+    fn fleeting() -> Self {
+        let key = SealKey::generate();
+        Self {
+            to: Some(key.public().clone()),
+            keys: key.into(),
+        }
+    }
+}
+
 impl Args {
     pub(super) fn orchestrator(&self) -> orchestrator::Args {
         orchestrator::Args {
@@ -92,35 +126,63 @@ impl Args {
         }
     }
 
-    pub(super) fn admin(&self) -> admin_api::Args {
+    pub(super) fn admin(&self, seal: &Seal) -> admin_api::Args {
         admin_api::Args {
             registry: self.registry.clone(),
             listen: self.admin,
             token_file: self.token_file.clone(),
             durability: self.durability,
+            seal_to: seal.to.clone().map(Ok),
             ..defaults()
         }
     }
 
     /// Whether these flags can be followed, before anything is opened.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let admin = self.admin();
+    pub(super) fn check(&self) -> Result<Seal, String> {
+        let seal = self.seal()?;
+        let admin = self.admin(&seal);
         admin
             .check()
             .map_err(|error| renamed(Renamed::AdminApi, &error))?;
-        let balancers = (0..self.balancers).try_for_each(|index| self.balancer(index).map(drop));
+        let balancers =
+            (0..self.balancers).try_for_each(|index| self.balancer(index, &seal).map(drop));
         let servers =
             || (0..self.servers).try_for_each(|index| self.server(index, self.admin).map(drop));
         balancers
             .and_then(|()| servers())
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        Ok(seal)
     }
 
-    pub(super) fn balancer(&self, index: u16) -> Result<balancer::Args, NoPort> {
+    /// What private keys are sealed to, and opened by.
+    fn seal(&self) -> Result<Seal, String> {
+        let Some(file) = &self.seal_key_file else {
+            // What outlives this process has to be opened by what does too.
+            let is_lasting = !self.registry.is_within_process() || self.state_dir.is_some();
+            return Ok(if is_lasting {
+                Seal::default()
+            } else {
+                Seal::fleeting()
+            });
+        };
+        let keys = seal_key::read(file);
+        let keys = keys.map_err(|error| format!("--seal-key-file {}: {error}", file.display()))?;
+        Ok(Seal {
+            to: keys.public().next().cloned(),
+            keys: SealKeys::default(),
+        })
+    }
+
+    pub(super) fn balancer(&self, index: u16, seal: &Seal) -> Result<balancer::Args, NoPort> {
         let defaults: balancer::Args = defaults();
+        let listen_tls = self.listen_tls.map(|it| after(LISTEN_TLS, it, index));
         Ok(balancer::Args {
             registry: self.registry.clone(),
             listen: after(LISTEN, self.listen, index)?,
+            listen_tls: listen_tls.transpose()?,
+            seal_key_file: self.seal_key_file.clone(),
+            seal_keys: seal.keys.clone(),
+            certificate_dir: self.certificate_dir.clone(),
             ops: after(BALANCER_OPS, self.balancer_ops, index)?,
             threads: self.threads.or(defaults.threads),
             state_dir: self

@@ -10,7 +10,7 @@ use registry::Registry;
 use runtime::{reachable, row};
 
 use super::StartError;
-use super::args::Args;
+use super::args::{Args, Seal};
 use super::stages::Stages;
 
 /// The roles of a running fleet.
@@ -24,12 +24,13 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) async fn start(
         args: &Args,
+        seal: &Seal,
         registry: Arc<dyn Registry>,
         stages: &Stages,
     ) -> Result<Self, StartError> {
         let orchestrator =
             Orchestrator::start(args.orchestrator(), registry.clone(), &stages.control).await?;
-        let admin = AdminApi::start(args.admin(), registry.clone(), &stages.control).await?;
+        let admin = AdminApi::start(args.admin(seal), registry.clone(), &stages.control).await?;
         // A server that came before there is a fleet would complain that it cannot register.
         admin.ready().await;
         let mut servers = Vec::new();
@@ -43,7 +44,7 @@ impl Fleet {
         // Last, so that the first verdicts they wait for are those on every server.
         let mut balancers = Vec::new();
         for index in 0..args.balancers {
-            let balancer = args.balancer(index)?;
+            let balancer = args.balancer(index, seal)?;
             balancers.push(Balancer::start(balancer, registry.clone(), &stages.balancers).await?);
         }
         Ok(Self {

@@ -1,6 +1,7 @@
 //! End to end: the built binary, real processes, real sockets, real Redis.
 
 mod bad_input;
+mod certificates;
 mod documents;
 mod durability;
 mod ejections;

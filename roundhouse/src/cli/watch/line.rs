@@ -79,6 +79,7 @@ fn element(change: &Value) -> String {
         "listeners" => "listener",
         "networks" => "list of networks",
         "limits" => "limit",
+        "certificates" => "certificate",
         other => other,
     };
     match collection {

@@ -1,0 +1,174 @@
+//! Certificates as resources. A private key that comes in plain is sealed before anything else is done with it; from then on
+//! nobody here can read it.
+
+use std::time::SystemTime;
+
+use certificates::{Chain, PrivateKey, parse_roots};
+use model::{
+    Certificate, CertificateId, Change, Collection, Elements, KeptKey, Snapshot, Stamped, Unknown,
+    validate_certificate,
+};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::{Means, Resource, Target, check_room};
+use crate::problem::Problem;
+
+const KEY: &str = "key";
+const CHAIN: &str = "chain";
+
+impl Resource for Certificate {
+    type Key = CertificateId;
+
+    const KIND: &'static str = "certificate";
+    const COLLECTION: Collection = Collection::Certificates;
+    const MAX: usize = 1_000;
+    /// The longest chain and the longest key, escaped.
+    const BODY_MAX: usize = 128 * 1024;
+    const READ_ONLY: &'static [&'static str] = &[
+        "revision",
+        "created",
+        "names",
+        "subject",
+        "issuer",
+        "not_before",
+        "not_after",
+    ];
+
+    fn all(snapshot: &Snapshot) -> &Elements<CertificateId, Self> {
+        &snapshot.certificates
+    }
+
+    fn key(&self) -> CertificateId {
+        self.id.clone()
+    }
+
+    fn change(key: CertificateId, value: Option<Self>) -> Change {
+        Change::Certificate(key, value.map(Box::new))
+    }
+
+    async fn prepare(
+        id: Option<&CertificateId>,
+        sent: &mut Map<String, Value>,
+        means: &Means,
+    ) -> Result<(), Problem> {
+        let id = id.expect("a certificate is always put under a name");
+        seal(id, sent, means)
+    }
+
+    /// What is said of the key never repeats any of it.
+    fn rule(field: &str) -> Option<String> {
+        let is_key = field == KEY || field.starts_with("key.");
+        let rule = "must be a private key in PEM, or a sealed one: {\"sealed\": {\"to\": ..., \"box\": ...}}";
+        is_key.then(|| rule.into())
+    }
+
+    fn validate(&self) -> Result<(), Vec<model::Problem>> {
+        validate_certificate(self)?;
+        Chain::parse(&self.chain)
+            .map(drop)
+            .map_err(|error| problems(CHAIN, &error))
+    }
+
+    fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem> {
+        if is_new {
+            check_room::<Self>(snapshot.certificates.len() + 1)?;
+        }
+        match snapshot.certificates.get(&self.id) {
+            Some(stored) => check_after(self, &stored.value),
+            None => Ok(()),
+        }
+    }
+
+    fn check_removal(key: &CertificateId, snapshot: &Snapshot) -> Result<(), Problem> {
+        Target::Certificate(key).check_unused(snapshot)
+    }
+
+    fn unknown(&mut self) -> Vec<(String, &mut Unknown)> {
+        self.unknown_mut()
+    }
+
+    fn observed(stamped: &Stamped<Self>, _: &Snapshot) -> Map<String, Value> {
+        let Some(chain) = chain_of(&stamped.value) else {
+            return Map::new();
+        };
+        Map::from_iter([
+            ("names".into(), json!(chain.names())),
+            ("subject".into(), json!(chain.subject())),
+            ("issuer".into(), json!(chain.issuer())),
+            ("not_before".into(), time(chain.not_before())),
+            ("not_after".into(), time(chain.not_after())),
+        ])
+    }
+}
+
+/// A sealed key that stays was the stored chain's, and has to be that of the chain which takes its place.
+fn check_after(certificate: &Certificate, stored: &Certificate) -> Result<(), Problem> {
+    if certificate.key != stored.key || certificate.chain == stored.chain {
+        return Ok(());
+    }
+    let is_own = match (chain_of(certificate), chain_of(stored)) {
+        (Some(new), Some(old)) => new.has_key_of(&old),
+        _ => true,
+    };
+    let rule = "has another public key than the chain before: send its private key with it";
+    match is_own {
+        true => Ok(()),
+        false => Err(Problem::field(CHAIN, rule)),
+    }
+}
+
+/// What a certificate's chain says; nothing where it cannot be read, as other hands may have written it.
+pub(crate) fn chain_of(certificate: &Certificate) -> Option<Chain> {
+    Chain::parse(&certificate.chain).ok()
+}
+
+/// The fingerprint of the seal key that can open a certificate's key.
+pub(crate) fn sealed_to(certificate: &Certificate) -> &str {
+    let KeptKey::Sealed(key) = &certificate.key;
+    &key.to
+}
+
+/// The rules for roots by which others are verified, where there are any.
+pub(super) fn check_roots(field: &str, pem: &str) -> Result<(), Vec<model::Problem>> {
+    if pem.is_empty() {
+        return Ok(());
+    }
+    parse_roots(pem)
+        .map(drop)
+        .map_err(|error| problems(field, &error))
+}
+
+/// Puts the sealed key in the place of one in plain.
+fn seal(id: &CertificateId, sent: &mut Map<String, Value>, means: &Means) -> Result<(), Problem> {
+    let Some(Value::String(plain)) = sent.get_mut(KEY) else {
+        return Ok(());
+    };
+    let plain = Zeroizing::new(std::mem::take(plain));
+    let Some(seal_to) = &means.seal_to else {
+        let rule = "cannot be sealed: this admin API has no seal key; start it with --seal-to, or send the key sealed";
+        return Err(Problem::field(KEY, rule));
+    };
+    let key = PrivateKey::parse(&plain);
+    let key = key.map_err(|error| Problem::field(KEY, error.to_string()))?;
+    let Some(chain) = sent.get(CHAIN) else {
+        return Err(Problem::field(CHAIN, "is required with a private key"));
+    };
+    // What is wrong with the chain is said when it is read.
+    if let Some(chain) = chain.as_str().and_then(|pem| Chain::parse(pem).ok()) {
+        let matching = chain.with_key(&key);
+        matching.map_err(|error| Problem::field(KEY, error.to_string()))?;
+    }
+    let sealed = KeptKey::Sealed(seal_to.seal(id, &key));
+    sent.insert(KEY.into(), json!(sealed));
+    Ok(())
+}
+
+fn problems(field: &str, error: &impl ToString) -> Vec<model::Problem> {
+    let (field, rule) = (field.into(), error.to_string());
+    vec![model::Problem { field, rule }]
+}
+
+fn time(time: SystemTime) -> Value {
+    humantime::format_rfc3339_seconds(time).to_string().into()
+}
