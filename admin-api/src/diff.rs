@@ -32,7 +32,7 @@ pub(crate) fn told_of(change: &Change, present: &Fleet) -> Value {
         Change::Networks(id, _) => present.networks.get(id).map(to_json),
         Change::Limit(id, _) => present.limits.get(id).map(to_json),
         Change::Certificate(id, _) => present.certificates.get(id).map(to_json),
-        Change::Verdict(..) | Change::Ruling(..) => None,
+        Change::Verdict(..) | Change::Ruling(..) | Change::Secret(..) => None,
     };
     let (key, after) = (change.key(), change.value());
     told(change.collection(), &key, before.as_ref(), after.as_ref())

@@ -98,7 +98,8 @@ fn change(delta: &Delta) -> Event {
     Event::new(CHANGE, Some(delta.position()), &data)
 }
 
-/// The value, but of a list of networks no more than its size: an event has to stay one that listeners can take.
+/// The value, but of a list of networks no more than its size, since an event has to stay one that listeners can take, and of a secret
+/// no more than its name.
 fn told(entry: &Entry) -> Option<Value> {
     let value = entry.value.as_ref()?.get("value")?;
     let networks = value.get("networks").and_then(Value::as_array);
@@ -106,6 +107,7 @@ fn told(entry: &Entry) -> Option<Value> {
         (Collection::Networks, Some(networks)) => {
             json!({"id": value["id"], "size": networks.len()})
         }
+        (Collection::Secrets, _) => json!({"id": value["id"]}),
         _ => value.clone(),
     })
 }
@@ -119,13 +121,23 @@ fn reset(present: Position) -> Event {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_list_of_networks_is_told_by_its_size() {
-        let entry = |collection, value: Value| Entry {
+    fn entry(collection: Collection, value: Value) -> Entry {
+        Entry {
             collection,
             key: "office".into(),
             value: Some(json!({"revision": 7, "value": value})),
-        };
+        }
+    }
+
+    #[test]
+    fn a_secret_is_told_by_its_name() {
+        let secret = json!({"id": "sticky", "current": "ab", "previous": "cd"});
+        let told = told(&entry(Collection::Secrets, secret));
+        assert_eq!(told, Some(json!({"id": "sticky"})));
+    }
+
+    #[test]
+    fn a_list_of_networks_is_told_by_its_size() {
         let list = json!({"id": "office", "networks": ["10.0.0.0/8", "192.0.2.0/24"]});
         let short = json!({"id": "office", "size": 2});
         assert_eq!(

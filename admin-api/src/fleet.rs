@@ -117,7 +117,9 @@ pub(crate) fn balancer(
 ) -> Map<String, Value> {
     let report = &instance.report;
     let leaving = report.leaving.iter().map(|(server, load)| {
-        json!({"server": server, "incarnation": load.incarnation, "in_flight": load.in_flight})
+        let mut leaving = fields(json!(load));
+        leaving.insert("server".into(), json!(server));
+        leaving
     });
     let mut balancer = details(instance, present);
     balancer.extend(staleness(instance, lags));

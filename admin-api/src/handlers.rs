@@ -9,5 +9,6 @@ pub(crate) mod instances;
 pub(crate) mod registrations;
 pub(crate) mod resources;
 pub(crate) mod revisions;
+pub(crate) mod secrets;
 pub(crate) mod servers;
 pub(crate) mod status;

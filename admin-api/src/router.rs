@@ -16,7 +16,7 @@ use crate::auth::Access;
 use crate::fleet;
 use crate::handlers::{
     document, events, explain, fallback, holds, instances, registrations, resources, revisions,
-    servers, status,
+    secrets, servers, status,
 };
 use crate::origin;
 use crate::problem::{Problem, Uninitialised};
@@ -60,6 +60,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/holds", get(holds::list))
         .route("/v1/holds/{pool}/confirm", post(holds::confirm))
         .route("/v1/holds/{pool}/reject", post(holds::reject))
+        .route("/v1/secrets/sticky/rotate", post(secrets::rotate_sticky))
         .route("/v1/events", get(events::follow))
         .fallback(fallback::no_such_path)
         .method_not_allowed_fallback(fallback::method_not_allowed)

@@ -54,7 +54,7 @@ impl Step {
 }
 
 /// Refuses to write over what only a newer version can read. It is in no document, so that nothing removes it either.
-fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Result<(), Problem> {
+pub(crate) fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Result<(), Problem> {
     let (collection, key) = (change.collection(), change.key());
     if !snapshot.unread.contains(collection, &key) {
         return Ok(());
@@ -69,6 +69,7 @@ fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Result<(), Prob
         model::Change::Networks(..) => NetworkList::KIND,
         model::Change::Limit(..) => Limit::KIND,
         model::Change::Certificate(..) => Certificate::KIND,
+        model::Change::Secret(..) => "secret",
     };
     Err(Problem::unread(kind, (collection, key), snapshot))
 }

@@ -11,6 +11,7 @@ mod answer;
 mod attempt;
 pub mod codec;
 mod conversation;
+mod cookies;
 mod deadline;
 mod dispatch;
 mod edits;
@@ -27,6 +28,7 @@ mod relay;
 mod retry_after;
 mod routing;
 mod space;
+mod sticking;
 mod talk;
 mod waiting;
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{LimitId, ListenerId, PoolId};
-use policy::{Ask, InFlight, Limit, Pool, Table, Tried, Unpicked};
+use policy::{Ask, InFlight, Limit, Pool, Stick, Table, Tried, Unpicked};
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
@@ -75,6 +75,7 @@ pub(crate) struct Want<'a> {
     pub(crate) tried: &'a Tried,
     /// That of the request.
     pub(crate) hash: u64,
+    pub(crate) stick: Stick,
 }
 
 /// Counts one client connection while it lives.
@@ -190,6 +191,7 @@ impl Worker {
         let ask = Ask {
             tried: want.tried,
             hash: want.hash,
+            stick: want.stick,
             now: self.clock.now().since_start(),
         };
         pool.pick(&ask, &mut *self.chance.borrow_mut())

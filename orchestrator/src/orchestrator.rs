@@ -26,6 +26,7 @@ use crate::reconcile::health::{Hints, Inspection};
 use crate::reconcile::quorum;
 use crate::reconcile::recovery::Recovery;
 use crate::reconcile::registrations::Registrations;
+use crate::reconcile::secrets::Secrets;
 use crate::reconcile::suspicions;
 
 /// The name of the state's copy in `--state-dir`.
@@ -195,6 +196,8 @@ fn keep_house(fleet: &Fleet, args: &Args, supervisor: &Supervisor) {
     };
     let counting = drive(counting, fleet.tenure.clone(), stop());
     supervisor.spawn("orchestrator counting", counting);
+    let secrets = drive(Secrets::new(fleet.clone()), fleet.views.clone(), stop());
+    supervisor.spawn("orchestrator secrets", secrets);
     let auditing = drive(Auditing::new(fleet.clone()), fleet.tenure.clone(), stop());
     supervisor.spawn("orchestrator auditing", auditing);
 }

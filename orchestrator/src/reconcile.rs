@@ -7,4 +7,5 @@ pub(crate) mod health;
 pub(crate) mod quorum;
 pub(crate) mod recovery;
 pub(crate) mod registrations;
+pub(crate) mod secrets;
 pub(crate) mod suspicions;

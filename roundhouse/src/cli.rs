@@ -22,6 +22,7 @@ mod output;
 mod revision;
 mod route;
 pub(crate) mod seal_key;
+mod secret;
 mod server;
 mod servers;
 mod status;
@@ -74,6 +75,9 @@ pub(crate) enum Command {
     /// Confirm or reject a withdrawal that is held back.
     #[command(subcommand)]
     Hold(hold::Command),
+    /// Give a secret of the fleet a new key.
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// List what was changed, or go back to how it was.
     #[command(subcommand)]
     Revision(revision::Command),
@@ -123,6 +127,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Balancers(args) => balancers::run(&args).await,
         Command::Holds(args) => holds::run(&args).await,
         Command::Hold(command) => hold::run(command).await,
+        Command::Secret(command) => secret::run(command).await,
         Command::Revision(command) => revision::run(command).await,
         Command::Export(args) => export::run(&args).await,
         Command::Apply(args) => apply::run(&args).await,

@@ -228,6 +228,7 @@ pub(crate) fn in_flight(key: &str, incarnation: u64, in_flight: u64) -> (ServerK
     let load = ServerLoad {
         incarnation,
         in_flight,
+        sticky: false,
     };
     (key.parse().expect("a key"), load)
 }

@@ -23,6 +23,7 @@ mod restore;
 mod revisions;
 mod routed;
 mod routes;
+mod secrets;
 mod servers;
 mod together;
 mod versions;

@@ -87,7 +87,7 @@ pub(super) async fn answer_as_routed(talk: &Talk, space: &mut Space, reply: &Rou
         Action::Answer(answer) => (&*answer.content_type, &*answer.body),
         Action::Redirect(_) | Action::Pool(_) | Action::Split(_) => (&[][..], &[][..]),
     };
-    let edits = AnswerEdits::of(Some(route), reply.secure, &space.limits);
+    let edits = AnswerEdits::of(Some(route), reply.secure, &space.limits, None);
     let date = talk.worker.clock.date();
     let request_id = space.request_id;
     let answer = RouteAnswer {

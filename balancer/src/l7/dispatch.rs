@@ -109,12 +109,14 @@ async fn pick(exchange: &mut Exchange<'_>) -> Result<InFlight, Unserved> {
         pool,
         tried,
         hash,
+        stick,
         ..
     } = exchange;
     let want = Want {
         pool,
         tried,
         hash: *hash,
+        stick: *stick,
     };
     let flight = take_server(talk, space, want, deadline).await?;
     tried.add(flight.server().live());

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use model::{PoolId, Retry};
-use policy::{Cause, Outcome, Pool, Route, Tried, Tries};
+use model::{PoolId, Retry, StickyKind};
+use policy::{Cause, Outcome, Pool, Route, Server, Stick, Tried, Tries};
 
 use super::codec::{BadBody, BodyDecoder, Carry, FieldChanges, Forwarding, rewrite_request};
+use super::cookies;
 use super::edits::RequestEdits;
 use super::hashing::hash;
 use super::held::Held;
 use super::pump::{Broken, Source};
 use super::space::Space;
+use super::sticking::{set_cookie, stick};
 use super::talk::Talk;
 use crate::clock::Millis;
 use crate::stream::Stream;
@@ -26,7 +28,7 @@ pub(super) struct Exchange<'a> {
     pub(super) pool: PoolId,
     /// The route that claimed it, to which it keeps: what it says goes before what the pool says.
     pub(super) route: Option<Arc<Route>>,
-    /// Whether the client came over TLS, where that was asked for the route's sake.
+    /// Whether the client came over TLS, where that was asked for the route's or a cookie's sake.
     pub(super) secure: bool,
     pub(super) plan: Plan,
     pub(super) started: Instant,
@@ -45,6 +47,10 @@ pub(super) struct Exchange<'a> {
     pub(super) budget_refused: bool,
     /// Of what the pool's algorithm looks at.
     pub(super) hash: u64,
+    /// By what the client is known again.
+    pub(super) stick: Stick,
+    /// Whether the pool's clients are known by a cookie of the balancer's own.
+    pub(super) has_cookies: bool,
     /// An answer that another was hoped for instead of.
     pub(super) held: Option<Box<Held>>,
 }
@@ -93,6 +99,9 @@ impl<'a> Exchange<'a> {
         let hash = hash(settings, &space.request, head, || {
             talk.source(&space.request, head)
         });
+        let stick = stick(pool, &space.request, head, || {
+            talk.source(&space.request, head)
+        });
         Self {
             talk,
             space,
@@ -108,6 +117,8 @@ impl<'a> Exchange<'a> {
             budget_paid: false,
             budget_refused: false,
             hash,
+            stick,
+            has_cookies: settings.sticky.kind == StickyKind::Cookie,
             held: None,
             route,
             secure,
@@ -130,8 +141,11 @@ impl<'a> Exchange<'a> {
             client.consume(head_length);
             return Err(BadBody::TooLong);
         }
-        let edits = RequestEdits::of(self.route.as_deref());
-        if edits.is_some() && request.carry == Carry::Wire {
+        let cookies = pool.cookies();
+        let cookies = cookies.and_then(|it| cookies::without(request, client.filled(), it.name()));
+        let edits = RequestEdits::of(self.route.as_deref(), cookies.as_deref());
+        let has_routes = edits.is_some_and(|edits| edits.has_routes());
+        if has_routes && request.carry == Carry::Wire {
             // What a route takes away does not come in by the back door.
             request.carry = Carry::WireWithoutTrailers;
         }
@@ -193,6 +207,19 @@ impl<'a> Exchange<'a> {
             Ok(()) | Err(Broken::Source | Broken::Body(_)) => Upload::Done,
         };
         Poll::Ready(result)
+    }
+
+    /// The line that tells the client which server it is with, where it does not know: it brought no cookie, or one of another
+    /// server's, or of a key that was replaced. One that lives for a time after each answer is given with each.
+    pub(super) fn cookie_for(&self, server: &Server) -> Option<Vec<u8>> {
+        if !self.has_cookies {
+            return None;
+        }
+        let pool = self.talk.worker.pool(&self.pool)?;
+        let (cookies, sticky) = (pool.cookies()?, &pool.settings().value.sticky);
+        let token = cookies.token_of(server.live())?;
+        let knows = self.stick == Stick::Token(token) && sticky.lifetime.is_zero();
+        (!knows).then(|| set_cookie(cookies.name(), token, sticky, self.secure))
     }
 
     /// What the answer says of its server.

@@ -7,6 +7,7 @@ use model::{Algorithm, HashOn, Hashing};
 use policy::hash_key;
 
 use super::codec::RequestHead;
+use super::cookies::{value_of, values};
 
 /// The hash of a request; zero where nobody asks. `head` is what was parsed, `client` finds the client's address.
 pub(super) fn hash(
@@ -27,7 +28,7 @@ pub(super) fn hash(
     part.map_or_else(|| hash_address(client()), hash_key)
 }
 
-fn hash_address(address: IpAddr) -> u64 {
+pub(super) fn hash_address(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(address) => hash_key(&address.octets()),
         IpAddr::V6(address) => hash_key(&address.octets()),
@@ -38,12 +39,7 @@ fn part<'a>(hashing: &Hashing, request: &'a RequestHead, head: &'a [u8]) -> Opti
     let name = hashing.name.as_bytes();
     match hashing.on {
         HashOn::Header => request.get(head, &hashing.name),
-        HashOn::Cookie => {
-            let lines = request.fields.get_all(head, "cookie");
-            lines
-                .flat_map(|line| line.split(|byte| *byte == b';'))
-                .find_map(|pair| value_of(name, pair.trim_ascii()))
-        }
+        HashOn::Cookie => values(request, head, &hashing.name).next(),
         HashOn::Query => {
             let query = query(request.target.path_and_query.of(head))?;
             let mut parameters = query.split(|byte| *byte == b'&');
@@ -56,11 +52,6 @@ fn part<'a>(hashing: &Hashing, request: &'a RequestHead, head: &'a [u8]) -> Opti
 fn query(target: &[u8]) -> Option<&[u8]> {
     let mark = target.iter().position(|byte| *byte == b'?')?;
     Some(&target[mark + 1..])
-}
-
-/// The value of `name=value`, where the name is this.
-fn value_of<'a>(name: &[u8], pair: &'a [u8]) -> Option<&'a [u8]> {
-    pair.strip_prefix(name)?.strip_prefix(b"=")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use policy::{InFlight, Pool, Queued, Tried, Unpicked};
+use policy::{InFlight, Pool, Queued, Unpicked};
 
 use super::problem::Problem;
 use super::space::Space;
@@ -53,7 +53,7 @@ async fn wait_in_queue(
         talk,
         space,
         want,
-        queued: Some(join(&pool, want.tried)?),
+        queued: Some(join(&pool, want)?),
         until: talk.after(timeout).min(deadline),
         watch: Watch::new(),
     };
@@ -62,8 +62,8 @@ async fn wait_in_queue(
     poll_fn(|context| waiting.poll(context)).await
 }
 
-fn join(pool: &Pool, tried: &Tried) -> Result<Queued, Unserved> {
-    let joined = pool.enqueue(tried);
+fn join(pool: &Pool, want: Want<'_>) -> Result<Queued, Unserved> {
+    let joined = pool.enqueue(want.tried, want.stick);
     joined.map_err(|_| Unserved::Refused(Problem::QueueFull))
 }
 
@@ -103,7 +103,7 @@ impl InQueue<'_> {
         {
             // Its pool was replaced by another one.
             drop(queued);
-            self.queued = Some(join(&pool, self.want.tried)?);
+            self.queued = Some(join(&pool, self.want)?);
             return Ok(None);
         }
         match self.talk.worker.pick(self.want) {

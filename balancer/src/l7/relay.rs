@@ -37,7 +37,8 @@ pub(super) async fn relay(
     mut flight: InFlight,
 ) -> After {
     flight.note(exchange.outcome());
-    let returned = match start(&mut exchange) {
+    let cookie = exchange.cookie_for(flight.server());
+    let returned = match start(&mut exchange, cookie.as_deref()) {
         Ok(returned) => returned,
         Err(bad) => {
             flight.note(Outcome::Failed);
@@ -57,11 +58,12 @@ pub(super) async fn relay(
 }
 
 /// Writes the head as the client gets it, and what is there of the body behind it.
-fn start(exchange: &mut Exchange<'_>) -> Result<Returned, BadBody> {
+fn start(exchange: &mut Exchange<'_>, cookie: Option<&[u8]>) -> Result<Returned, BadBody> {
     let talk = exchange.talk;
     let settings = &talk.worker.settings;
     let space = &mut *exchange.space;
-    let edits = AnswerEdits::of(exchange.route.as_deref(), exchange.secure, &space.limits);
+    let route = exchange.route.as_deref();
+    let edits = AnswerEdits::of(route, exchange.secure, &space.limits, cookie);
     let returning = Returning {
         version: space.request.version,
         keep_alive: space.request.keep_alive && space.upload.is_read() && talk.may_go_on(),

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{NormalPath, Paths};
+use model::{NormalPath, Paths, StickyKind};
 use policy::{Action, Asked, Pool, Question, Redirect, Route, Table};
 
 use super::codec::Refusal;
@@ -18,7 +18,7 @@ pub(super) struct Destination {
     pub(super) pool: Arc<Pool>,
     /// The route that claims it; none where it goes to the pool `default` because no route does.
     pub(super) route: Option<Arc<Route>>,
-    /// Whether the client came over TLS, as far as is known.
+    /// Whether the client came over TLS, as far as is known; not asked where neither a route nor a cookie depends on it.
     pub(super) secure: bool,
 }
 
@@ -168,10 +168,11 @@ fn to_standard(
         }
         normal => set_path(pool, normal, None, path)?,
     }
+    let has_cookies = pool.settings().value.sticky.kind == StickyKind::Cookie;
     Ok(Destination {
         pool: Arc::clone(pool),
         route: None,
-        secure: false,
+        secure: has_cookies && incoming.is_secure(),
     })
 }
 

@@ -31,7 +31,7 @@ const TROUBLES_MAX: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Awaited {
     applied: Option<Position>,
-    /// Whether each server that leaves has nothing in flight.
+    /// Whether each server that leaves has nothing in flight, and no clients that stay with it.
     idle: BTreeMap<ServerKey, (ServerLoad, bool)>,
 }
 
@@ -54,7 +54,7 @@ fn idle(leaving: &BTreeMap<ServerKey, ServerLoad>) -> BTreeMap<ServerKey, (Serve
             in_flight: 0,
             ..*load
         };
-        (key.clone(), (nothing, load.in_flight == 0))
+        (key.clone(), (nothing, load.in_flight == 0 && !load.sticky))
     });
     idle.collect()
 }
@@ -107,7 +107,7 @@ impl Membership {
     async fn leaving_changed(&self, told: &Awaited) {
         loop {
             tokio::time::sleep(LEAVING_LOOK_EACH).await;
-            let leaving = self.tables.borrow().table.leaving();
+            let leaving = self.tables.borrow().table.leaving(self.started.elapsed());
             if idle(&leaving) != told.idle {
                 return;
             }
@@ -154,7 +154,7 @@ impl Membership {
             applied: standing.applied,
             began: standing.began,
             origin: standing.origin,
-            leaving: table.leaving(),
+            leaving: table.leaving(self.started.elapsed()),
             loads: table.fleet_loads(),
             nacks: standing.nacks.named,
             more_nacks: standing.nacks.more,

@@ -63,6 +63,7 @@ async fn another_balancer(registry: Arc<dyn Registry>, in_flight: u64) -> AbortH
     let load = ServerLoad {
         incarnation: servers[&key("s1")].incarnation,
         in_flight,
+        sticky: false,
     };
     let report = Report {
         loads: [(key("s1"), load)].into(),

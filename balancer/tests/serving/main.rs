@@ -25,6 +25,7 @@ mod rotation;
 mod route_changes;
 mod route_limits;
 mod routes;
+mod sticky;
 mod stopping;
 mod touch;
 mod upstream;

@@ -122,6 +122,9 @@ pub struct Leaving {
     pub server: ServerKey,
     pub incarnation: Revision,
     pub in_flight: u64,
+    /// Whether the clients that are with it may still send it more.
+    #[serde(default)]
+    pub sticky: bool,
 }
 
 impl Client {

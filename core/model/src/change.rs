@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Certificate, CertificateId, Collection, Epoch, InstanceId, Limit, LimitId, Listener,
     ListenerId, Moment, NetworkList, NetworkListId, Pool, PoolId, Position, Revision, RevisionId,
-    Route, RouteId, Ruling, Server, ServerKey, Term, Verdict,
+    Route, RouteId, Ruling, Secret, SecretId, Server, ServerKey, Term, Verdict,
 };
 
 /// One element to write (`Some`) or to remove (`None`).
@@ -20,6 +20,7 @@ pub enum Change {
     Networks(NetworkListId, Option<NetworkList>),
     Certificate(CertificateId, Option<Box<Certificate>>),
     Limit(LimitId, Option<Limit>),
+    Secret(SecretId, Option<Secret>),
 }
 
 impl Change {
@@ -42,6 +43,7 @@ impl Change {
             Self::Networks(..) => Collection::Networks,
             Self::Certificate(..) => Collection::Certificates,
             Self::Limit(..) => Collection::Limits,
+            Self::Secret(..) => Collection::Secrets,
         }
     }
 
@@ -55,6 +57,7 @@ impl Change {
             Self::Networks(id, _) => id.to_string(),
             Self::Certificate(id, _) => id.to_string(),
             Self::Limit(id, _) => id.to_string(),
+            Self::Secret(id, _) => id.to_string(),
         }
     }
 
@@ -70,6 +73,7 @@ impl Change {
             Self::Networks(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Certificate(_, value) => value.as_ref().map(serde_json::to_value),
             Self::Limit(_, value) => value.as_ref().map(serde_json::to_value),
+            Self::Secret(_, value) => value.as_ref().map(serde_json::to_value),
         };
         value.map(|json| json.expect("model types hold nothing that JSON cannot"))
     }

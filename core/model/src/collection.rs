@@ -49,6 +49,8 @@ collections! {
     Certificates = "certificates",
     /// How many requests are taken.
     Limits = "limits",
+    /// Keys of the fleet's own making, which are shown to nobody.
+    Secrets = "secrets",
 }
 
 /// What else the registry keeps under a fleet's name, and what its channels are called: never collections.
@@ -74,9 +76,9 @@ impl Collection {
             | Self::Routes
             | Self::Listeners
             | Self::Networks
-            | Self::Certificates => true,
-            Self::Limits => true,
-            Self::Health | Self::Holds | Self::Other(_) => false,
+            | Self::Certificates
+            | Self::Limits => true,
+            Self::Health | Self::Holds | Self::Secrets | Self::Other(_) => false,
         }
     }
 

@@ -74,6 +74,7 @@ impl Fleet {
             desired: _,
             health: _,
             holds: _,
+            secrets: _,
             faults: _,
         } = snapshot;
         Self {

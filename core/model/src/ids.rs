@@ -111,6 +111,10 @@ name_type! {
     /// The name of a limit.
     LimitId
 }
+name_type! {
+    /// The name of a secret of the fleet.
+    SecretId
+}
 
 impl FleetName {
     /// The fleet of those who name none.
@@ -123,6 +127,13 @@ impl PoolId {
     /// The pool that exists from the start and takes what no route claims.
     pub fn standard() -> Self {
         Self("default".into())
+    }
+}
+
+impl SecretId {
+    /// What signs the cookies of sticky sessions.
+    pub fn sticky() -> Self {
+        Self("sticky".into())
     }
 }
 

@@ -19,6 +19,7 @@ mod pool;
 mod position;
 mod report;
 mod route;
+mod secret;
 mod server;
 mod snapshot;
 mod stamp;
@@ -34,14 +35,15 @@ pub use firewall::{Firewall, NETWORKS_MAX, NetworkList, Networks, parse_network}
 pub use health::{Health, Verdict};
 pub use ids::{
     CertificateId, FleetName, InvalidName, LimitId, ListenerId, NAME_LENGTH_MAX, NetworkListId,
-    PoolId, RouteId, ServerId, ServerKey,
+    PoolId, RouteId, SecretId, ServerId, ServerKey,
 };
 pub use limit::{Limit, LimitMode, LimitPart, WithoutRegistry};
 pub use listener::{Alpn, ClientCertificates, ClientVerify, Listener, ListenerTls, TlsVersion};
 pub use path::{BadPath, NormalPath};
 pub use pool::{
     Algorithm, CheckKind, Circuit, Guard, HashOn, Hashing, HealthCheck, Outlier, Paths, Pool,
-    PoolTls, Probes, ProbesFrom, Protocol, Queue, Retry, StatusRange, Timeouts,
+    PoolTls, Probes, ProbesFrom, Protocol, Queue, Retry, SameSite, StatusRange, Sticky, StickyKind,
+    Timeouts,
 };
 pub use position::{Epoch, InstanceId, Moment, Position, Revision, RevisionId, Term};
 pub use report::{
@@ -52,6 +54,7 @@ pub use route::{
     Action, Answer, Claim, Condition, FieldValue, HeaderChanges, Hsts, PathClaim, Redirect,
     RedirectStatus, Rewrite, Route, RouteTimeouts, Scheme, Share, Split, SplitBy, Test,
 };
+pub use secret::{NoKey, Secret, SecretKey};
 pub use server::{Server, ServerState, WEIGHT_MAX};
 pub use snapshot::{Fault, Snapshot, Unread};
 pub use stamp::Stamped;

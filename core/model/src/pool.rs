@@ -7,6 +7,7 @@ mod outlier;
 mod paths;
 mod probes;
 mod retry;
+mod sticky;
 mod tls;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use outlier::Outlier;
 pub use paths::Paths;
 pub use probes::{Probes, ProbesFrom};
 pub use retry::Retry;
+pub use sticky::{SameSite, Sticky, StickyKind};
 pub use tls::{PoolTls, Protocol};
 
 /// How a server is chosen.
@@ -91,6 +93,8 @@ pub struct Pool {
     /// Each of which has to let a request pass.
     #[serde(default)]
     pub limits: Vec<LimitId>,
+    #[serde(default)]
+    pub sticky: Sticky,
     #[serde(flatten)]
     pub unknown: Unknown,
 }
@@ -126,6 +130,7 @@ impl Pool {
             protocol: Protocol::default(),
             tls: PoolTls::default(),
             limits: Vec::new(),
+            sticky: Sticky::default(),
             unknown: Unknown::default(),
         }
     }
@@ -152,6 +157,7 @@ impl Pool {
             protocol: _,
             tls,
             limits: _,
+            sticky,
             unknown,
         } = self;
         let parts = [
@@ -165,6 +171,7 @@ impl Pool {
             ("guard", &mut guard.unknown),
             ("probes", &mut probes.unknown),
             ("tls", &mut tls.unknown),
+            ("sticky", &mut sticky.unknown),
             ("", unknown),
         ];
         parts.map(|(name, part)| (name.to_owned(), part)).into()

@@ -158,6 +158,9 @@ impl Report {
 pub struct ServerLoad {
     pub incarnation: Revision,
     pub in_flight: u64,
+    /// Whether clients that are with it may still send it more, though it drains.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sticky: bool,
 }
 
 /// A mass withdrawal that a balancer holds back for one pool.

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Certificate, CertificateId, CheckKind, Collection, Delta, Elements, Entry, Epoch, Health,
     Limit, LimitId, Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId, Position,
-    Problem, Revision, RevisionId, Route, RouteId, Ruling, Server, ServerKey, Stamped, Verdict,
-    first_grave, validate_certificate, validate_limit, validate_listener, validate_networks,
-    validate_pool, validate_route, validate_server,
+    Problem, Revision, RevisionId, Route, RouteId, Ruling, Secret, SecretId, Server, ServerKey,
+    Stamped, Verdict, first_grave, validate_certificate, validate_limit, validate_listener,
+    validate_networks, validate_pool, validate_route, validate_server,
 };
 
 pub use unread::Unread;
@@ -59,6 +59,7 @@ pub struct Snapshot {
     pub networks: Elements<NetworkListId, NetworkList>,
     pub certificates: Elements<CertificateId, Certificate>,
     pub limits: Elements<LimitId, Limit>,
+    pub secrets: Elements<SecretId, Secret>,
     /// What could not be used, by collection and key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -82,6 +83,7 @@ impl Snapshot {
             networks: Elements::new(),
             certificates: Elements::new(),
             limits: Elements::new(),
+            secrets: Elements::new(),
             faults: Vec::new(),
             unread: Unread::default(),
         }
@@ -208,6 +210,9 @@ impl Snapshot {
             }),
             Collection::Limits => put(&mut self.limits, entry, |id, limit| {
                 check(checks, id, &limit.id, "limit", || validate_limit(limit))
+            }),
+            Collection::Secrets => put(&mut self.secrets, entry, |id, secret| {
+                check(checks, id, &secret.id, "secret", || Ok(()))
             }),
             Collection::Other(_) => Err("is for a newer version".into()),
         }

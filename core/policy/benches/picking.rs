@@ -12,7 +12,7 @@ use model::{
     Algorithm, CheckKind, Epoch, Pool, PoolId, Position, Revision, RevisionId, Server, Snapshot,
     Stamped,
 };
-use policy::{Ask, InFlight, Outcome, Table, Tried, hash_key};
+use policy::{Ask, InFlight, Outcome, Stick, Table, Tried, hash_key};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -99,6 +99,7 @@ impl<'a> Client<'a> {
         let ask = Ask {
             tried: &Tried::default(),
             hash: hash_key(&self.chance.next_u64().to_le_bytes()),
+            stick: Stick::Loose,
             now: self.now,
         };
         let pool = self.table.route().expect("the pool");

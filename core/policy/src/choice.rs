@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tier::Member;
-use crate::{InFlight, Server, Tried, Unpicked};
+use crate::{InFlight, Server, Stick, Tried, Unpicked};
 
 /// What a request brings along when a server is picked for it.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ pub struct Ask<'a> {
     pub tried: &'a Tried,
     /// The hash of what its pool's algorithm looks at; any number where that looks at nothing.
     pub hash: u64,
+    /// By what its client is known again.
+    pub stick: Stick,
     /// On the clock that tables are compiled by.
     pub now: Duration,
 }

@@ -131,6 +131,7 @@ mod tests {
         let load = ServerLoad {
             incarnation: Revision(incarnation),
             in_flight,
+            sticky: false,
         };
         [("default/a".parse().unwrap(), load)].into()
     }

@@ -22,6 +22,7 @@ mod retry;
 mod routes;
 mod server;
 mod signs;
+mod sticky;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -47,5 +48,6 @@ pub use routes::{
     Redirect, Route, Routes, Split,
 };
 pub use server::{InFlight, Live, Outcome, Server};
+pub use sticky::{Cookies, Stick, Token};
 pub use table::Table;
 pub use tried::Tried;

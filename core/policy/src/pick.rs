@@ -27,6 +27,7 @@ use random::Random;
 use round_robin::RoundRobin;
 
 pub(crate) use least_connections::Ranked;
+pub(crate) use ring::Ring;
 pub use ring::hash_key;
 
 /// A pool's algorithm with what it knows of the pool's members.
@@ -84,6 +85,19 @@ impl Picker {
             Self::LeastConnections(picker) => picker.pick(choice, chance),
             Self::P2c(picker) => picker.pick(choice, chance),
             Self::Consistent(picker) => picker.pick(choice),
+        }
+    }
+
+    /// Takes note of a flight to a server that it did not propose.
+    pub(crate) fn adopt(&self, flight: &mut InFlight) {
+        match self {
+            Self::RoundRobin(_) | Self::Random(_) => {}
+            Self::LeastConnections(_) => {
+                let live = flight.server().live();
+                live.ranked().changed(live);
+            }
+            Self::P2c(_) => flight.time_for_algorithm(),
+            Self::Consistent(picker) => picker.count_in(flight),
         }
     }
 

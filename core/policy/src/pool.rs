@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Algorithm, Health, ServerState, Stamped};
+use model::{Algorithm, Health, ServerLoad, ServerState, Stamped};
 use rand::Rng;
 
 use crate::choice::{Ask, Choice};
 use crate::pick::{Picker, Plan};
+use crate::sticky::{Binding, Bound, Keys, Sticky};
 use crate::tier::{Member, Tiers, WEIGHT_PARTS, tiers};
 use crate::warmth;
 use crate::{
-    Admission, Admitted, Budget, InFlight, Live, QueueFull, Queued, Server, Tried, Unpicked,
+    Admission, Admitted, Budget, Cookies, InFlight, Live, QueueFull, Queued, Server, Stick, Tried,
+    Unpicked,
 };
 
 /// One pool.
@@ -29,6 +31,7 @@ pub struct Pool {
     picker: Picker,
     /// Over those in reserve, where there are any.
     reserve_picker: Option<Picker>,
+    sticky: Sticky,
     /// When the weights of servers that have just come up should have grown.
     grows_at: Option<Duration>,
     admission: Arc<Admission>,
@@ -37,17 +40,32 @@ pub struct Pool {
     budget: Arc<Budget>,
 }
 
+/// What a pool is made of beside its own definition and servers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// The pool as the table before had it, whose rotation goes on.
+    pub(crate) previous: Option<&'a Pool>,
+    /// What cookies are made with.
+    pub(crate) keys: Option<&'a Arc<Keys>>,
+    /// Where a new rotation begins.
+    pub(crate) start: u64,
+    pub(crate) now: Duration,
+}
+
 impl Pool {
-    /// `previous` is the pool as the table before had it, whose rotation goes on; `start` is where a new one begins.
     pub(crate) fn new(
         number: u64,
         definition: Arc<Stamped<model::Pool>>,
         servers: Vec<Arc<Server>>,
-        previous: Option<&Self>,
         admission: Arc<Admission>,
-        start: u64,
-        now: Duration,
+        surroundings: Surroundings<'_>,
     ) -> Self {
+        let Surroundings {
+            previous,
+            keys,
+            start,
+            now,
+        } = surroundings;
         let settings = &definition.value;
         let is_bounded = is_bounded(settings, &servers);
         let slow_start = slow_start(settings);
@@ -71,6 +89,8 @@ impl Pool {
             let previous = previous.and_then(|pool| pool.reserve_picker.as_ref());
             Picker::new(plan(&tiers.reserve), previous)
         });
+        let sticky = previous.map(|pool| &pool.sticky);
+        let sticky = Sticky::new(settings, &servers, &tiers, keys, sticky);
         let grows = |member: &Member| {
             let warmth = servers[member.index].live().warmth();
             warmth.is_growing(slow_start, now)
@@ -89,6 +109,7 @@ impl Pool {
             tiers,
             picker,
             reserve_picker,
+            sticky,
             admission,
             is_bounded,
             budget: previous.map_or_else(Arc::default, |pool| Arc::clone(&pool.budget)),
@@ -123,8 +144,30 @@ impl Pool {
     }
 
     /// Those of the servers that are draining or disabled.
+    #[cfg(test)]
     pub(crate) fn leaving(&self) -> &[Arc<Server>] {
         &self.leaving
+    }
+
+    /// What is in flight to each of them, and whether it keeps its clients.
+    pub(crate) fn leaving_loads(
+        &self,
+        now: Duration,
+    ) -> impl Iterator<Item = (&Arc<Live>, ServerLoad)> {
+        let outlasts = self.definition.value.sticky.outlasts_drain();
+        self.leaving.iter().map(move |server| {
+            let live = server.live();
+            let keeps =
+                outlasts && server.state() == ServerState::Draining && live.keeps_clients(now);
+            let load = match keeps {
+                true => ServerLoad {
+                    sticky: true,
+                    ..live.load()
+                },
+                false => live.load_without_clients(),
+            };
+            (live, load)
+        })
     }
 
     /// Whether each server that wants requests has been inspected.
@@ -171,13 +214,14 @@ impl Pool {
         }
     }
 
-    /// Puts a request that has tried these servers at the end of the queue.
+    /// Puts a request that has tried these servers, and may belong to one, at the end of the queue.
     ///
     /// # Errors
     /// As many wait as the pool lets wait.
-    pub fn enqueue(&self, tried: &Tried) -> Result<Queued, QueueFull> {
+    pub fn enqueue(&self, tried: &Tried, stick: Stick) -> Result<Queued, QueueFull> {
         let length_max = self.definition.value.queue.length;
-        self.admission.enqueue(!tried.is_empty(), length_max)
+        let choosy = !tried.is_empty() || stick != Stick::Loose;
+        self.admission.enqueue(choosy, length_max)
     }
 
     /// What its retries draw on.
@@ -203,22 +247,52 @@ impl Pool {
         all.any(|member| sound(self.servers[member.index].live()))
     }
 
-    /// Picks a server as the pool's algorithm says, but none of those tried and none that has no room, and takes it, in one step. Those
-    /// in reserve come next, and servers that this balancer has ejected last.
+    /// What says by a cookie which server a client is with, where the pool has such cookies.
+    pub fn cookies(&self) -> Option<&Cookies> {
+        self.sticky.cookies()
+    }
+
+    /// Picks the server that the request belongs to, where it does and that one may have it; else one as the pool's algorithm says, but
+    /// none of those tried and none that has no room, and takes it, in one step. Those in reserve come next, and servers that this
+    /// balancer has ejected last.
     ///
     /// # Errors
     /// Why none was picked.
     pub fn pick(&self, ask: &Ask<'_>, chance: &mut impl Rng) -> Result<InFlight, Unpicked> {
+        let mut flight = match self.bind(ask) {
+            Bound::Taken(flight) => flight,
+            Bound::Waits => return Err(Unpicked::Full),
+            Bound::Elsewhere => self.choose(ask, chance)?,
+        };
+        if self.definition.value.outlier.latency_factor > 0.0 {
+            flight.time_for_rule();
+        }
+        Ok(flight)
+    }
+
+    fn bind(&self, ask: &Ask<'_>) -> Bound {
+        if ask.stick == Stick::Loose {
+            return Bound::Elsewhere;
+        }
+        let mut bound = self.sticky.bind(&Binding {
+            pool: &self.definition.value,
+            servers: &self.servers,
+            tiers: &self.tiers,
+            ask,
+        });
+        if let Bound::Taken(flight) = &mut bound {
+            self.picker.adopt(flight);
+        }
+        bound
+    }
+
+    fn choose(&self, ask: &Ask<'_>, chance: &mut impl Rng) -> Result<InFlight, Unpicked> {
         let mut choice = Choice::new(&self.servers, ask);
         let mut flight = self.pick_in_order(&mut choice, chance);
         if flight.is_none() && choice.spare_none() {
             flight = self.pick_in_order(&mut choice, chance);
         }
-        let mut flight = flight.ok_or(choice.obstacle())?;
-        if self.definition.value.outlier.latency_factor > 0.0 {
-            flight.time_for_rule();
-        }
-        Ok(flight)
+        flight.ok_or(choice.obstacle())
     }
 
     fn pick_in_order(&self, choice: &mut Choice<'_>, chance: &mut impl Rng) -> Option<InFlight> {

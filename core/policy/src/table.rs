@@ -11,6 +11,7 @@ use std::time::Duration;
 use model::{Fault, LimitId, ListenerId, PoolId, Position, ServerKey, ServerLoad, Snapshot};
 
 use crate::limit::Limits;
+use crate::sticky::Keys;
 use crate::{Firewall, Limit, Live, Pool, Routes, Server};
 
 use compiler::Compiler;
@@ -34,6 +35,8 @@ pub struct Table {
     /// What of the snapshot cannot be compiled, or names what is not there.
     faults: Vec<Fault>,
     departed: Vec<Departed>,
+    /// What cookies are made with; nothing as long as the fleet has no secret for that.
+    keys: Option<Arc<Keys>>,
     /// The last number given to an incarnation or a pool.
     last_number: u64,
     /// What it was compiled from: a pool of which the next one says the same is taken over whole.
@@ -140,19 +143,21 @@ impl Table {
     }
 
     /// Requests in flight to each server that is leaving: draining, disabled or removed. A key that was used again counts what is
-    /// left of all its incarnations that leave, under the latest of them.
-    pub fn leaving(&self) -> BTreeMap<ServerKey, ServerLoad> {
+    /// left of all its incarnations that leave, under the latest of them. One that keeps its clients is said to; of which that is not
+    /// said, none comes any more.
+    pub fn leaving(&self, now: Duration) -> BTreeMap<ServerKey, ServerLoad> {
         let mut leaving: BTreeMap<ServerKey, ServerLoad> = BTreeMap::new();
-        let present = self.pools().flat_map(|pool| pool.leaving());
-        let present = present.map(|server| server.live());
-        for live in present.chain(self.departed.iter().map(|departed| &departed.live)) {
-            let load = live.load();
+        let present = self.pools().flat_map(|pool| pool.leaving_loads(now));
+        let departed = self.departed.iter().map(|departed| &departed.live);
+        let departed = departed.map(|live| (live, live.load_without_clients()));
+        for (live, load) in present.chain(departed) {
             let entry = leaving.entry(live.key().clone()).or_insert(ServerLoad {
                 in_flight: 0,
                 ..load
             });
             entry.in_flight += load.in_flight;
             entry.incarnation = entry.incarnation.max(load.incarnation);
+            entry.sticky |= load.sticky;
         }
         leaving
     }

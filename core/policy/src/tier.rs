@@ -41,6 +41,14 @@ pub(crate) struct Tiers {
 }
 
 impl Tiers {
+    /// Whether the server at this place may be picked, and is not in reserve.
+    pub(crate) fn has_member(&self, place: usize) -> bool {
+        let found = self
+            .members
+            .binary_search_by_key(&place, |member| member.index);
+        found.is_ok()
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().chain(self.reserve.iter())
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use model::{Collection, FleetName, Snapshot};
@@ -160,7 +161,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
     let temporary = path.with_file_name(name);
-    let mut file = File::create(&temporary)?;
+    // It holds secrets of the fleet.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    let mut file = options.mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -170,6 +174,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use model::{Epoch, Position, Revision, RevisionId};
 
     use super::*;
@@ -197,6 +203,8 @@ mod tests {
             let loaded = StateFile::load(&path, &fleet("main")).unwrap();
             assert_eq!(loaded, Some(snapshot));
         }
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it holds secrets");
         let names = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(names, 1, "only the state file is there");
     }

@@ -285,6 +285,9 @@ impl Waiter {
             Some(load) if load.in_flight > 0 => {
                 Some(format!("has {} in flight to {key}", load.in_flight))
             }
+            Some(load) if load.sticky => {
+                Some(format!("still sends clients to {key} that are with it"))
+            }
             Some(_) => None,
             None if self.never_used(report) => None,
             None => Some(format!(

@@ -8,4 +8,5 @@ mod memory;
 mod quorum;
 mod redis;
 mod rights;
+mod secrets;
 mod support;

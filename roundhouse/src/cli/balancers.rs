@@ -64,6 +64,9 @@ fn remarks(balancer: &BalancerView) -> Vec<String> {
             leaving.in_flight, leaving.server
         ));
     }
+    for leaving in balancer.leaving.iter().filter(|one| one.sticky) {
+        remarks.push(format!("still sends clients to {}", leaving.server));
+    }
     for hold in &balancer.holds {
         remarks.push(format!("holds {} servers of {}", hold.size(), hold.pool));
     }

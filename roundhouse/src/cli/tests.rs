@@ -91,7 +91,7 @@ fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
     let balancer: BalancerView = serde_json::from_value(json!({
         "id": INSTANCE, "advertise": "10.0.0.1:8000", "region": "", "zone": "", "revision": null, "epoch": null,
         "lag": 3, "lag_ms": 61250, "stale": true, "origin": "disk", "age": "9s", "lost": true,
-        "leaving": [{"server": "default/s1", "incarnation": 3, "in_flight": 2}],
+        "leaving": [{"server": "default/s1", "incarnation": 3, "in_flight": 2, "sticky": true}],
         "nacks": [{"collection": "servers", "key": "default/bad", "reason": "nonsense"}],
         "more_nacks": {"servers": 12},
         "holds": [{"pool": "default", "position": position, "servers": ["default/s2", "default/s3"]}],
@@ -99,7 +99,7 @@ fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
     }))
     .expect("a balancer");
     let text = balancers::text(&[balancer]);
-    let expected = "10.0.0.1:8000 - - 3 1m 1s 250ms 9s ago lost, works from its own disk, 2 in flight to default/s1, \
+    let expected = "10.0.0.1:8000 - - 3 1m 1s 250ms 9s ago lost, works from its own disk, 2 in flight to default/s1, still sends clients to default/s1, \
         holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad, and 12 more of servers ";
     assert_eq!(lines(&text)[1], format!("{expected}{INSTANCE}"));
 }

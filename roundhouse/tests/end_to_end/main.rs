@@ -15,6 +15,7 @@ mod processes;
 mod routes;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod sticky;
 mod support;
 mod unsuitable;
 mod up;

@@ -7,6 +7,10 @@ use super::tls::check_pool;
 use super::{Problem, Problems};
 use crate::{CheckKind, HashOn, HealthCheck, Outlier, Pool, Retry, StatusRange, Timeouts};
 
+mod sticky;
+
+use sticky::check_sticky;
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -29,6 +33,7 @@ pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
     pool.guard.unknown.check("guard.", &mut problems);
     pool.probes.unknown.check("probes.", &mut problems);
     check_pool(&pool.tls, &mut problems);
+    check_sticky(&pool.sticky, &mut problems);
     pool.unknown.check("", &mut problems);
     problems.into_result()
 }
@@ -36,8 +41,7 @@ pub fn validate_pool(pool: &Pool) -> Result<(), Vec<Problem>> {
 fn check_hashing(pool: &Pool, problems: &mut Problems) {
     let hash = &pool.hash;
     let name = hash.name.as_bytes();
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let named = (1..=128).contains(&name.len()) && name.iter().all(token);
+    let named = is_name(name);
     let (holds, rule) = if hash.on == HashOn::Path {
         (
             name.is_empty(),
@@ -50,6 +54,12 @@ fn check_hashing(pool: &Pool, problems: &mut Problems) {
     problems.check(holds, "hash.name", rule);
     problems.off_or("hash.bound", hash.bound, 1.01, 1000.0);
     hash.unknown.check("hash.", problems);
+}
+
+/// Whether it can be the name of a header or cookie: a token (RFC 9110, 5.6.2).
+fn is_name(name: &[u8]) -> bool {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    (1..=128).contains(&name.len()) && name.iter().all(token)
 }
 
 fn check_outlier(outlier: &Outlier, problems: &mut Problems) {

@@ -14,8 +14,6 @@ use super::pool::{check_retry, check_times};
 use super::{Problem, Problems};
 use crate::{Action, PathClaim, Route};
 
-pub(super) use text::is_token;
-
 /// The most entries of each list of a route.
 const ENTRIES_MAX: usize = 64;
 

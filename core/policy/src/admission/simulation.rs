@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use model::{PoolId, Revision, Snapshot, Stamped};
+use model::{PoolId, Revision, Secret, SecretId, SecretKey, Snapshot, Stamped, StickyKind};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::{Place, Queued, Shelf, Unpicked};
 use crate::testing::snapshot;
-use crate::{Ask, InFlight, Pool, Table, Tried};
+use crate::{Ask, InFlight, Pool, Server, Stick, Table, Tried};
 
 const SERVERS: usize = 3;
 const STEPS: usize = 400;
@@ -77,6 +77,8 @@ enum Stage {
 struct Request {
     number: usize,
     tried: Tried,
+    /// Of the server that its client is with, if it is with one.
+    home: Option<usize>,
     woken: Arc<Woken>,
     stage: Stage,
     /// The largest bound that its server has had since it was placed.
@@ -99,6 +101,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut pool = model::Pool::new(PoolId::standard());
         pool.queue.length = 10_000;
+        pool.sticky.kind = StickyKind::Cookie;
         let mut world = Self {
             chance: Chance(seed),
             snapshot: snapshot(pool),
@@ -109,6 +112,9 @@ impl World {
             came: 0,
             placed_from_queue: 0,
         };
+        let secret = Secret::new(SecretId::sticky(), SecretKey::new([1; 32]));
+        let secret = Arc::new(Stamped::new(Revision(1), secret));
+        world.snapshot.secrets.insert(SecretId::sticky(), secret);
         if seed.is_multiple_of(3) {
             world.bound_requests(1 + u32::try_from(seed % 5).expect("small"));
         }
@@ -177,9 +183,11 @@ impl World {
             let server = self.chance.below(SERVERS);
             tried.add(self.pool().servers()[server].live());
         }
+        let home = (self.chance.below(3) == 0).then(|| self.chance.below(SERVERS));
         self.requests.push(Request {
             number: self.came,
             tried,
+            home,
             woken: Arc::default(),
             stage: Stage::Comes,
             bound: 0,
@@ -199,7 +207,8 @@ impl World {
             },
             Stage::Turns => {
                 request.woken.0.store(true, Ordering::SeqCst);
-                Stage::Waits(self.pool().enqueue(&request.tried).expect("room"))
+                let queued = self.pool().enqueue(&request.tried, self.stick(&request));
+                Stage::Waits(queued.expect("room"))
             }
             Stage::Waits(queued) => self.wait(&mut request, queued),
             Stage::LookedInVain(queued) => {
@@ -225,6 +234,7 @@ impl World {
         let ask = Ask {
             tried: &request.tried,
             hash: 0,
+            stick: self.stick(request),
             now: Duration::ZERO,
         };
         // Whom a request gets that is tried again is a matter of chance.
@@ -232,6 +242,25 @@ impl World {
         let flight = self.pool().pick(&ask, &mut chance)?;
         request.bound = self.bound_of(&flight);
         Ok(flight)
+    }
+
+    fn stick(&self, request: &Request) -> Stick {
+        let pool = self.pool();
+        let token = request.home.and_then(|home| {
+            let cookies = pool.cookies().expect("cookies");
+            cookies.token_of(pool.servers()[home].live())
+        });
+        token.map_or(Stick::Loose, Stick::Token)
+    }
+
+    /// Whether the server is free for the request, which waits for its client's own alone, unless it has tried that.
+    fn may_have(&self, request: &Request, server: &Server) -> bool {
+        let pool = self.pool();
+        let home = request.home.map(|home| pool.servers()[home].live());
+        let home = home.filter(|home| !request.tried.contains(home));
+        home.is_none_or(|home| home.number() == server.live().number())
+            && !request.tried.contains(server.live())
+            && server.room().is_ok()
     }
 
     fn bound_of(&self, flight: &InFlight) -> u32 {
@@ -268,6 +297,7 @@ impl World {
         for other in &self.requests {
             if let Stage::Waits(before) | Stage::LookedInVain(before) = &other.stage
                 && other.tried.is_empty()
+                && other.home.is_none()
             {
                 let (mine, other) = (request.number, other.number);
                 assert!(before.ticket > queued.ticket, "{mine} before {other}");
@@ -284,12 +314,25 @@ impl World {
         let socket = resting.unwrap_or_else(|| {
             self.shelves[server].make_room();
             let socket = Socket::open(&self.sockets[server]);
-            let bound = request.bound as usize;
+            let bound = self.allowed(request, &flight) as usize;
             let open = self.sockets[server].get();
             assert!(open <= bound, "{open} connections, {bound} allowed");
             socket
         });
         Stage::Connected(socket, place, flight)
+    }
+
+    /// The greatest bound by which someone was given a place at this server who still has it.
+    fn allowed(&self, request: &Request, flight: &InFlight) -> u32 {
+        let server = Self::index(flight);
+        let has_place = |other: &&Request| match &other.stage {
+            Stage::Placed(own) | Stage::Connected(_, _, own) => Self::index(own) == server,
+            _ => false,
+        };
+        let others = self.requests.iter().filter(has_place);
+        let bounds = others.map(|other| other.bound);
+        let own = [request.bound, self.bound_of(flight)];
+        bounds.chain(own).max().expect("there are two at least")
     }
 
     fn end(&mut self, socket: Socket, place: Place, flight: InFlight) -> Stage {
@@ -322,7 +365,7 @@ impl World {
                 continue;
             }
             for server in pool.servers() {
-                let may = !request.tried.contains(server.live()) && server.room().is_ok();
+                let may = self.may_have(request, server);
                 assert!(!may, "{} waits beside {}", request.number, server.key());
             }
         }

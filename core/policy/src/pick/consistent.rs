@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::ring::{Ring, hash_of_name};
+use super::ring::Ring;
 use crate::choice::Choice;
 use crate::flights::Flights;
 use crate::tier::{Member, Members};
@@ -39,11 +39,7 @@ impl Consistent {
         bound: f64,
         flights: Flights,
     ) -> Self {
-        let hash_of = |member: &Member| {
-            let key = servers[member.index].key();
-            hash_of_name(key.pool.as_str(), key.server.as_str())
-        };
-        let ring = Ring::new(&members, hash_of);
+        let ring = Ring::of_servers(&members, servers);
         let weights = members.iter().map(|member| f64::from(member.weight)).sum();
         Self {
             members,
@@ -64,10 +60,15 @@ impl Consistent {
 
     pub(super) fn pick(&self, choice: &mut Choice<'_>) -> Option<InFlight> {
         let mut flight = self.take(choice)?;
+        self.count_in(&mut flight);
+        Some(flight)
+    }
+
+    /// Counts a flight among the pool's, where there is a bound.
+    pub(super) fn count_in(&self, flight: &mut InFlight) {
         if self.bound.is_some() {
             flight.count_in(&self.flights);
         }
-        Some(flight)
     }
 
     fn take(&self, choice: &mut Choice<'_>) -> Option<InFlight> {

@@ -167,8 +167,8 @@ impl LeastConnections {
 }
 
 impl Ranked {
-    /// A flight to this server has ended.
-    pub(crate) fn ended(&self, live: &Live) {
+    /// A flight to this server has ended, or began without its being proposed.
+    pub(crate) fn changed(&self, live: &Live) {
         if self.is_ranked.load(Ordering::SeqCst) {
             let (ranking, place) = &*self.place.lock();
             if let Some(of) = ranking.upgrade() {

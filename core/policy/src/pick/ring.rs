@@ -10,8 +10,11 @@
 //! SplitMix64's outputs for it. Servers whose weights differ by less than `CLASS` share one sorted list of points, so that no search
 //! has to go far beyond the first point that it finds.
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::Server;
 use crate::tier::Member;
 
 /// Points of each server: how even the shares are, against memory.
@@ -27,7 +30,7 @@ const POINTS_PER_START: usize = 1;
 const CLASS: u32 = 4;
 
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(crate) struct Ring {
     lists: Vec<List>,
     /// By place.
     weights: Vec<u32>,
@@ -92,8 +95,16 @@ impl Ring {
         }
     }
 
+    /// A ring of these members of a pool's servers.
+    pub(crate) fn of_servers(members: &[Member], servers: &[Arc<Server>]) -> Self {
+        Self::new(members, |member| {
+            let key = servers[member.index].key();
+            hash_of_name(key.pool.as_str(), key.server.as_str())
+        })
+    }
+
     /// The place that a key belongs to, were it not for those that are left out.
-    pub(super) fn find(&self, key: u64, left_out: &[u32]) -> Option<usize> {
+    pub(crate) fn find(&self, key: u64, left_out: &[u32]) -> Option<usize> {
         let mut nearest = Nearest::NONE;
         for list in &self.lists {
             for probe in positions::<PROBES>(key) {
@@ -179,7 +190,7 @@ pub fn hash_key(key: &[u8]) -> u64 {
 }
 
 /// The hash of what a server is called.
-pub(super) fn hash_of_name(pool: &str, server: &str) -> u64 {
+fn hash_of_name(pool: &str, server: &str) -> u64 {
     let mut name = String::with_capacity(pool.len() + 1 + server.len());
     name.push_str(pool);
     name.push('/');

@@ -116,6 +116,6 @@ impl Drop for InFlight {
         let live = self.server.live();
         live.note(self.outcome);
         live.count_out();
-        live.ranked().ended(live);
+        live.ranked().changed(live);
     }
 }

@@ -1,7 +1,7 @@
 //! What is going on with one incarnation of a server right now: counters, and marks that the tables set.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use model::{Health, Revision, ServerKey, ServerLoad};
@@ -38,6 +38,10 @@ pub struct Live {
     is_down: AtomicBool,
     /// Where it is leaving: when what is still in flight is cut short, in the callers' milliseconds. `u64::MAX` where it stays.
     leaves_by: AtomicU64,
+    /// Where it is leaving: until when it keeps the clients that are with it. `u64::MAX` where nothing was said of that.
+    keeps_clients_until: AtomicU64,
+    /// Whether it was told that it keeps none of them any more, whatever the tables say that some thread has.
+    released: AtomicBool,
     places: Places,
     latency: Latency,
     ranked: Ranked,
@@ -64,6 +68,8 @@ impl Live {
             keeps_connections: AtomicBool::new(true),
             is_down: AtomicBool::new(false),
             leaves_by: AtomicU64::new(u64::MAX),
+            keeps_clients_until: AtomicU64::new(u64::MAX),
+            released: AtomicBool::new(false),
             places: Places::new(admission),
             latency: Latency::default(),
             ranked: Ranked::default(),
@@ -108,7 +114,14 @@ impl Live {
         ServerLoad {
             incarnation: self.incarnation,
             in_flight: self.in_flight(),
+            sticky: false,
         }
+    }
+
+    /// The same of one that keeps no clients from now on.
+    pub(crate) fn load_without_clients(&self) -> ServerLoad {
+        self.release_clients();
+        self.load()
     }
 
     /// Counts one more request in flight, where the circuit lets it.
@@ -215,12 +228,43 @@ impl Live {
         self.keeps_connections
             .store(keeps_connections, Ordering::Relaxed);
         self.leaves_by.store(u64::MAX, Ordering::Relaxed);
+        self.keeps_clients_until.store(u64::MAX, Ordering::Relaxed);
+        self.released.store(false, Ordering::SeqCst);
     }
 
     /// It leaves. If it was leaving already, the time that was said first counts.
     pub(crate) fn leave(&self, by: Duration) {
         self.keeps_connections.store(false, Ordering::Relaxed);
         self.leaves_by.fetch_min(millis(by), Ordering::Relaxed);
+    }
+
+    /// It leaves, and keeps the clients that are with it until that moment. What is in flight then is given as much time again.
+    pub(crate) fn leave_after_clients(&self, now: Duration, drain: Duration) {
+        // What was said first counts: a drain that has ended does not begin anew.
+        if self.leaves_by.load(Ordering::Relaxed) == u64::MAX {
+            self.keeps_clients_until
+                .store(millis(now + drain), Ordering::Relaxed);
+            self.released.store(false, Ordering::SeqCst);
+        }
+        self.leave(now + 2 * drain);
+    }
+
+    /// Whether it leaves, and keeps the clients that are with it.
+    pub(crate) fn keeps_clients(&self, now: Duration) -> bool {
+        let until = self.keeps_clients_until.load(Ordering::Relaxed);
+        until != u64::MAX && millis(now) < until && !self.was_released()
+    }
+
+    /// From now on it keeps no clients, whichever table a thread has. What is counted as in flight after this is all that there will be.
+    pub(crate) fn release_clients(&self) {
+        self.released.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether that was said. Asked by whoever has counted a request as in flight, so that one of the two sees the other.
+    pub(crate) fn was_released(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.released.load(Ordering::SeqCst)
     }
 
     /// Whether it takes only so many connections at the same time.

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Health, PoolId, Revision, ServerKey, ServerState, Snapshot, Stamped};
+use model::{Health, PoolId, Revision, ServerKey, ServerState, Snapshot, Stamped, StickyKind};
 
 use super::differences::Differences;
 use super::listeners::Listeners;
 use super::{Departed, Pools, Table};
 use crate::limit::Limits;
+use crate::pool::Surroundings;
+use crate::sticky::Keys;
 use crate::{Admission, Live, Pool, Routes, Server};
 
 /// How many removed servers are remembered at most, those with requests in flight aside.
@@ -24,6 +26,8 @@ pub(super) struct Compiler<'a> {
     /// Where the rotation of a new pool begins.
     start: u64,
     now: Duration,
+    /// What cookies are made with.
+    keys: Option<Arc<Keys>>,
     /// The last number given to an incarnation or a pool.
     last_number: u64,
     /// Incarnations that had departed, and may come back.
@@ -49,6 +53,7 @@ impl<'a> Compiler<'a> {
             differences: source.map(|before| Differences::between(before, snapshot)),
             start,
             now,
+            keys: Keys::of(snapshot, previous.keys.as_ref()),
             last_number: previous.last_number,
             departed: departed
                 .map(|live| ((live.key(), live.incarnation()), live))
@@ -82,6 +87,7 @@ impl<'a> Compiler<'a> {
             limits,
             standard: pools.get(&PoolId::standard()).cloned(),
             pools,
+            keys: self.keys.clone(),
             last_number: self.last_number,
             source: Some(snapshot.clone()),
             departed: self.all_departed(),
@@ -97,6 +103,7 @@ impl<'a> Compiler<'a> {
         if let (Some(previous), Some(changed)) = (previous, &changed)
             && changed.is_empty()
             && previous.grows_at().is_none()
+            && !self.has_other_keys(&definition.value)
         {
             return Arc::clone(previous);
         }
@@ -112,9 +119,20 @@ impl<'a> Compiler<'a> {
             replaced.unwrap_or_else(|| self.servers(&definition.value, previous, &admission));
         let number = previous.map_or_else(|| self.next_number(), Pool::number);
         let definition = Arc::clone(definition);
-        Arc::new(Pool::new(
-            number, definition, servers, previous, admission, self.start, self.now,
-        ))
+        let surroundings = Surroundings {
+            previous,
+            keys: self.keys.as_ref(),
+            start: self.start,
+            now: self.now,
+        };
+        let pool = Pool::new(number, definition, servers, admission, surroundings);
+        Arc::new(pool)
+    }
+
+    /// Whether the pool's cookies are made with other keys than before.
+    fn has_other_keys(&self, pool: &model::Pool) -> bool {
+        let before = self.previous.keys.as_ref().map(Arc::as_ptr);
+        pool.sticky.kind == StickyKind::Cookie && before != self.keys.as_ref().map(Arc::as_ptr)
     }
 
     /// The servers of the table before with those in their places that have changed. Nothing where some came or went.
@@ -210,6 +228,9 @@ impl<'a> Compiler<'a> {
         live.warmth().judge(health, is_first, self.now);
         match server.state() {
             ServerState::Active => live.stay(health != Health::Down),
+            ServerState::Draining if pool.sticky.outlasts_drain() => {
+                live.leave_after_clients(self.now, pool.timeouts.drain);
+            }
             ServerState::Draining | ServerState::Disabled => {
                 live.leave(self.now + pool.timeouts.drain);
             }

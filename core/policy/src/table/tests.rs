@@ -5,7 +5,7 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::testing::snapshot;
-use crate::{Ask, InFlight, Outcome, Tried, Unpicked};
+use crate::{Ask, InFlight, Outcome, Stick, Tried, Unpicked};
 
 fn stamped<T>(created: u64, incarnation: u64, value: T) -> Arc<Stamped<T>> {
     Arc::new(Stamped {
@@ -60,6 +60,7 @@ fn pick_untried(table: &Table, tried: &Tried) -> Result<InFlight, Unpicked> {
     let ask = Ask {
         tried,
         hash: 0,
+        stick: Stick::Loose,
         now: Duration::ZERO,
     };
     let pool = table.route().ok_or(Unpicked::Nothing)?;
@@ -147,7 +148,7 @@ fn draining_disabled_and_weightless_servers_get_nothing_new() {
     let table = compile(&snapshot, &Table::default());
     assert_eq!(picks(&table, 2), ["d", "d"]);
     let leaving: Vec<_> = table
-        .leaving()
+        .leaving(Duration::ZERO)
         .into_keys()
         .map(|key| key.server.to_string())
         .collect();
@@ -172,12 +173,17 @@ fn what_goes_on_survives_a_change_and_a_new_address_inherits_nothing() {
     put(&mut snapshot, 2, 7, moved);
     let third = compile(&snapshot, &second);
     assert_eq!(third.servers().next().expect("a").live().in_flight(), 0);
-    let leaving = third.leaving();
+    let leaving = third.leaving(Duration::ZERO);
     let load = leaving[&"default/a".parse().expect("a key")];
     assert_eq!((load.incarnation, load.in_flight), (Revision(2), 1));
     drop(taken);
     assert_eq!(
-        third.leaving().into_values().next().expect("a").in_flight,
+        third
+            .leaving(Duration::ZERO)
+            .into_values()
+            .next()
+            .expect("a")
+            .in_flight,
         0
     );
 }
@@ -188,14 +194,22 @@ fn a_removed_server_is_reported_until_it_is_forgotten() {
     let taken = pick(&first).expect("a");
     let snapshot = fleet(&[]);
     let second = compile(&snapshot, &first);
-    assert_eq!(second.leaving().len(), 2);
+    assert_eq!(second.leaving(Duration::ZERO).len(), 2);
     let late = Table::compile(&snapshot, &second, 0, DEPARTED_FOR);
-    assert_eq!(late.leaving().len(), 1, "one still has a request in flight");
+    assert_eq!(
+        late.leaving(Duration::ZERO).len(),
+        1,
+        "one still has a request in flight"
+    );
     drop(taken);
     let ended = Table::compile(&snapshot, &late, 0, 2 * DEPARTED_FOR);
-    assert_eq!(ended.leaving().len(), 1, "it has only just ended");
+    assert_eq!(
+        ended.leaving(Duration::ZERO).len(),
+        1,
+        "it has only just ended"
+    );
     let later = Table::compile(&snapshot, &ended, 0, 3 * DEPARTED_FOR);
-    assert!(later.leaving().is_empty());
+    assert!(later.leaving(Duration::ZERO).is_empty());
 }
 
 #[test]
@@ -278,7 +292,7 @@ fn one_that_leaves_is_given_the_pools_drain_time_once_and_one_that_comes_back_st
     snapshot.servers.insert(live.key().clone(), removed);
     let back = compile(&snapshot, &latest);
     assert!(!live.is_overdue(1000 * second));
-    assert!(back.leaving().is_empty());
+    assert!(back.leaving(Duration::ZERO).is_empty());
     let of_key = |server: &&Arc<Server>| server.key() == live.key();
     let same = back.servers().find(of_key).expect("it is back");
     assert_eq!(same.live().in_flight(), 1, "the same incarnation goes on");

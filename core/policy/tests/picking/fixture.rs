@@ -8,7 +8,7 @@ use model::{
     Algorithm, Epoch, Health, Pool, PoolId, Position, Revision, RevisionId, Server, Snapshot,
     Stamped, Verdict,
 };
-use policy::{Ask, InFlight, Outcome, Table, Tried};
+use policy::{Ask, InFlight, Outcome, Stick, Table, Tried, Unpicked};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -134,13 +134,28 @@ impl Balancer {
     }
 
     pub(crate) fn pick_for(&mut self, hash: u64, tried: &Tried) -> Option<InFlight> {
+        self.ask(hash, Stick::Loose, tried).ok()
+    }
+
+    /// Picks for a client that is known again.
+    pub(crate) fn pick_by(&mut self, stick: Stick) -> Result<InFlight, Unpicked> {
+        self.ask(0, stick, &Tried::default())
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        hash: u64,
+        stick: Stick,
+        tried: &Tried,
+    ) -> Result<InFlight, Unpicked> {
         let ask = Ask {
             tried,
             hash,
+            stick,
             now: self.now,
         };
-        let pool = self.table.route()?;
-        pool.pick(&ask, &mut self.chance).ok()
+        let pool = self.table.route().ok_or(Unpicked::Nothing)?;
+        pool.pick(&ask, &mut self.chance)
     }
 
     /// Picks for so many requests, each of which ends before the next, and counts who got how many.

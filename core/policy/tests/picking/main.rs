@@ -7,4 +7,5 @@ mod least_connections;
 mod p2c;
 mod retries;
 mod slow_start;
+mod sticky;
 mod tiers;

@@ -39,6 +39,7 @@ pub(super) fn keep_collection(snapshot: &mut Snapshot, own: &Snapshot, collectio
         Collection::Networks => snapshot.networks.clone_from(&own.networks),
         Collection::Certificates => snapshot.certificates.clone_from(&own.certificates),
         Collection::Limits => snapshot.limits.clone_from(&own.limits),
+        Collection::Secrets => snapshot.secrets.clone_from(&own.secrets),
         Collection::Other(_) => {}
     }
     snapshot.unread.take_over(collection, &own.unread);
@@ -56,6 +57,7 @@ pub(super) fn elements(snapshot: &Snapshot) -> u32 {
         networks,
         certificates,
         limits,
+        secrets,
         unread,
         position: _,
         desired: _,
@@ -63,7 +65,7 @@ pub(super) fn elements(snapshot: &Snapshot) -> u32 {
     } = snapshot;
     let observed = pools.len() + servers.len() + health.len() + holds.len() + unread.len();
     let all = observed + routes.len() + listeners.len() + networks.len();
-    let all = all + certificates.len() + limits.len();
+    let all = all + certificates.len() + limits.len() + secrets.len();
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 
@@ -88,6 +90,7 @@ pub(super) fn keep_last_good(snapshot: &mut Snapshot, own: &Snapshot) {
                 keep(&mut snapshot.certificates, &own.certificates, fault);
             }
             Collection::Limits => keep(&mut snapshot.limits, &own.limits, fault),
+            Collection::Secrets => keep(&mut snapshot.secrets, &own.secrets, fault),
         }
     }
 }

@@ -46,6 +46,7 @@ local COLLECTIONS = {
   'networks',
   'certificates',
   'limits',
+  'secrets',
 }
 
 -- The keys of the collections, by name; they come in that order from KEYS[first] on.
@@ -57,9 +58,9 @@ local function collections_from(first)
   return keys
 end
 
--- Whether people or sources write it, and the history tells of it.
+-- Whether people or sources write it, and the history tells of it, which shows what it was.
 local function is_desired(collection)
-  return collection ~= 'health'
+  return collection ~= 'health' and collection ~= 'secrets'
 end
 
 -- What other hands did to a key, of which a commit would be made in half or not at all, and what helps.

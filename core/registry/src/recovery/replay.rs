@@ -183,6 +183,7 @@ fn change(entry: &Entry) -> Option<Change> {
         Collection::Networks => read(entry, Change::Networks),
         Collection::Certificates => read(entry, |id, it| Change::Certificate(id, it.map(Box::new))),
         Collection::Limits => read(entry, Change::Limit),
+        Collection::Secrets => read(entry, Change::Secret),
         Collection::Health | Collection::Holds | Collection::Other(_) => None,
     }
 }

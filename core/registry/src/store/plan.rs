@@ -88,7 +88,8 @@ fn order(write: &Write) -> u8 {
         (Collection::Limits, None) => 8,
         (Collection::Listeners, Some(_)) => 9,
         (Collection::Routes, Some(_)) => 10,
-        (Collection::Other(_), _) => 11,
+        (Collection::Secrets, _) => 11,
+        (Collection::Other(_), _) => 12,
     }
 }
 
@@ -110,6 +111,7 @@ fn check(change: &Change) -> Result<(), CommitError> {
         Change::Networks(_, Some(list)) => (list.id.to_string(), validate_networks(list)),
         Change::Certificate(_, Some(it)) => (it.id.to_string(), validate_certificate(it)),
         Change::Limit(_, Some(limit)) => (limit.id.to_string(), validate_limit(limit)),
+        Change::Secret(_, Some(secret)) => (secret.id.to_string(), Ok(())),
         _ => return Ok(()),
     };
     let misnamed = || format!("holds an element named {name:?}");
@@ -118,9 +120,10 @@ fn check(change: &Change) -> Result<(), CommitError> {
     problem.map_or(Ok(()), |rule| Err(CommitError::Invalid { key, rule }))
 }
 
-/// Whether a write belongs to the desired state, which people and sources write, and the history tells of.
+/// Whether a write belongs to the desired state, which people and sources write, and the history tells of. A secret does not, since
+/// the history shows what it was.
 pub(crate) fn is_desired(collection: Collection) -> bool {
-    !matches!(collection, Collection::Health)
+    !matches!(collection, Collection::Health | Collection::Secrets)
 }
 
 /// The commit's idempotency key. An empty one is none.

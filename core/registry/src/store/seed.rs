@@ -39,6 +39,7 @@ impl Seed {
             networks,
             certificates,
             limits,
+            secrets,
             unread,
             faults: _,
         } = snapshot;
@@ -52,6 +53,7 @@ impl Seed {
         add(&mut elements, Collection::Networks, networks);
         add(&mut elements, Collection::Certificates, certificates);
         add(&mut elements, Collection::Limits, limits);
+        add(&mut elements, Collection::Secrets, secrets);
         elements.retain(|it: &SeedElement| !unread.contains(it.collection, &it.key));
         elements.extend(unread.iter().map(SeedElement::unread));
         let origin = Delta {

@@ -15,7 +15,7 @@ pub enum Goal {
     Applied(Position),
     /// That, and none had to leave out one of these elements, which are what the revision changed.
     Changed(Position, BTreeSet<(Collection, String)>),
-    /// That, and none has a request in flight to this incarnation of the server.
+    /// That, and none has a request in flight to this incarnation of the server, nor sends it clients that are with it.
     Drained(Position, ServerKey, Revision),
 }
 

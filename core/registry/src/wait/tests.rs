@@ -60,6 +60,7 @@ fn loaded(instance: Instance, incarnation: u64, in_flight: u64) -> Instance {
     let load = ServerLoad {
         incarnation,
         in_flight,
+        sticky: false,
     };
     instance.report.leaving.insert(key(), load);
     instance
@@ -119,6 +120,25 @@ fn laggards(outcome: Outcome) -> Vec<(InstanceId, String)> {
                 .collect()
         }
     }
+}
+
+#[test]
+fn a_server_that_keeps_its_clients_is_not_drained_though_nothing_is_in_flight() {
+    let mut keeping = loaded(balancer(1, Some(position(5))), 2, 0);
+    let load = keeping.report.leaving.get_mut(&key()).expect("the server");
+    load.sticky = true;
+    let reason = "still sends clients to default/s1 that are with it";
+    assert_eq!(
+        laggards(drained(&[keeping.clone()])),
+        [(id(1), reason.into())]
+    );
+    keeping
+        .report
+        .leaving
+        .get_mut(&key())
+        .expect("the server")
+        .sticky = false;
+    assert_eq!(drained(&[keeping]), Outcome::Done);
 }
 
 #[test]

@@ -235,6 +235,11 @@ async fn limits_of_another_type_are_named_and_served_through() {
 }
 
 #[tokio::test]
+async fn secrets_of_another_type_are_named_and_served_through() {
+    is_survived(Collection::Secrets).await;
+}
+
+#[tokio::test]
 async fn any_other_key_of_another_type_is_named_by_whoever_needs_it() {
     let (redis, registry) = fleet().await;
     let instance = InstanceId::random();

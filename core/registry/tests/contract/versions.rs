@@ -344,6 +344,11 @@ async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixtu
             "api",
             json!({"id": "api", "by": ["client"], "requests": 100, "more": more}),
         ),
+        (
+            Collection::Secrets,
+            "sticky",
+            json!({"id": "sticky", "current": "0a".repeat(32), "more": more}),
+        ),
     ];
     assert_eq!(elements.each_ref().map(|it| it.0), Collection::ALL);
     for (collection, key, value) in &elements {

@@ -63,6 +63,7 @@ impl Balancer {
             let load = ServerLoad {
                 incarnation: *incarnation,
                 in_flight: self.in_flight.get(&load).copied().unwrap_or(0),
+                sticky: false,
             };
             (key.clone(), load)
         };

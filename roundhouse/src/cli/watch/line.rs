@@ -80,6 +80,7 @@ fn element(change: &Value) -> String {
         "networks" => "list of networks",
         "limits" => "limit",
         "certificates" => "certificate",
+        "secrets" => "secret",
         other => other,
     };
     match collection {
