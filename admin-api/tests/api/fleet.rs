@@ -301,8 +301,11 @@ async fn the_status_counts_and_raises_what_somebody_should_look_at() {
             .contains("pools \"web\"")
     );
     let alarms = status["alarms"].as_array().unwrap();
-    let nacks = alarms.iter().filter(|alarm| alarm["kind"] == "nack");
-    assert_eq!(nacks.last().unwrap()["detail"], "and 12 more of servers");
+    let mut nacks = alarms.iter().filter(|alarm| alarm["kind"] == "nack");
+    assert_eq!(
+        nacks.next_back().unwrap()["detail"],
+        "and 12 more of servers"
+    );
     let balancers = fixture.get("/v1/balancers").await.body;
     assert_eq!(balancers[0]["more_nacks"], json!({"servers": 12}));
     assert!(alarm(&status, "leaderless").is_some());
