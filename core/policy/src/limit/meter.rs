@@ -10,7 +10,7 @@
 //!   is about to be asked for, and are never more than the bucket is given in 20 ms, or one.
 //!
 //! What can be too much: a share that stems from long ago, when others had not yet emptied the bucket. That is no more than the bucket's
-//! capacity for all balancers together, and is made up for by what comes after.
+//! capacity for all balancers together, or one request at each, and is made up for by what comes after.
 
 use std::time::Duration;
 
@@ -48,9 +48,14 @@ impl Terms {
         }
     }
 
-    /// The largest share. A key that was not heard of for long has one request let pass, however small that is.
+    /// The share of a full bucket.
     fn share_max(&self) -> f64 {
-        (self.capacity / self.live).max(1.0)
+        self.capacity / self.live
+    }
+
+    /// The least share of which a token is spent: one, but of a bucket that is smaller than the fleet the share of a full one.
+    fn share_min(&self) -> f64 {
+        self.share_max().min(1.0) * WHOLE
     }
 
     /// How long until a bucket of this level has a token.
@@ -114,7 +119,7 @@ impl Meter {
             self.leased -= 1;
             return true;
         }
-        let has_one = self.share >= WHOLE;
+        let has_one = self.share >= terms.share_min();
         if has_one {
             self.share -= 1.0;
             self.spent = self.spent.saturating_add(1);

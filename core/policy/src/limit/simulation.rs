@@ -231,6 +231,21 @@ fn less_than_the_limit_passes_whole() {
 }
 
 #[test]
+fn a_bucket_that_is_smaller_than_the_fleet_serves_who_keeps_to_it() {
+    let mut world = World::new(0, 1, 1);
+    for _ in 0..20 {
+        world.request(0);
+        world.go(SECOND * 11 / 10, [0.0; BALANCERS]);
+    }
+    assert_eq!((world.passed(), world.refused), (20.0, 0));
+    for _ in 0..20 {
+        world.request(0);
+        world.go(SECOND / 2, [0.0; BALANCERS]);
+    }
+    assert!(world.passed() <= 32.0, "{} passed", world.passed());
+}
+
+#[test]
 fn load_that_moves_about_never_makes_more_than_another_bucket() {
     simulated(&SIZES, |world, rate, name| {
         let capacity = f64::from(world.limit.settings().capacity());
