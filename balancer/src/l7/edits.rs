@@ -76,7 +76,6 @@ impl FieldChanges for RequestEdits<'_> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        self.limits.write(out);
         let lines = self.edits.map(HeaderEdits::lines);
         out.extend_from_slice(lines.unwrap_or_default());
         let cookies = self.cookies.filter(|_| !self.edits_remove(COOKIE));
@@ -91,6 +90,7 @@ impl FieldChanges for AnswerEdits<'_> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
+        self.limits.write(out);
         let lines = self.edits.map(HeaderEdits::lines);
         for lines in [lines, self.hsts, self.cookie] {
             out.extend_from_slice(lines.unwrap_or_default());
