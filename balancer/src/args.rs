@@ -24,6 +24,20 @@ const HEAD_MIN: u64 = 1024;
 /// The same for its first line.
 const REQUEST_LINE_MIN: u64 = 64;
 
+/// The most requests under way on one connection of HTTP/2.
+const HTTP2_STREAMS_MAX: u64 = 1 << 16;
+
+/// Bytes of a window of HTTP/2: what every client assumes at first, and the most there can be (RFC 9113, 6.9.2 and 6.5.2).
+const HTTP2_WINDOW_MIN: u64 = 65_535;
+const HTTP2_WINDOW_MAX: u64 = (1 << 31) - 1;
+
+/// Bytes of a frame of HTTP/2 (RFC 9113, 6.5.2).
+const HTTP2_FRAME_MIN: u64 = 1 << 14;
+const HTTP2_FRAME_MAX: u64 = (1 << 24) - 1;
+
+/// The most frames that can be allowed for.
+const HTTP2_FRAMES_MAX: u64 = 1 << 30;
+
 /// The shortest time for a client: the clock of a worker counts no shorter ones.
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
@@ -141,6 +155,36 @@ pub struct Args {
     /// Fields of a request's head, at most.
     #[arg(long, value_name = "N", default_value = "100", value_parser = runtime::whole_number::<usize>(1..=FIELDS_MAX as u64))]
     pub max_fields: usize,
+
+    /// Whether a connection without TLS is one of HTTP/2 where it begins with that one's preface.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub h2c: bool,
+
+    /// Requests under way on one connection of HTTP/2, at most.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = runtime::whole_number::<u32>(1..=HTTP2_STREAMS_MAX))]
+    pub http2_max_streams: u32,
+
+    /// Bytes of a request's body that a client of HTTP/2 may send before any of it is used.
+    #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = runtime::whole_number::<u32>(HTTP2_WINDOW_MIN..=HTTP2_WINDOW_MAX))]
+    pub http2_window: u32,
+
+    /// The same for all requests of one connection together; no less than --http2-window.
+    #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = runtime::whole_number::<u32>(HTTP2_WINDOW_MIN..=HTTP2_WINDOW_MAX))]
+    pub http2_connection_window: u32,
+
+    /// Bytes of an HTTP/2 frame's content, at most.
+    #[arg(long, value_name = "BYTES", default_value = "16384", value_parser = runtime::whole_number::<u32>(HTTP2_FRAME_MIN..=HTTP2_FRAME_MAX))]
+    pub http2_max_frame_bytes: u32,
+
+    /// Requests that a client of HTTP/2 may cancel in a row. Each that is answered allows one more, and each second a tenth of them.
+    #[arg(long, value_name = "N", default_value = "200", value_parser = runtime::whole_number::<u32>(1..=HTTP2_FRAMES_MAX))]
+    pub http2_max_resets: u32,
+
+    /// Frames that a client of HTTP/2 may send in a row though they bring nothing: PING, PRIORITY, WINDOW_UPDATE, DATA without content,
+    /// unknown ones, and SETTINGS, each of which counts for ten. Requests and content, in either direction, allow more, and so does time:
+    /// each second a tenth of them.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = runtime::whole_number::<u32>(100..=HTTP2_FRAMES_MAX))]
+    pub http2_max_control_frames: u32,
 
     /// Proxies in front of this balancer, as networks or addresses: what they say of where a request comes from
     /// (X-Forwarded-*, Forwarded) and their X-Request-Id are kept and continued. Those of all others are dropped.

@@ -1,7 +1,7 @@
 //! Layer 7: HTTP between clients and servers.
 //!
-//! `conversation` reads a client's requests, `dispatch` sends each on its way, `routing` says where to, `limits` whether it may,
-//! `queueing` finds it a server, `attempt` is one try at that,
+//! `conversation` reads a client's requests, which `http2` brings it one by one where many come at once, `dispatch` sends each on its way,
+//! `routing` says where to, `limits` whether it may, `queueing` finds it a server, `attempt` is one try at that,
 //! `waiting` the time until it answers, `again` whether another is made, `relay` the way back, `answer` the balancer's own. Each calls only
 //! those after it; what they hand on is an `exchange`, a `miss` where a try brought nothing, and an answer that is `held` while a better one
 //! is looked for. `pump` moves one direction, and the codec knows what the bytes mean.
@@ -18,6 +18,7 @@ mod edits;
 mod exchange;
 mod hashing;
 mod held;
+mod http2;
 mod incoming;
 mod limits;
 mod miss;

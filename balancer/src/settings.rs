@@ -58,6 +58,24 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// How long a client's connection may wait for its last request once a successor serves: it leaves time for the answer.
     pub(crate) farewell_within: Duration,
+    pub(crate) http2: Http2,
+}
+
+/// What a connection of HTTP/2 may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Http2 {
+    /// Whether a connection without TLS may begin with the preface.
+    pub(crate) prior_knowledge: bool,
+    pub(crate) streams_max: u32,
+    /// Bytes of a stream's body that may come before any of it is used, and of all streams together.
+    pub(crate) window: u32,
+    pub(crate) connection_window: u32,
+    /// Bytes of a frame's payload.
+    pub(crate) frame_max: u32,
+    /// How many streams may be reset before any is answered, and before time has passed.
+    pub(crate) resets_max: u32,
+    /// The same for frames that bring nothing.
+    pub(crate) control_frames_max: u32,
 }
 
 impl Settings {
@@ -83,7 +101,22 @@ impl Settings {
             half_closed_for: args.half_closed_timeout,
             files: files_for_sockets(files_max),
             workers: args.workers(),
+            http2: Http2::new(args),
             farewell_within: args.keep_alive_timeout.min(args.drain_timeout / 2),
+        }
+    }
+}
+
+impl Http2 {
+    fn new(args: &Args) -> Self {
+        Self {
+            prior_knowledge: args.h2c,
+            streams_max: args.http2_max_streams,
+            window: args.http2_window,
+            connection_window: args.http2_connection_window.max(args.http2_window),
+            frame_max: args.http2_max_frame_bytes,
+            resets_max: args.http2_max_resets,
+            control_frames_max: args.http2_max_control_frames,
         }
     }
 }

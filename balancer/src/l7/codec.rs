@@ -50,6 +50,7 @@ pub use framing::Framing;
 pub use limits::{FIELDS_MAX, HEAD_MAX, Limits};
 pub use method::{Method, Version};
 pub use name::Name;
+pub(super) use name::is_value_byte;
 pub use protocol::Protocol;
 pub use refusal::{BadBody, BadResponse, Refusal};
 pub use request::{Parse, RequestHead, parse_request};

@@ -10,9 +10,11 @@ use std::time::Duration;
 use super::answer::answer;
 use super::codec::{Parse, Refusal, parse_request};
 use super::dispatch::dispatch;
+use super::http2;
 use super::problem::Problem;
 use super::space::{Space, Spaces};
 use super::talk::{After, Talk};
+use crate::buffers::Buffer;
 use crate::settings::{LINGER_BYTES_MAX, LINGER_FOR};
 use crate::stream::Stream;
 use crate::worker::{Presence, Worker};
@@ -30,10 +32,21 @@ enum Arrival {
     Nothing,
 }
 
+/// How a busy time ended.
+enum Rest {
+    /// The connection waits for its next request.
+    Quiet,
+    Ended,
+    /// It goes on as one of HTTP/2, which these bytes begin.
+    Http2(Buffer),
+}
+
 /// How reading a head ended.
 enum HeadRead {
     /// The head has so many bytes.
     Complete(usize),
+    /// It is the beginning of a connection of HTTP/2.
+    Http2,
     Refused(Refusal),
     TimedOut,
     /// There was nothing to read after all.
@@ -54,9 +67,10 @@ pub(crate) async fn serve(
     let talk = Talk {
         timer: worker.timers.timer(),
         address,
-        client: address.to_string(),
+        client: address.to_string().into(),
         is_trusted: worker.settings.trusted.contains(address),
         requests: Cell::new(0),
+        speaks_http2: false,
         worker,
         spaces,
         stream,
@@ -64,8 +78,13 @@ pub(crate) async fn serve(
     let mut within = talk.worker.settings.keep_alive_for;
     while let Arrival::Bytes = wait_for_request(&talk, within, false).await {
         // Boxed, so that a connection which waits for long does not hold the memory of one that is served.
-        if !Box::pin(serve_while_busy(&talk)).await {
-            break;
+        match Box::pin(serve_while_busy(&talk)).await {
+            Rest::Quiet => {}
+            Rest::Ended => break,
+            Rest::Http2(read) => {
+                Box::pin(http2::serve(talk, read)).await;
+                return drop(presence);
+            }
         }
         within = talk.worker.settings.keep_alive_for.saturating_sub(BUSY_FOR);
     }
@@ -73,12 +92,24 @@ pub(crate) async fn serve(
     drop(presence);
 }
 
-/// Serves requests until none has come for a while. Whether the connection goes on.
-async fn serve_while_busy(talk: &Talk) -> bool {
+/// Serves the one request that comes on a stream of its own.
+pub(super) async fn serve_one(talk: Talk) {
+    let mut space = talk.spaces.take();
+    serve_what_comes(&talk, &mut space).await;
+    talk.spaces.give(space);
+}
+
+/// Serves requests until none has come for a while.
+async fn serve_while_busy(talk: &Talk) -> Rest {
     let within = talk.worker.settings.keep_alive_for.min(BUSY_FOR);
     loop {
         let mut space = talk.spaces.take();
         let after = serve_what_comes(talk, &mut space).await;
+        if after == After::Http2 {
+            let read = std::mem::take(&mut space.client);
+            talk.spaces.give(space);
+            return Rest::Http2(read);
+        }
         if talk.requests.get() >= talk.worker.settings.requests_max {
             talk.worker.counters.ended("keep-alive-requests");
         }
@@ -87,12 +118,12 @@ async fn serve_while_busy(talk: &Talk) -> bool {
         }
         talk.spaces.give(space);
         if after != After::KeepAlive {
-            return false;
+            return Rest::Ended;
         }
         match wait_for_request(talk, within, true).await {
             Arrival::Bytes => {}
-            Arrival::Quiet => return true,
-            Arrival::Nothing => return false,
+            Arrival::Quiet => return Rest::Quiet,
+            Arrival::Nothing => return Rest::Ended,
         }
     }
 }
@@ -140,7 +171,7 @@ fn silence(talk: &Talk) -> &'static str {
 async fn serve_what_comes(talk: &Talk, space: &mut Space) -> After {
     loop {
         let head = read_head(talk, space).await;
-        let begins = !matches!(head, HeadRead::Nothing | HeadRead::Closed);
+        let begins = !matches!(head, HeadRead::Http2 | HeadRead::Nothing | HeadRead::Closed);
         if begins {
             talk.requests.set(talk.requests.get() + 1);
             identify(talk, space, &head);
@@ -149,6 +180,7 @@ async fn serve_what_comes(talk: &Talk, space: &mut Space) -> After {
             HeadRead::Complete(length) => dispatch(talk, space, length).await,
             HeadRead::Refused(refusal) => answer(talk, space, Problem::Refused(refusal)).await,
             HeadRead::TimedOut => answer(talk, space, Problem::SlowHead).await,
+            HeadRead::Http2 => return After::Http2,
             HeadRead::Nothing => return After::KeepAlive,
             HeadRead::Closed => return After::Close,
         };
@@ -181,7 +213,12 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
     space.limits.clear();
     talk.timer.set(talk.after(settings.head_within));
     loop {
-        if !space.client.is_empty() {
+        let read = space.client.filled();
+        if may_begin_http2(talk, read) {
+            if read.len() >= http2::PREFACE.len() {
+                return HeadRead::Http2;
+            }
+        } else if !read.is_empty() {
             match parse_request(
                 space.client.filled(),
                 &settings.request_limits,
@@ -218,9 +255,18 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
     }
 }
 
+/// Whether a connection that begins with `read` may be one of HTTP/2, whose preface no request of HTTP/1.1 begins with.
+fn may_begin_http2(talk: &Talk, read: &[u8]) -> bool {
+    let is_first = talk.requests.get() == 0 && !read.is_empty() && !talk.speaks_http2;
+    let length = read.len().min(http2::PREFACE.len());
+    is_first
+        && read[..length] == http2::PREFACE[..length]
+        && talk.worker.settings.http2.prior_knowledge
+}
+
 /// Closes the writing side, and reads what still comes: bytes that nobody has read would make the kernel reset the connection, and
 /// the client might lose the answer.
-async fn linger(talk: &Talk, space: &mut Space) {
+pub(super) async fn linger(talk: &Talk, space: &mut Space) {
     if talk.stream.end_writing().is_err() {
         return;
     }

@@ -152,6 +152,7 @@ impl<'a> Exchange<'a> {
         let forwarding = Forwarding {
             client: &self.talk.client,
             scheme: self.talk.scheme(),
+            http2: self.talk.speaks_http2,
             trusted: self.talk.is_trusted,
             request_id: request_id.bytes(),
             fallback_host: pool.id().as_str(),

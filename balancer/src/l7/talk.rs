@@ -23,6 +23,8 @@ pub(super) enum After {
     Close,
     /// The client may still be sending: what it sends is read for a while, so that closing does not destroy the answer.
     Linger,
+    /// The client goes on in HTTP/2.
+    Http2,
 }
 
 /// A client's connection.
@@ -35,11 +37,13 @@ pub(super) struct Talk {
     pub(super) timer: Timer,
     /// The IP address of whoever is at the other end, and the same as text.
     pub(super) address: IpAddr,
-    pub(super) client: String,
+    pub(super) client: Rc<str>,
     /// Whether the client is a proxy that is believed.
     pub(super) is_trusted: bool,
     /// Requests so far, the present one included.
     pub(super) requests: Cell<u64>,
+    /// Whether its requests are those of HTTP/2.
+    pub(super) speaks_http2: bool,
 }
 
 /// The client went away, or is taken to have.
@@ -56,6 +60,21 @@ pub(super) struct Watch {
 }
 
 impl Talk {
+    /// The same client with one request of many, which comes on a stream of its own.
+    pub(super) fn for_exchange(&self, stream: Stream) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            spaces: Rc::clone(&self.spaces),
+            stream,
+            timer: self.worker.timers.timer(),
+            address: self.address,
+            client: Rc::clone(&self.client),
+            is_trusted: self.is_trusted,
+            requests: Cell::new(0),
+            speaks_http2: true,
+        }
+    }
+
     /// The address of the client that a request comes from, behind however many proxies that are believed.
     pub(super) fn source(&self, request: &RequestHead, head: &[u8]) -> IpAddr {
         let trusted = &self.worker.settings.trusted;

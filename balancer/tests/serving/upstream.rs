@@ -210,7 +210,7 @@ impl Link {
         Some(head)
     }
 
-    fn counted(&self) {
+    pub(crate) fn counted(&self) {
         self.open.0.requests.fetch_add(1, Ordering::SeqCst);
     }
 

@@ -23,6 +23,8 @@ pub enum Carry {
     WireWithoutTrailers,
     /// The content alone.
     Content,
+    /// The content, and behind it the lines of fit trailer fields, each by itself: for a peer that frames them in another way.
+    ContentAndTrailers,
 }
 
 /// One step over a piece of input.
@@ -32,6 +34,8 @@ pub struct Advance {
     pub consumed: usize,
     /// The part of the input to write to the other side, as it is.
     pub relay: Range<usize>,
+    /// Whether that part is whole lines of trailer fields, and no content.
+    pub is_trailer: bool,
 }
 
 /// Follows a body over any pieces of input.
@@ -73,6 +77,7 @@ impl BodyDecoder {
 
     /// Reads on. Input may be empty.
     pub fn advance(&mut self, input: &[u8]) -> Result<Advance, BadBody> {
+        let mut is_trailer = false;
         let (consumed, relay) = match &mut self.state {
             State::Done => (0, 0..0),
             State::UntilClose => (input.len(), 0..input.len()),
@@ -87,13 +92,18 @@ impl BodyDecoder {
             }
             State::Chunked(chunked) => {
                 let step = chunked.advance(input, self.carry)?;
+                is_trailer = self.carry == Carry::ContentAndTrailers && chunked.is_behind_content();
                 if chunked.is_done() {
                     self.state = State::Done;
                 }
                 step
             }
         };
-        Ok(Advance { consumed, relay })
+        Ok(Advance {
+            consumed,
+            relay,
+            is_trailer,
+        })
     }
 
     /// Whether the body has ended, and what follows in the input is not of this message; true from

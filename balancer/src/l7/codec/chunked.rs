@@ -59,6 +59,11 @@ impl Chunked {
         matches!(self.stage, Stage::Done)
     }
 
+    /// Whether the last chunk has come. What was carried in the step that brought it is no content: that is interrupted before.
+    pub(super) fn is_behind_content(&self) -> bool {
+        matches!(self.stage, Stage::Trailers { .. } | Stage::Done)
+    }
+
     /// Reads on until the input or the body ends, or what is carried is interrupted. Returns what
     /// is used up, and the carried part of it.
     pub(super) fn advance(
@@ -78,6 +83,7 @@ impl Chunked {
                 Carry::Wire => part != Part::Dropped,
                 Carry::WireWithoutTrailers => matches!(part, Part::Wire | Part::Content),
                 Carry::Content => part == Part::Content,
+                Carry::ContentAndTrailers => matches!(part, Part::Content | Part::Trailer),
             };
             match (is_carried, relay.is_empty()) {
                 (true, true) => relay = at..end,

@@ -2,16 +2,16 @@
 
 use std::mem::MaybeUninit;
 
-use super::limits::FIELDS_MAX;
+use super::limits::{FIELDS_MAX, OWN_FIELDS};
 use super::name::Name;
 use super::span::Span;
 
 /// Room for the parser's borrowed view of a head's fields: on the stack, and never written in vain.
-pub(super) type Raw<'a> = [MaybeUninit<httparse::Header<'a>>; FIELDS_MAX];
+pub(super) type Raw<'a> = [MaybeUninit<httparse::Header<'a>>; FIELDS_MAX + OWN_FIELDS];
 
 /// An empty [`Raw`].
 pub(super) fn raw<'a>() -> Raw<'a> {
-    [const { MaybeUninit::uninit() }; FIELDS_MAX]
+    [const { MaybeUninit::uninit() }; FIELDS_MAX + OWN_FIELDS]
 }
 
 /// A line of a head ends with something other than CRLF.

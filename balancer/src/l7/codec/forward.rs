@@ -17,6 +17,8 @@ pub struct Forwarding<'a> {
     pub client: &'a str,
     /// `http` or `https`: how the client came.
     pub scheme: &'a str,
+    /// Whether the request came in HTTP/2, as Via says.
+    pub http2: bool,
     /// Whether the client is a proxy whose own forwarding fields are believed: they are then kept
     /// and added to, else replaced, or dropped where the balancer writes none of its own.
     pub trusted: bool,
@@ -117,6 +119,7 @@ impl Writer<'_> {
         self.kept_or(out, b"X-Forwarded-Host: ", Name::ForwardedHost, self.host);
         self.forwarded(out);
         match self.head.version {
+            _ if self.forwarding.http2 => out.extend_from_slice(b"Via: 2 roundhouse\r\n"),
             Version::Http10 => out.extend_from_slice(b"Via: 1.0 roundhouse\r\n"),
             Version::Http11 => out.extend_from_slice(b"Via: 1.1 roundhouse\r\n"),
         }

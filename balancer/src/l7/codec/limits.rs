@@ -9,6 +9,9 @@ pub const HEAD_MAX: usize = u16::MAX as usize;
 /// The most fields that a head may have, whatever the configuration says.
 pub const FIELDS_MAX: usize = 100;
 
+/// The fields that the balancer may add to an answer of as many as may be, its route's aside.
+pub(super) const OWN_FIELDS: usize = 28;
+
 /// What a message may be at most. Heads are bounded by [`Limits::new`]'s clamping, so that 16-bit
 /// spans always suffice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,25 @@ impl Limits {
     /// The same for servers, which are trusted with longer heads: 60 KiB, and no bound on the body.
     pub fn for_responses() -> Self {
         Self::new(8 << 10, 60 << 10, FIELDS_MAX, u64::MAX)
+    }
+
+    /// The same for answers that the balancer has written itself, which are those of servers and a few fields more.
+    pub(in crate::l7) fn for_own_answers() -> Self {
+        Self {
+            head: HEAD_MAX,
+            fields: FIELDS_MAX + OWN_FIELDS,
+            ..Self::for_responses()
+        }
+    }
+
+    /// Bytes of a head, at most.
+    pub(in crate::l7) fn head(&self) -> usize {
+        self.head
+    }
+
+    /// Fields of a head, at most.
+    pub(in crate::l7) fn fields(&self) -> usize {
+        self.fields
     }
 }
 

@@ -134,7 +134,7 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 }
 
 /// Whether `byte` may stand in a field's value.
-pub(super) fn is_value_byte(byte: u8) -> bool {
+pub(in crate::l7) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 

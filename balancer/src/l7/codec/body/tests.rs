@@ -25,6 +25,7 @@ fn a_plain_chunked_body_is_relayed_in_one_piece() {
     let whole = Advance {
         consumed: end,
         relay: 0..end,
+        is_trailer: false,
     };
     assert_eq!(step, whole);
     assert!(decoder.is_done());
@@ -36,6 +37,34 @@ fn the_data_of_a_large_chunk_is_one_piece_however_much_of_it_is_there() {
     decoder.advance(b"fffff\r\n").unwrap();
     let step = decoder.advance(&[b'x'; 65_536]).unwrap();
     assert_eq!(step.relay, 0..65_536);
+}
+
+#[test]
+fn content_and_trailers_are_carried_apart_however_the_input_is_cut() {
+    let wire = b"2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: 1\r\nHost: x\r\nB: 2\r\n\r\n";
+    for cut in 1..wire.len() {
+        let mut decoder = chunked(Carry::ContentAndTrailers);
+        let (mut content, mut trailers, mut rest) = (vec![], vec![], vec![]);
+        for piece in wire.chunks(cut) {
+            rest.extend_from_slice(piece);
+            loop {
+                let step = decoder.advance(&rest).unwrap();
+                let part = if step.is_trailer {
+                    &mut trailers
+                } else {
+                    &mut content
+                };
+                part.extend_from_slice(&rest[step.relay]);
+                rest.drain(..step.consumed);
+                if step.consumed == 0 {
+                    break;
+                }
+            }
+        }
+        assert!(decoder.is_done());
+        assert_eq!(content, b"hello", "in pieces of {cut}");
+        assert_eq!(trailers, b"A: 1\r\nB: 2\r\n", "in pieces of {cut}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::l7::codec::{
 pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
     client: "192.0.2.7",
     scheme: "http",
+    http2: false,
     trusted: false,
     request_id: b"id-1",
     fallback_host: "10.0.0.1:3001",
@@ -126,7 +127,9 @@ impl Client {
 
     fn body(&mut self, mut decoder: BodyDecoder, mut out: Vec<u8>) -> bool {
         match decoder.advance(&self.buf) {
-            Ok(Advance { consumed, relay }) => {
+            Ok(Advance {
+                consumed, relay, ..
+            }) => {
                 let done = decoder.is_done();
                 out.extend_from_slice(&self.buf[relay]);
                 self.use_up(consumed);

@@ -1,0 +1,170 @@
+//! One stream: a request and its answer, which are an exchange like every other at the far end of a pipe.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Method, Request};
+
+use super::download::{Broken, Download};
+use super::request;
+use super::shared::Shared;
+use super::upload::Upload;
+use crate::l7::codec::{Answer, Asked, Refusal, Version, write_answer};
+use crate::l7::conversation::serve_one;
+use crate::l7::problem::Problem;
+use crate::request_id::RequestId;
+use crate::stream::{Pipe, Stream, pipe};
+
+/// Room for the head of an ordinary request.
+const HEAD_ROOM: usize = 1 << 10;
+
+/// Both directions.
+struct Ways<'a> {
+    shared: &'a Shared,
+    upload: Upload,
+    download: Download,
+    /// Nothing, once the stream is at its end.
+    pipe: Option<Pipe>,
+}
+
+/// Serves one request.
+pub(super) async fn serve(
+    shared: Rc<Shared>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let open = shared.open();
+    let (parts, body) = request.into_parts();
+    let asked = Asked {
+        head_only: parts.method == Method::HEAD,
+        upgrade: None,
+    };
+    let download = Download::new(&shared, respond, asked);
+    let mut head = Vec::with_capacity(HEAD_ROOM);
+    let scheme = shared.talk.scheme();
+    match request::write(&parts, body.is_end_stream(), scheme, &mut head) {
+        Ok(framing) => {
+            drop(parts);
+            exchange(&shared, Upload::new(head, framing, body), download).await;
+        }
+        Err(refusal) => refuse(&shared, refusal, download).await,
+    }
+    drop(open);
+}
+
+/// Has the request served, and sends the answer back.
+async fn exchange(shared: &Shared, upload: Upload, download: Download) {
+    let (ours, theirs) = pipe();
+    let mut served = pin!(serve_one(shared.talk.for_exchange(Stream::Pipe(theirs))));
+    let mut is_served = false;
+    let mut ways = Ways {
+        shared,
+        upload,
+        download,
+        pipe: Some(ours),
+    };
+    poll_fn(|context| {
+        loop {
+            ways.poll_request(context);
+            is_served = is_served || poll_once(served.as_mut(), context);
+            let was_open = ways.pipe.is_some();
+            ways.poll_answer(context);
+            match (&ways.pipe, is_served) {
+                (None, true) => return Poll::Ready(()),
+                // It hears at once that nobody waits for it any more.
+                (None, false) if was_open => {}
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    ways.download.end(shared);
+}
+
+fn poll_once(future: Pin<&mut impl Future<Output = ()>>, context: &mut Context<'_>) -> bool {
+    future.poll(context).is_ready()
+}
+
+impl Ways<'_> {
+    fn poll_request(&mut self, context: &mut Context<'_>) {
+        let Some(pipe) = &self.pipe else {
+            return;
+        };
+        let is_reset = self.download.is_reset(context);
+        if is_reset || matches!(self.upload.poll(context, pipe), Poll::Ready(Err(_))) {
+            self.download.reset(Reason::CANCEL);
+            self.break_off();
+        }
+    }
+
+    fn poll_answer(&mut self, context: &mut Context<'_>) {
+        let Some(pipe) = &self.pipe else {
+            return;
+        };
+        let Poll::Ready(result) = self.download.poll(context, pipe, self.shared) else {
+            return;
+        };
+        let Err(broken) = result else {
+            self.shared.note_answered();
+            self.pipe = None;
+            return;
+        };
+        let reason = match broken {
+            Broken::Source => Reason::INTERNAL_ERROR,
+            Broken::Gone | Broken::Stalled => Reason::CANCEL,
+        };
+        if broken == Broken::Stalled {
+            self.shared.talk.worker.counters.ended("answer-not-taken");
+        }
+        self.download.reset(reason);
+        self.break_off();
+    }
+
+    /// The exchange sees its client go.
+    fn break_off(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.reset_on_close(true);
+        }
+    }
+}
+
+/// Says why a request is not taken. It is written, read and sent like any other answer.
+async fn refuse(shared: &Shared, refusal: Refusal, mut download: Download) {
+    let problem = Problem::Refused(refusal);
+    let worker = &shared.talk.worker;
+    worker.counters.refused(problem.token());
+    let mut id = RequestId::new();
+    worker
+        .request_ids
+        .renew(&mut id, worker.clock.unix_millis());
+    let mut text = Vec::new();
+    let answer = Answer {
+        status: problem.status(),
+        token: problem.token(),
+        text: &problem.text(),
+        version: Version::Http11,
+        keep_alive: true,
+        head_only: download.is_bare(),
+        date: &worker.clock.date(),
+        request_id: id.bytes(),
+        retry_after: None,
+    };
+    write_answer(&answer, &mut text);
+    let (ours, theirs) = pipe();
+    poll_fn(|context| {
+        // It is far shorter than what a pipe holds.
+        let _ = theirs.poll_write(context, [&text, b"", b""]);
+        Poll::Ready(())
+    })
+    .await;
+    let sent = poll_fn(|context| download.poll(context, &ours, shared)).await;
+    if sent.is_err() {
+        download.reset(Reason::CANCEL);
+    }
+    download.end(shared);
+}

@@ -1,0 +1,120 @@
+//! An answer of HTTP/1.1 as HTTP/2 has it.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::l7::codec::{Framing, Name, ResponseHead};
+
+/// The answer whose head is `bytes`. It is the balancer's own writing, so that it fails only where that is wrong.
+pub(super) fn response(bytes: &[u8], head: &ResponseHead) -> Result<Response<()>, http::Error> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status)?;
+    let headers = response.headers_mut();
+    headers.try_reserve(head.fields.len() + 1)?;
+    // One piece of memory for all values.
+    let shared = Bytes::copy_from_slice(bytes);
+    for field in head.fields.as_slice() {
+        if !is_passed_on(field.meaning) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(field.name.of(bytes))?;
+        let value = shared.slice(field.value.start()..field.value.end());
+        let mut value = HeaderValue::from_maybe_shared(value)?;
+        // It never comes twice, and would only drive out what does of the client's table.
+        value.set_sensitive(field.meaning == Name::RequestId);
+        headers.try_append(name, value)?;
+    }
+    let length = match head.framing {
+        Framing::Length(length) => Some(length),
+        _ => head.declared_length,
+    };
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(response)
+}
+
+/// What is about a connection of HTTP/1.1 has no place in HTTP/2 (RFC 9113, 8.2.2), and the length is said anew.
+fn is_passed_on(meaning: Name) -> bool {
+    !matches!(
+        meaning,
+        Name::Connection
+            | Name::ContentLength
+            | Name::TransferEncoding
+            | Name::Te
+            | Name::Upgrade
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::Http2Settings
+            | Name::FramingImitation
+            | Name::Nominated
+    )
+}
+
+/// Adds whole lines of trailer fields.
+pub(super) fn add_trailers(lines: &[u8], trailers: &mut HeaderMap) -> Result<(), http::Error> {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(&line[..colon])?;
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii())?;
+        trailers.try_append(name, value)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::l7::codec::{Asked, Limits, Parse, parse_response};
+
+    fn converted(text: &str, asked: Asked) -> Response<()> {
+        let mut head = ResponseHead::new();
+        let limits = Limits::for_responses();
+        let parsed = parse_response(text.as_bytes(), asked, &limits, &mut head);
+        assert!(matches!(parsed, Ok(Parse::Complete { .. })));
+        response(text.as_bytes(), &head).unwrap()
+    }
+
+    #[test]
+    fn fields_are_kept_and_those_of_the_connection_are_not() {
+        let text = "HTTP/1.1 203 Fine\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\
+            Transfer-Encoding: chunked\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nVia: 1.1 roundhouse\r\n\r\n";
+        let response = converted(text, Asked::default());
+        assert_eq!(response.status(), 203);
+        let fields: Vec<_> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            fields,
+            ["set-cookie: a", "set-cookie: b", "via: 1.1 roundhouse"]
+        );
+    }
+
+    #[test]
+    fn a_length_is_said_where_it_is_known() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 007\r\n\r\n";
+        for head_only in [false, true] {
+            let asked = Asked {
+                head_only,
+                ..Asked::default()
+            };
+            let response = converted(text, asked);
+            assert_eq!(response.headers()[CONTENT_LENGTH], "7");
+        }
+    }
+
+    #[test]
+    fn trailers_are_read_line_by_line() {
+        let mut trailers = HeaderMap::new();
+        add_trailers(b"Grpc-Status: 0\r\ngrpc-message:\r\n", &mut trailers).unwrap();
+        add_trailers(b"X: a: b\r\n", &mut trailers).unwrap();
+        assert_eq!(trailers["grpc-status"], "0");
+        assert_eq!(trailers["grpc-message"], "");
+        assert_eq!(trailers["x"], "a: b");
+    }
+}
