@@ -180,8 +180,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "200", value_parser = runtime::whole_number::<u32>(1..=HTTP2_FRAMES_MAX))]
     pub http2_max_resets: u32,
 
-    /// Frames that a client of HTTP/2 may send in a row though they bring nothing: PING, PRIORITY, WINDOW_UPDATE, DATA without content,
-    /// unknown ones, and SETTINGS, each of which counts for ten. Requests and content, in either direction, allow more, and so does time:
+    /// Frames that a client of HTTP/2 may send in a row though they bring nothing: PING, PRIORITY, WINDOW_UPDATE,
+    /// unknown ones, SETTINGS, each of which counts for ten, and DATA without content, for twenty. Requests and content, in either direction, allow more, and so does time:
     /// each second a tenth of them.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = runtime::whole_number::<u32>(100..=HTTP2_FRAMES_MAX))]
     pub http2_max_control_frames: u32,

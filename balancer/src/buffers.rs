@@ -73,6 +73,10 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
+    pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }

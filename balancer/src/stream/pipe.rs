@@ -87,6 +87,16 @@ impl Pipe {
         self.incoming.borrow_mut().read(room)
     }
 
+    /// Takes all that is there, in the memory that it is in; nothing at the end of the stream.
+    pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        let mut lane = self.incoming.borrow_mut();
+        if lane.has_news() {
+            return Poll::Ready(lane.take());
+        }
+        note(&mut lane.reader, context);
+        Poll::Pending
+    }
+
     /// As [`super::Stream::poll_write`].
     pub(crate) fn poll_write(
         &self,
@@ -149,11 +159,7 @@ impl Lane {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let count = self.unread().min(room.len());
         if count == 0 {
-            return match self.state {
-                State::Open => Err(io::ErrorKind::WouldBlock.into()),
-                State::Ended => Ok(0),
-                State::Broken => Err(io::ErrorKind::ConnectionReset.into()),
-            };
+            return self.end_of_input().map(|()| 0);
         }
         room[..count].copy_from_slice(&self.bytes[self.read..][..count]);
         self.read += count;
@@ -164,6 +170,25 @@ impl Lane {
         }
         wake(&mut self.writer);
         Ok(count)
+    }
+
+    fn take(&mut self) -> io::Result<Vec<u8>> {
+        if self.unread() == 0 {
+            return self.end_of_input().map(|()| Vec::new());
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.drain(..std::mem::take(&mut self.read));
+        wake(&mut self.writer);
+        Ok(bytes)
+    }
+
+    /// What it means that there is nothing to read.
+    fn end_of_input(&self) -> io::Result<()> {
+        match self.state {
+            State::Open => Err(io::ErrorKind::WouldBlock.into()),
+            State::Ended => Ok(()),
+            State::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+        }
     }
 
     fn write(&mut self, parts: [&[u8]; 3]) -> io::Result<usize> {
@@ -258,6 +283,23 @@ mod tests {
             Poll::Ready(Ok(4))
         ));
         assert_eq!(read(&client).as_deref(), Ok("four"));
+    }
+
+    #[test]
+    fn all_that_is_there_can_be_taken_at_once() {
+        let mut context = Context::from_waker(Waker::noop());
+        let (client, server) = pipe();
+        assert!(server.poll_take(&mut context).is_pending());
+        assert!(write(&client, &mut context, b"one two").is_ready());
+        assert!(matches!(server.try_read(&mut [0; 4]), Ok(4)));
+        let taken = server.poll_take(&mut context);
+        assert!(matches!(taken, Poll::Ready(Ok(bytes)) if bytes == b"two"));
+        client.reset_on_close(true);
+        drop(client);
+        assert!(matches!(
+            server.poll_take(&mut context),
+            Poll::Ready(Err(_))
+        ));
     }
 
     #[test]

@@ -179,7 +179,7 @@ async fn a_hundred_requests_are_under_way_at_once() {
     let answers = join_all(paths.iter().map(|path| client.get(path))).await;
     assert!(answers.iter().all(|answer| answer.text() == "late"));
     assert_eq!((server.requests(), server.connections()), (100, 100));
-    let clients = fleet.metric("roundhouse_balancer_connections_accepted_total");
+    let clients = fleet.metric("roundhouse_balancer_connections_total");
     assert!(clients.await < 2.0, "they came on one connection");
 }
 

@@ -1,8 +1,11 @@
 //! The HTTP/2 cases, each played frame by frame on a connection of its own.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::client;
 use crate::fleet::{Fleet, pool};
@@ -12,6 +15,10 @@ use crate::http2_frames::{
     length, request,
 };
 use crate::upstream::{Link, Upstream};
+use crate::wire::{LIMIT, field};
+
+/// Balancers that are tried at the same time.
+const AT_A_TIME: usize = 8;
 
 /// Those that were given, then our own.
 fn cases() -> Vec<Value> {
@@ -314,10 +321,10 @@ fn is_right(id: &str, expect: &str, end: End, heads: &[String], whole: usize) ->
 }
 
 /// A server that answers whole requests, and shows the heads of all it gets.
-async fn recording(heads: &std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> Upstream {
-    let heads = std::sync::Arc::clone(heads);
+async fn recording(heads: &Arc<Mutex<Vec<String>>>) -> Upstream {
+    let heads = Arc::clone(heads);
     Upstream::start(move |mut link: Link| {
-        let heads = std::sync::Arc::clone(&heads);
+        let heads = Arc::clone(&heads);
         async move {
             while let Some(head) = link.wire.head().await {
                 heads.lock().expect("a lock").push(head.clone());
@@ -325,7 +332,7 @@ async fn recording(heads: &std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> Ups
                     if link.wire.chunks().await.is_none() {
                         return;
                     }
-                } else if let Some(length) = crate::wire::field(&head, "content-length")
+                } else if let Some(length) = field(&head, "content-length")
                     && link
                         .wire
                         .bytes(length.parse().expect("a length"))
@@ -344,12 +351,12 @@ async fn recording(heads: &std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> Ups
     .await
 }
 
-async fn play(case: &Value) {
+async fn play(case: Value) {
     let text = |name: &str| case[name].as_str().expect("text");
     let (id, expect) = (text("id"), text("expect"));
     let besides = BESIDES.iter().find(|(one, _)| *one == id);
     let expect = besides.map_or(expect, |(_, instead)| instead);
-    let heads = std::sync::Arc::default();
+    let heads = Arc::default();
     let server = recording(&heads).await;
     let flags = ["--threads", "1", "--head-timeout", "1s"];
     let fleet = Fleet::at(pool(), &[server.address], &flags).await;
@@ -366,11 +373,9 @@ async fn play(case: &Value) {
             .await;
     }
     let is_about_stream = of_requests(id).is_some() || matches!(id, "L05" | "L13");
-    let end = if is_about_stream {
-        client.end_of(1).await
-    } else {
-        client.end().await
-    };
+    let stream = if is_about_stream { 1 } else { u32::MAX };
+    let end = timeout(LIMIT / 2, client.end_of(stream)).await;
+    let end = end.unwrap_or_else(|_| panic!("{id} does not end: {case}"));
     drop(client);
     let other = client::get(fleet.address(), "/").await;
     assert_eq!(other.status(), 200, "{id}: others notice nothing");
@@ -387,7 +392,6 @@ async fn play(case: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_case_ends_as_it_must() {
-    for case in cases() {
-        play(&case).await;
-    }
+    let playing = stream::iter(cases()).map(play).buffer_unordered(AT_A_TIME);
+    playing.collect::<()>().await;
 }

@@ -228,32 +228,32 @@ fn status(block: &[u8]) -> u16 {
     let known = [200, 204, 206, 304, 400, 404, 500];
     match block {
         [index @ 0x88..=0x8e, ..] => known[usize::from(index - 0x88)],
-        // Three digits as they are, or five bits each.
-        [_, 3, digits @ ..] => std::str::from_utf8(&digits[..3])
-            .ok()
-            .and_then(|digits| digits.parse().ok())
-            .expect("digits"),
-        [_, 0x82, bits @ ..] => huffman_digits(&bits[..2]),
+        // Three digits as they are, or in RFC 7541's code.
+        [_, 3, digits @ ..] => digits[..3]
+            .iter()
+            .fold(0, |number, digit| number * 10 + u16::from(digit - b'0')),
+        [_, coded @ 0x82..=0x83, bytes @ ..] => huffman_digits(&bytes[..usize::from(coded & 0x7f)]),
         _ => panic!("no status in {block:02x?}"),
     }
 }
 
-/// Three digits of RFC 7541's code: 0 to 2 take five bits, the others six, filled up with ones.
+/// Three digits, of which 0 to 2 take five bits and the others six.
 fn huffman_digits(bytes: &[u8]) -> u16 {
-    let mut bits = u32::from(bytes[0]) << 8 | u32::from(bytes[1]);
-    let mut left = 16_u32;
-    let mut number = 0;
+    let bits: Vec<u16> = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |at| u16::from(byte >> at & 1)))
+        .collect();
+    let value = |bits: &[u16]| bits.iter().fold(0, |value, bit| value << 1 | bit);
+    let (mut at, mut number) = (0, 0);
     for _ in 0..3 {
-        let five = (bits >> (left - 5)) & 0x1f;
-        let digit = if five < 3 {
-            left -= 5;
-            five
+        let short = value(&bits[at..at + 5]);
+        let (length, digit) = if short < 3 {
+            (5, short)
         } else {
-            left -= 6;
-            ((bits >> left) & 0x3f) - 0x19 + 3
+            (6, value(&bits[at..at + 6]) - 0x19 + 3)
         };
-        bits &= (1 << left) - 1;
+        at += length;
         number = number * 10 + digit;
     }
-    u16::try_from(number).expect("a status")
+    number
 }

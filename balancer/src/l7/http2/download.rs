@@ -2,21 +2,20 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 
-use super::guard::DATA_BRINGS;
 use super::response::{add_trailers, response};
 use super::shared::Shared;
-use crate::l7::codec::{Advance, Asked, BodyDecoder, Carry, Limits, Parse, parse_response};
+use crate::l7::codec::{Asked, BodyDecoder, Carry, Limits, Parse, parse_response};
 use crate::l7::space::Space;
 use crate::stream::Pipe;
 use crate::timers::Timer;
 
 /// A piece that a client's window has cut down to less than this earns that client nothing.
-const SMALL_CUT: usize = 1 << 10;
+const SMALL_CUT: usize = 256;
 
 /// Why an answer broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +32,10 @@ pub(super) enum Broken {
 pub(super) struct Download {
     respond: SendResponse<Bytes>,
     asked: Asked,
+    /// Where the head is read.
     space: Box<Space>,
+    /// What was read, and is not used up.
+    read: Bytes,
     /// The body, once the head is sent.
     body: Option<Body>,
     is_complete: bool,
@@ -57,6 +59,7 @@ impl Download {
             respond,
             asked,
             space,
+            read: Bytes::new(),
             body: None,
             is_complete: false,
             stalled: None,
@@ -100,10 +103,10 @@ impl Download {
         while !self.is_complete {
             let needs_more = match &mut self.body {
                 None => !self.send_head()?,
-                Some(body) => body.stage(&mut self.space)?,
+                Some(body) => body.stage(&mut self.read)?,
             };
             if needs_more {
-                ready!(self.poll_more(context, pipe, shared))?;
+                ready!(self.poll_more(context, pipe))?;
             } else if self.body.is_some() {
                 ready!(self.poll_send(context, shared))?;
             }
@@ -113,21 +116,17 @@ impl Download {
 
     /// Sends a head, where all of it is there.
     fn send_head(&mut self) -> Result<bool, Broken> {
-        let Space {
-            client: buffer,
-            response: head,
-            ..
-        } = &mut *self.space;
-        if buffer.is_empty() {
+        if self.read.is_empty() {
             return Ok(false);
         }
+        let head = &mut self.space.response;
         let limits = Limits::for_own_answers();
-        let parsed = parse_response(buffer.filled(), self.asked, &limits, head);
+        let parsed = parse_response(&self.read, self.asked, &limits, head);
         let Parse::Complete { head_length } = parsed.map_err(|_| Broken::Source)? else {
             return Ok(false);
         };
-        let answer = response(&buffer.filled()[..head_length], head).map_err(|_| Broken::Source)?;
-        buffer.consume(head_length);
+        let answer = response(&self.read, head).map_err(|_| Broken::Source)?;
+        self.read.advance(head_length);
         if head.is_interim() {
             head.reset();
             let sent = self.respond.send_informational(answer);
@@ -146,26 +145,20 @@ impl Download {
         Ok(true)
     }
 
-    fn poll_more(
-        &mut self,
-        context: &mut Context<'_>,
-        pipe: &Pipe,
-        shared: &Shared,
-    ) -> Poll<Result<(), Broken>> {
-        let buffers = &shared.talk.spaces.buffers;
-        let buffer = &mut self.space.client;
-        if buffer.is_full() && !buffer.grow(buffers) {
+    fn poll_more(&mut self, context: &mut Context<'_>, pipe: &Pipe) -> Poll<Result<(), Broken>> {
+        let taken = ready!(pipe.poll_take(context));
+        let more = taken.map_err(|_| Broken::Source)?;
+        if more.is_empty() {
+            // No body of the balancer's writing lasts until its end.
             return Poll::Ready(Err(Broken::Source));
         }
-        let Poll::Ready(read) = pipe.poll_fill(context, buffer, buffers) else {
-            buffer.rest(buffers);
-            return Poll::Pending;
+        self.read = if self.read.is_empty() {
+            more.into()
+        } else {
+            // The beginning of a head, or of a line.
+            [&self.read[..], &more].concat().into()
         };
-        match read {
-            // No body of the balancer's writing lasts until its end.
-            Ok(0) | Err(_) => Poll::Ready(Err(Broken::Source)),
-            Ok(_) => Poll::Ready(Ok(())),
-        }
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what is staged, as far as the client's windows let it.
@@ -186,7 +179,7 @@ impl Download {
             let cut = room < body.piece.len();
             let piece = body.piece.split_to(room.min(body.piece.len()));
             if !cut || piece.len() >= SMALL_CUT {
-                shared.note_sent(DATA_BRINGS);
+                shared.note_sent(piece.len());
             }
             let ends = body.is_last() && body.trailers.is_empty();
             let sent = body.send.send_data(piece, ends);
@@ -203,39 +196,32 @@ impl Download {
 
 impl Body {
     /// Takes pieces out of what was read. Whether more must be read before anything can be sent.
-    fn stage(&mut self, space: &mut Space) -> Result<bool, Broken> {
+    fn stage(&mut self, read: &mut Bytes) -> Result<bool, Broken> {
         if self.piece.is_empty() {
             self.piece = std::mem::take(&mut self.ahead);
         }
         if self.piece.is_empty() {
-            self.piece = self.next_piece(space)?;
+            self.piece = self.next_piece(read)?;
         }
         if !self.piece.is_empty() && self.ahead.is_empty() {
-            self.ahead = self.next_piece(space)?;
+            self.ahead = self.next_piece(read)?;
         }
         Ok(self.piece.is_empty() && !self.decoder.is_done())
     }
 
     /// The next piece of content that was read; empty where there is none.
-    fn next_piece(&mut self, space: &mut Space) -> Result<Bytes, Broken> {
-        let buffer = &mut space.client;
+    fn next_piece(&mut self, read: &mut Bytes) -> Result<Bytes, Broken> {
         loop {
-            let advance = self.decoder.advance(buffer.filled());
-            let Advance {
-                consumed,
-                relay,
-                is_trailer,
-            } = advance.map_err(|_| Broken::Source)?;
-            let bytes = &buffer.filled()[relay];
-            let mut piece = Bytes::new();
-            if is_trailer {
-                add_trailers(bytes, &mut self.trailers).map_err(|_| Broken::Source)?;
-            } else {
-                piece = Bytes::copy_from_slice(bytes);
+            let advance = self.decoder.advance(read).map_err(|_| Broken::Source)?;
+            let part = read.slice(advance.relay);
+            read.advance(advance.consumed);
+            if advance.is_trailer {
+                add_trailers(&part, &mut self.trailers).map_err(|_| Broken::Source)?;
+            } else if !part.is_empty() {
+                return Ok(part);
             }
-            buffer.consume(consumed);
-            if !piece.is_empty() || consumed == 0 {
-                return Ok(piece);
+            if advance.consumed == 0 {
+                return Ok(Bytes::new());
             }
         }
     }

@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream};
 use http::{Method, Request};
 
 use super::download::{Broken, Download};
-use super::request;
+use super::request::{self, Coming};
 use super::shared::Shared;
 use super::upload::Upload;
 use crate::l7::codec::{Answer, Asked, Refusal, Version, write_answer};
@@ -46,8 +46,12 @@ pub(super) async fn serve(
     };
     let download = Download::new(&shared, respond, asked);
     let mut head = Vec::with_capacity(HEAD_ROOM);
-    let scheme = shared.talk.scheme();
-    match request::write(&parts, body.is_end_stream(), scheme, &mut head) {
+    let coming = Coming {
+        scheme: shared.talk.scheme(),
+        ends: body.is_end_stream(),
+        limits: &shared.talk.worker.settings.request_limits,
+    };
+    match request::write(&parts, coming, &mut head) {
         Ok(framing) => {
             drop(parts);
             exchange(&shared, Upload::new(head, framing, body), download).await;
@@ -118,7 +122,8 @@ impl Ways<'_> {
             Broken::Source => Reason::INTERNAL_ERROR,
             Broken::Gone | Broken::Stalled => Reason::CANCEL,
         };
-        if broken == Broken::Stalled {
+        // One that takes nothing off its whole connection is counted when that ends.
+        if broken == Broken::Stalled && !self.shared.is_stalling() {
             self.shared.talk.worker.counters.ended("answer-not-taken");
         }
         self.download.reset(reason);

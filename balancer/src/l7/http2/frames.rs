@@ -1,4 +1,8 @@
 //! Frames as they pass: their heads alone (RFC 9113, 4.1), found in bytes that come in pieces of any length.
+//!
+//! One of them is made to mean nothing: the client's acknowledgement of the first settings. `h2` keeps to its limits from there on,
+//! and a client that never acknowledged them would be bound by none. So it hears of an acknowledgement at once ([`ACKNOWLEDGED`]),
+//! and not of the real one. That is sound, since no setting here takes back what a client may assume before it has heard of them.
 
 /// What a client's connection begins with (RFC 9113, 3.4).
 pub(in crate::l7) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -6,6 +10,13 @@ pub(in crate::l7) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of a frame's head.
 const HEAD: usize = 9;
 
+/// An acknowledgement of settings.
+pub(super) const ACKNOWLEDGED: &[u8] = &[0, 0, 0, 4, ACK, 0, 0, 0, 0];
+
+/// A type of frames that nobody knows, which are ignored (RFC 9113, 5.5).
+const UNKNOWN: u8 = 0xff;
+
+const ACK: u8 = 0x1;
 pub(super) const END_STREAM: u8 = 0x1;
 pub(super) const END_HEADERS: u8 = 0x4;
 pub(super) const PADDED: u8 = 0x8;
@@ -39,18 +50,17 @@ pub(super) struct Frame {
 pub(super) struct Scanner {
     /// Bytes of the preface, or of a payload, that are still to come.
     skip: usize,
-    head: [u8; HEAD],
-    /// How many bytes of the next head have come.
-    head_length: usize,
     /// The payload that is passing is one of a field section.
     is_section: bool,
     /// A field section has begun, and its last frame has not.
     unfinished: bool,
+    /// The client has acknowledged the first settings.
+    acknowledged: bool,
 }
 
 impl Frame {
-    fn read(head: [u8; HEAD]) -> Self {
-        let [one, two, three, kind, flags, ..] = head;
+    fn read(head: &[u8; HEAD]) -> Self {
+        let [one, two, three, kind, flags, ..] = *head;
         let kind = match kind {
             0 => Kind::Data,
             1 => Kind::Headers,
@@ -83,35 +93,33 @@ impl Scanner {
     pub(super) fn new() -> Self {
         Self {
             skip: PREFACE.len(),
-            head: [0; HEAD],
-            head_length: 0,
             is_section: false,
             unfinished: false,
+            acknowledged: false,
         }
     }
 
-    /// Goes on over what has come, and shows each head to `meet`.
-    pub(super) fn scan(&mut self, mut bytes: &[u8], mut meet: impl FnMut(Frame)) {
+    /// Goes on over what has come, and shows each head to `meet`. So many bytes may pass; what is left is the beginning of a head, to come
+    /// again with more behind it.
+    pub(super) fn scan(&mut self, bytes: &mut [u8], mut meet: impl FnMut(Frame)) -> usize {
+        let mut at = 0;
         loop {
-            let skipped = self.skip.min(bytes.len());
+            let skipped = self.skip.min(bytes.len() - at);
             self.skip -= skipped;
-            bytes = &bytes[skipped..];
-            if self.skip > 0 || bytes.is_empty() {
-                return;
-            }
-            let taken = (HEAD - self.head_length).min(bytes.len());
-            self.head[self.head_length..][..taken].copy_from_slice(&bytes[..taken]);
-            self.head_length += taken;
-            bytes = &bytes[taken..];
-            if self.head_length < HEAD {
-                return;
-            }
-            self.head_length = 0;
-            let frame = Frame::read(self.head);
+            at += skipped;
+            let Some(head) = bytes[at..].first_chunk_mut::<HEAD>() else {
+                return at;
+            };
+            let frame = Frame::read(head);
+            at += HEAD;
             self.skip = frame.length;
             self.is_section = frame.is_section();
             if self.is_section {
                 self.unfinished = !frame.has(END_HEADERS);
+            }
+            if frame.kind == Kind::Settings && frame.has(ACK) && !self.acknowledged {
+                self.acknowledged = true;
+                head[3] = UNKNOWN;
             }
             meet(frame);
         }
@@ -134,13 +142,21 @@ mod tests {
         bytes
     }
 
-    fn scanned(bytes: &[u8], piece: usize) -> Vec<Frame> {
+    /// The heads that are found in pieces of this length, and the bytes that pass.
+    fn scanned(bytes: &[u8], piece: usize) -> (Vec<Frame>, Vec<u8>) {
         let mut scanner = Scanner::new();
-        let mut frames = Vec::new();
+        let (mut frames, mut passed, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for bytes in bytes.chunks(piece) {
-            scanner.scan(bytes, |frame| frames.push(frame));
+            held.extend_from_slice(bytes);
+            let count = scanner.scan(&mut held, |frame| frames.push(frame));
+            passed.extend(held.drain(..count));
         }
-        frames
+        (frames, passed)
+    }
+
+    /// What is held back of these bytes.
+    fn goes_on(scanner: &mut Scanner, bytes: &[u8]) -> usize {
+        bytes.len() - scanner.scan(&mut bytes.to_vec(), |_| {})
     }
 
     #[test]
@@ -156,7 +172,8 @@ mod tests {
         let kinds = [Kind::Settings, Kind::Headers, Kind::Data, Kind::Other];
         let lengths = [0, 6, 200, 1];
         for piece in 1..bytes.len() {
-            let frames = scanned(&bytes, piece);
+            let (frames, passed) = scanned(&bytes, piece);
+            assert!(passed == bytes, "in pieces of {piece}");
             let found: Vec<_> = frames.iter().map(|frame| frame.kind).collect();
             assert_eq!(found, kinds, "in pieces of {piece}");
             let found: Vec<_> = frames.iter().map(|frame| frame.length).collect();
@@ -167,18 +184,29 @@ mod tests {
     #[test]
     fn a_field_section_lasts_until_the_last_byte_of_its_last_frame() {
         let mut scanner = Scanner::new();
-        scanner.scan(PREFACE, |_| {});
+        goes_on(&mut scanner, PREFACE);
         let first = frame(1, 0, b"abc");
-        scanner.scan(&first[..8], |_| {});
+        assert_eq!(goes_on(&mut scanner, &first[..8]), 8);
         assert!(!scanner.is_in_section());
-        scanner.scan(&first[8..], |_| {});
+        assert_eq!(goes_on(&mut scanner, &first), 0);
         assert!(scanner.is_in_section());
         let last = frame(9, END_HEADERS, b"def");
-        scanner.scan(&last[..last.len() - 1], |_| {});
+        goes_on(&mut scanner, &last[..last.len() - 1]);
         assert!(scanner.is_in_section());
-        scanner.scan(&last[last.len() - 1..], |_| {});
+        goes_on(&mut scanner, &last[last.len() - 1..]);
         assert!(!scanner.is_in_section());
-        scanner.scan(&frame(0, 0, b"abc")[..10], |_| {});
+        goes_on(&mut scanner, &frame(0, 0, b"abc")[..10]);
         assert!(!scanner.is_in_section());
+    }
+
+    #[test]
+    fn the_first_acknowledgement_comes_to_mean_nothing() {
+        let (settings, other) = (frame(4, 0, b"abcdef"), frame(6, ACK, &[0; 8]));
+        let bytes = [PREFACE, &settings, ACKNOWLEDGED, &other, ACKNOWLEDGED].concat();
+        let unknown = [0, 0, 0, UNKNOWN, ACK, 0, 0, 0, 0];
+        let wanted = [PREFACE, &settings, &unknown, &other, ACKNOWLEDGED].concat();
+        for piece in 1..bytes.len() {
+            assert!(scanned(&bytes, piece).1 == wanted, "in pieces of {piece}");
+        }
     }
 }

@@ -9,11 +9,18 @@ use crate::clock::Millis;
 /// What a SETTINGS frame costs: it changes windows of every stream, and is answered.
 const SETTINGS_COST: u32 = 10;
 
-/// What a request brings in: with it come frames of its own.
-const REQUEST_BRINGS: u32 = 4;
+/// What DATA without content costs. Nobody has a use for it, and `h2` itself takes a hundred of them and no more.
+const EMPTY_DATA_COST: u32 = 20;
 
-/// What a frame of content brings in, whoever sends it: those who follow it answer it by frames.
-pub(super) const DATA_BRINGS: u32 = 2;
+/// What a request brings in once it is answered: with it come frames of its own. Until then it costs one, so that those which are never
+/// served, because they are too many or malformed, are counted too.
+const REQUEST_BRINGS: u32 = 6;
+
+/// What a piece of content brings in, whoever sends it.
+const DATA_BRINGS: u32 = 2;
+
+/// What is sent brings in one more for each so many bytes.
+const ANSWERED_EACH: usize = 1 << 10;
 
 /// Content in a frame with padding that is shorter than this may be padding alone.
 const PADDING_MAX: usize = 256;
@@ -43,6 +50,7 @@ pub(super) enum Flood {
     Continuation,
     SectionTooLong,
     SlowSection,
+    Requests,
 }
 
 /// An account that is drawn upon, and fills again.
@@ -93,6 +101,7 @@ impl Flood {
             Self::Continuation => "http2-continuation-flood",
             Self::SectionTooLong => "http2-head-too-long",
             Self::SlowSection => "http2-head-timeout",
+            Self::Requests => "http2-request-flood",
         }
     }
 }
@@ -141,12 +150,12 @@ impl Guard {
     /// Looks at a frame that a client has sent.
     pub(super) fn meet(&mut self, frame: Frame, now: Millis) -> Result<(), Flood> {
         let (cost, flood) = match frame.kind {
-            Kind::Headers | Kind::Continuation => return self.meet_section(frame),
+            Kind::Headers | Kind::Continuation => return self.meet_section(frame, now),
             Kind::Data if is_content(frame) => {
                 self.control.earn(DATA_BRINGS);
                 return Ok(());
             }
-            Kind::Data => (1, Flood::EmptyData),
+            Kind::Data => (EMPTY_DATA_COST, Flood::EmptyData),
             Kind::Reset if self.resets.spend(1, now) => (0, Flood::Resets),
             Kind::Reset => return Err(Flood::Resets),
             Kind::Settings => (SETTINGS_COST, Flood::Settings),
@@ -162,11 +171,13 @@ impl Guard {
         }
     }
 
-    fn meet_section(&mut self, frame: Frame) -> Result<(), Flood> {
+    fn meet_section(&mut self, frame: Frame, now: Millis) -> Result<(), Flood> {
         if frame.kind == Kind::Headers {
             self.section_frames = 0;
             self.section_bytes = 0;
-            self.control.earn(REQUEST_BRINGS);
+            if !self.control.spend(1, now) {
+                return Err(Flood::Requests);
+            }
         }
         self.section_frames += 1;
         self.section_bytes += frame.length;
@@ -183,14 +194,16 @@ impl Guard {
         Ok(())
     }
 
-    /// Something was sent that the client may answer by frames.
-    pub(super) fn sent(&mut self, brings: u32) {
-        self.control.earn(brings);
+    /// So many bytes of content were sent, which the client may answer by frames: some do it for every few of them.
+    pub(super) fn sent(&mut self, length: usize) {
+        let by_length = u32::try_from(length / ANSWERED_EACH).unwrap_or(u32::MAX);
+        self.control.earn(by_length.saturating_add(DATA_BRINGS));
     }
 
     /// A request was answered to its end.
     pub(super) fn answered(&mut self) {
         self.resets.earn(1);
+        self.control.earn(REQUEST_BRINGS);
     }
 }
 
@@ -239,8 +252,8 @@ mod tests {
             (Kind::Ping, 0, 8, 100, Flood::Ping),
             (Kind::Priority, 0, 5, 100, Flood::Priority),
             (Kind::WindowUpdate, 0, 4, 100, Flood::WindowUpdate),
-            (Kind::Data, 0, 0, 100, Flood::EmptyData),
-            (Kind::Data, PADDED, 256, 100, Flood::EmptyData),
+            (Kind::Data, 0, 0, 5, Flood::EmptyData),
+            (Kind::Data, PADDED, 256, 5, Flood::EmptyData),
             (Kind::Other, 0, 1 << 14, 100, Flood::OtherFrames),
             (Kind::Reset, 0, 4, 20, Flood::Resets),
         ] {
@@ -258,8 +271,8 @@ mod tests {
         assert_eq!(taken(&mut guard, ping), 100);
         assert!(guard.meet(ping, Millis(1_090)).is_err());
         assert!(guard.meet(ping, Millis(1_100)).is_ok());
-        guard.sent(3);
-        assert_eq!(taken(&mut guard, ping), 3);
+        guard.sent(3000);
+        assert_eq!(taken(&mut guard, ping), 4);
         for _ in 0..1_000 {
             let content = frame(Kind::Data, 0, 1);
             assert_eq!(guard.meet(content, NOW), Ok(()));
@@ -278,8 +291,18 @@ mod tests {
             let one = frame(Kind::Data, flags, length);
             assert_eq!(taken(&mut guard, one), 100_000, "{flags} {length}");
         }
+    }
+
+    #[test]
+    fn requests_that_are_never_answered_are_too_many_and_others_are_not() {
+        let mut guard = guard();
         let request = frame(Kind::Headers, END_HEADERS, 100);
-        assert_eq!(taken(&mut guard, request), 100_000);
+        assert_eq!(taken(&mut guard, request), 100);
+        assert_eq!(guard.meet(request, NOW), Err(Flood::Requests));
+        for _ in 0..1_000 {
+            guard.answered();
+            assert_eq!(guard.meet(request, NOW), Ok(()));
+        }
     }
 
     #[test]

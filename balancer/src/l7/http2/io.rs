@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::{ACKNOWLEDGED, PREFACE};
 use super::shared::Shared;
 use crate::buffers::Buffer;
 
@@ -15,39 +16,58 @@ pub(super) struct Io {
     shared: Rc<Shared>,
     /// What was read, and is not taken yet.
     read: Buffer,
+    /// How much of it may pass.
+    passing: usize,
+    /// How much of the preface is still to pass.
+    preface: usize,
+    /// What is told behind it.
+    told: &'static [u8],
 }
 
 impl Io {
-    /// `read` was read already, and not looked at.
+    /// `read` was read already, and not looked at. Even where it is too much, the preface in it is needed for saying so.
     pub(super) fn new(shared: Rc<Shared>, mut read: Buffer) -> Self {
-        if !shared.look(read.filled()) {
-            read.clear();
+        let passing = shared.look(read.filled_mut());
+        Self {
+            passing: passing.unwrap_or(PREFACE.len()),
+            shared,
+            read,
+            preface: PREFACE.len(),
+            told: ACKNOWLEDGED,
         }
-        Self { shared, read }
     }
 
-    /// Reads more; false at the end.
+    /// Reads until something may pass; false at the end.
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Self { shared, read } = self;
-        if shared.deaf.get() {
-            return Poll::Pending;
+        let Self { shared, read, .. } = self;
+        while self.passing == 0 {
+            if shared.deaf.get() {
+                return Poll::Pending;
+            }
+            if !shared.may_read() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let talk = &shared.talk;
+            let buffers = &talk.spaces.buffers;
+            let Poll::Ready(count) = talk.stream.poll_fill(context, read, buffers) else {
+                read.rest(buffers);
+                return Poll::Pending;
+            };
+            let count = count?;
+            if count == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            shared.note_read(count);
+            let Some(passing) = shared.look(read.filled_mut()) else {
+                // The connection ends without another word of the client's.
+                read.clear();
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            };
+            self.passing = passing;
         }
-        let talk = &shared.talk;
-        let buffers = &talk.spaces.buffers;
-        let Poll::Ready(count) = talk.stream.poll_fill(context, read, buffers) else {
-            read.rest(buffers);
-            return Poll::Pending;
-        };
-        if count? == 0 {
-            return Poll::Ready(Ok(false));
-        }
-        if shared.look(read.filled()) {
-            return Poll::Ready(Ok(true));
-        }
-        // The connection ends without another word of the client's.
-        read.clear();
-        context.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(Ok(true))
     }
 }
 
@@ -58,13 +78,23 @@ impl AsyncRead for Io {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.read.is_empty() && !ready!(this.poll_more(context))? {
+        if this.preface == 0 && !this.told.is_empty() {
+            let (now, later) = this.told.split_at(this.told.len().min(room.remaining()));
+            room.put_slice(now);
+            this.told = later;
             return Poll::Ready(Ok(()));
         }
-        let filled = this.read.filled();
-        let count = filled.len().min(room.remaining());
-        room.put_slice(&filled[..count]);
+        if !ready!(this.poll_more(context))? {
+            return Poll::Ready(Ok(()));
+        }
+        let mut count = this.passing.min(room.remaining());
+        if this.preface > 0 {
+            count = count.min(this.preface);
+            this.preface -= count;
+        }
+        room.put_slice(&this.read.filled()[..count]);
         this.read.consume(count);
+        this.passing -= count;
         Poll::Ready(Ok(()))
     }
 }

@@ -7,15 +7,35 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::l7::codec::{Framing, Refusal, is_value_byte};
+use crate::l7::codec::{Framing, Limits, Refusal, is_value_byte};
 
-/// Writes the head, and says how the body must follow it. `ends`: there is none. `scheme` is how the client came.
+/// Bytes of trailer fields, at most: more than may follow a body in any case.
+const TRAILERS_MAX: usize = 32 << 10;
+
+/// How a request comes, besides what it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming<'a> {
+    pub(super) scheme: &'a str,
+    /// No body follows.
+    pub(super) ends: bool,
+    pub(super) limits: &'a Limits,
+}
+
+/// Writes the head, and says how the body must follow it. What is much longer than it may be is not written to its end.
 pub(super) fn write(
     parts: &Parts,
-    ends: bool,
-    scheme: &str,
+    coming: Coming<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Framing, Refusal> {
+    let Coming {
+        scheme,
+        ends,
+        limits,
+    } = coming;
+    let crumbs = parts.headers.get_all(COOKIE).iter().count();
+    if parts.headers.len() - crumbs > limits.fields() {
+        return Err(Refusal::TooManyFields);
+    }
     let host = host(parts)?;
     request_line(parts, scheme, out)?;
     if let Some(host) = host {
@@ -27,6 +47,9 @@ pub(super) fn write(
             continue;
         }
         field(out, name.as_str().as_bytes(), checked(value)?);
+        if out.len() > limits.head() {
+            return Err(Refusal::HeadTooLong);
+        }
     }
     if parts.headers.contains_key(TE) {
         // No other value than `trailers` comes this far. It is for the next hop alone (RFC 9110, 10.1.4).
@@ -50,6 +73,9 @@ pub(super) fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) -> Result<
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
         field(out, name.as_str().as_bytes(), checked(value)?);
+        if out.len() > TRAILERS_MAX {
+            return Err(Refusal::HeadTooLong);
+        }
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
@@ -173,7 +199,12 @@ mod tests {
 
     fn written(parts: &Parts, ends: bool) -> Result<(String, Framing), Refusal> {
         let mut out = Vec::new();
-        let framing = write(parts, ends, "http", &mut out)?;
+        let coming = Coming {
+            scheme: "http",
+            ends,
+            limits: &Limits::default(),
+        };
+        let framing = write(parts, coming, &mut out)?;
         Ok((String::from_utf8(out).unwrap(), framing))
     }
 
@@ -210,6 +241,15 @@ mod tests {
         }
         let twice = [("content-length", "5"), ("content-length", "5")];
         assert_eq!(refused("POST", "http://a/", &twice), Refusal::ContentLength);
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_written() {
+        let crumb = "c".repeat(4000);
+        let crumbs: Vec<_> = (0..90).map(|_| ("x", crumb.as_str())).collect();
+        assert_eq!(refused("GET", "http://a/", &crumbs), Refusal::HeadTooLong);
+        let many = [("x", "y"); 101];
+        assert_eq!(refused("GET", "http://a/", &many), Refusal::TooManyFields);
     }
 
     #[test]

@@ -6,20 +6,19 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::l7::codec::{Framing, Name, ResponseHead};
 
-/// The answer whose head is `bytes`. It is the balancer's own writing, so that it fails only where that is wrong.
-pub(super) fn response(bytes: &[u8], head: &ResponseHead) -> Result<Response<()>, http::Error> {
+/// The answer whose head begins `bytes`, in whose memory its values stay. It is the balancer's own writing, so that it fails only where
+/// that is wrong.
+pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()>, http::Error> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(head.status)?;
     let headers = response.headers_mut();
     headers.try_reserve(head.fields.len() + 1)?;
-    // One piece of memory for all values.
-    let shared = Bytes::copy_from_slice(bytes);
     for field in head.fields.as_slice() {
         if !is_passed_on(field.meaning) {
             continue;
         }
         let name = HeaderName::from_bytes(field.name.of(bytes))?;
-        let value = shared.slice(field.value.start()..field.value.end());
+        let value = bytes.slice(field.value.start()..field.value.end());
         let mut value = HeaderValue::from_maybe_shared(value)?;
         // It never comes twice, and would only drive out what does of the client's table.
         value.set_sensitive(field.meaning == Name::RequestId);
@@ -75,7 +74,7 @@ mod tests {
         let limits = Limits::for_responses();
         let parsed = parse_response(text.as_bytes(), asked, &limits, &mut head);
         assert!(matches!(parsed, Ok(Parse::Complete { .. })));
-        response(text.as_bytes(), &head).unwrap()
+        response(&Bytes::copy_from_slice(text.as_bytes()), &head).unwrap()
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn builder(settings: &Settings) -> Builder {
 
 impl Session {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.begin_turn();
         loop {
             if let Some(flood) = self.shared.take_flood() {
                 self.end_for(flood);

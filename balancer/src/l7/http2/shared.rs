@@ -9,6 +9,9 @@ use super::guard::{Bounds, Flood, Guard};
 use crate::clock::Millis;
 use crate::l7::talk::Talk;
 
+/// Bytes that are read of one client in one turn.
+const READ_MAX: usize = 64 << 10;
+
 /// One client's connection.
 pub(super) struct Shared {
     pub(super) talk: Talk,
@@ -17,6 +20,8 @@ pub(super) struct Shared {
     flood: Cell<Option<Flood>>,
     /// Nothing is read any more.
     pub(super) deaf: Cell<bool>,
+    /// How much may still be read in this turn.
+    turn: Cell<usize>,
     /// Streams under way.
     open: Cell<usize>,
     /// Since when there is none.
@@ -39,7 +44,9 @@ impl Shared {
         let settings = &talk.worker.settings;
         let now = talk.worker.clock.now();
         let bounds = Bounds {
-            control_frames: settings.http2.control_frames_max,
+            // Requests under way are not answered yet.
+            control_frames: (2 * settings.http2.streams_max)
+                .saturating_add(settings.http2.control_frames_max),
             resets: settings.http2.resets_max,
             head: settings.request_limits.head(),
         };
@@ -47,6 +54,7 @@ impl Shared {
             watch: RefCell::new((Scanner::new(), Guard::new(bounds, now))),
             flood: Cell::new(None),
             deaf: Cell::new(false),
+            turn: Cell::new(READ_MAX),
             open: Cell::new(0),
             quiet_since: Cell::new(now),
             patience: Cell::new(settings.keep_alive_for),
@@ -61,12 +69,12 @@ impl Shared {
         self.talk.worker.clock.now()
     }
 
-    /// Looks at bytes that have just come. False where they are too much.
-    pub(super) fn look(&self, bytes: &[u8]) -> bool {
+    /// Looks at bytes that have come, and says how many may pass; none where they are too much, for which the connection is to be ended.
+    pub(super) fn look(&self, bytes: &mut [u8]) -> Option<usize> {
         let (scanner, guard) = &mut *self.watch.borrow_mut();
         let now = self.now();
         let mut met = Ok(());
-        scanner.scan(bytes, |frame| {
+        let passing = scanner.scan(bytes, |frame| {
             if met.is_ok() {
                 met = guard.meet(frame, now);
             }
@@ -79,8 +87,25 @@ impl Shared {
         }
         if let Err(flood) = met {
             self.condemn(flood);
+            return None;
         }
-        met.is_ok()
+        Some(passing)
+    }
+
+    /// Whether more may be read in this turn: a client that sends much is not to keep others waiting, and what it has begun is to be looked
+    /// at before more of it is begun.
+    pub(super) fn may_read(&self) -> bool {
+        self.turn.get() > 0
+    }
+
+    /// So much was read.
+    pub(super) fn note_read(&self, count: usize) {
+        self.turn.set(self.turn.get().saturating_sub(count));
+    }
+
+    /// A turn begins.
+    pub(super) fn begin_turn(&self) {
+        self.turn.set(READ_MAX);
     }
 
     /// The connection is to be ended.
@@ -104,9 +129,14 @@ impl Shared {
         }
     }
 
-    /// Something was sent that the client may answer by frames.
-    pub(super) fn note_sent(&self, brings: u32) {
-        self.watch.borrow_mut().1.sent(brings);
+    /// So many bytes of content were sent, which the client may answer by frames.
+    pub(super) fn note_sent(&self, length: usize) {
+        self.watch.borrow_mut().1.sent(length);
+    }
+
+    /// Whether the client takes nothing off its connection.
+    pub(super) fn is_stalling(&self) -> bool {
+        self.stalled_by.get() != Millis::NEVER
     }
 
     /// A request was answered to its end.
