@@ -14,6 +14,7 @@ mod handover;
 mod http2;
 mod http2_cases;
 mod http2_clients;
+mod http2_ends;
 mod http2_floods;
 mod http2_frames;
 mod leaks;
