@@ -158,6 +158,7 @@ async fn refuse(shared: &Shared, refusal: Refusal, mut download: Download) {
         date: &worker.clock.date(),
         request_id: id.bytes(),
         retry_after: None,
+        lines: b"",
     };
     write_answer(&answer, &mut text);
     let (ours, theirs) = pipe();

@@ -141,7 +141,7 @@ fn trailers_follow_the_last_chunk() {
 
 /// Names that mean something, and bytes that could end a line, among any others.
 fn names() -> impl Strategy<Value = Vec<u8>> {
-    let known = [
+    const KNOWN: [&str; 9] = [
         "host",
         "content-length",
         "content_length",
@@ -152,7 +152,7 @@ fn names() -> impl Strategy<Value = Vec<u8>> {
         "trailer",
         "upgrade-insecure-requests",
     ];
-    let known = proptest::sample::select(&known[..]).prop_map(|name| name.as_bytes().to_vec());
+    let known = proptest::sample::select(&KNOWN[..]).prop_map(|name| name.as_bytes().to_vec());
     prop_oneof![known, vec(any::<u8>(), 1..4)]
 }
 
