@@ -121,7 +121,7 @@ mod tests {
     fn a_word_that_is_none_of_the_known_ones_is_told_which_there_are() {
         assert_eq!(
             pool("health.kind", &json!("udp")),
-            "health.kind: must be http, tcp or none"
+            "health.kind: must be http, tcp, grpc or none"
         );
         assert_eq!(
             pool("probes.from", &json!("everybody")),

@@ -130,6 +130,10 @@ async fn whatever_is_wrong_with_a_pool_is_named_by_path_and_nothing_is_written()
             json!({"id": "web", "health": {"kind": "tcp", "status": ["204"]}}),
             vec!["health.status"],
         ),
+        (
+            json!({"id": "web", "health": {"service": "shop.v1.Orders"}}),
+            vec!["health.service"],
+        ),
         (json!({"id": "web", "servers": {}}), vec!["servers"]),
     ] {
         let answer = fixture.post("/v1/pools", body.clone()).await;

@@ -169,9 +169,36 @@ mod tests {
         let problems = of_kind("tcp").expect_err("three problems");
         let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
         assert_eq!(fields, ["health.path", "health.host", "health.status"]);
+        let problems = of_kind("grpc").expect_err("two problems");
+        let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+        assert_eq!(fields, ["health.path", "health.status"]);
         let mut plain = Pool::new(PoolId::standard());
-        plain.health.kind = CheckKind::Tcp;
-        assert_eq!(validate_pool(&plain), Ok(()));
+        for kind in [CheckKind::Tcp, CheckKind::Grpc] {
+            plain.health.kind = kind;
+            assert_eq!(validate_pool(&plain), Ok(()));
+        }
+    }
+
+    #[test]
+    fn only_a_grpc_check_asks_for_a_service() {
+        let of_kind = |kind: &str, service: &str| {
+            let mut pool = Pool::new(PoolId::standard());
+            let health = serde_json::json!({"kind": kind, "service": service});
+            pool.health = serde_json::from_value(health).expect("a check");
+            validate_pool(&pool)
+        };
+        assert_eq!(of_kind("grpc", "shop.v1.Orders"), Ok(()));
+        assert_eq!(of_kind("none", "shop.v1.Orders"), Ok(()));
+        for (kind, service) in [
+            ("http", "shop.v1.Orders".to_owned()),
+            ("tcp", "shop.v1.Orders".to_owned()),
+            ("grpc", "a\nb".to_owned()),
+            ("grpc", "a".repeat(256)),
+        ] {
+            let problems = of_kind(kind, &service).expect_err("one problem");
+            let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+            assert_eq!(fields, ["health.service"], "{kind} {service:?}");
+        }
     }
 
     #[test]

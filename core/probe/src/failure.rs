@@ -6,11 +6,17 @@ use std::time::Duration;
 
 use model::format_duration;
 
+use crate::grpc::Code;
+
 /// How a server failed its health check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("status {0}")]
     Status(u16),
+    #[error("gRPC health is {0}")]
+    NotServing(&'static str),
+    #[error("gRPC status {0}")]
+    GrpcStatus(Code),
     #[error("timed out after {}", format_duration(*after))]
     TimedOut { after: Duration },
     #[error("connection refused")]
@@ -23,6 +29,10 @@ pub enum Failure {
     Closed,
     #[error("not a valid HTTP answer: {0}")]
     NotHttp(String),
+    #[error("not a valid answer over HTTP/2: {0}")]
+    NotHttp2(String),
+    #[error("not a valid gRPC answer: {0}")]
+    NotGrpc(&'static str),
     #[error("connection failed: {0}")]
     Connection(String),
     #[error("the check cannot be sent: {0}")]
@@ -33,11 +43,11 @@ impl Failure {
     /// The kind of failure, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Status(_) => "status",
+            Self::Status(_) | Self::NotServing(_) | Self::GrpcStatus(_) => "status",
             Self::TimedOut { .. } => "timeout",
             Self::Refused | Self::Connect(_) => "connect",
             Self::Reset | Self::Closed | Self::Connection(_) => "connection",
-            Self::NotHttp(_) => "protocol",
+            Self::NotHttp(_) | Self::NotHttp2(_) | Self::NotGrpc(_) => "protocol",
             Self::Request(_) => "request",
         }
     }
@@ -51,7 +61,13 @@ impl Failure {
             | Self::Reset
             | Self::Closed
             | Self::Connection(_) => true,
-            Self::Status(_) | Self::NotHttp(_) | Self::Request(_) => false,
+            Self::Status(_)
+            | Self::NotServing(_)
+            | Self::GrpcStatus(_)
+            | Self::NotHttp(_)
+            | Self::NotHttp2(_)
+            | Self::NotGrpc(_)
+            | Self::Request(_) => false,
         }
     }
 
@@ -76,10 +92,26 @@ impl Failure {
         Self::Connection(error.to_string())
     }
 
+    /// What went wrong on a connection of HTTP/2. A server that speaks something else shows in what cannot be read of it.
+    pub(crate) fn over_http2(error: &h2::Error) -> Self {
+        if let Some(error) = error.get_io() {
+            return Self::lost(error);
+        }
+        if error.is_remote() && error.is_reset() {
+            return Self::Reset;
+        }
+        if error.is_remote() && error.is_go_away() {
+            return Self::Closed;
+        }
+        Self::NotHttp2(error.to_string())
+    }
+
     fn lost(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
             io::ErrorKind::UnexpectedEof => Self::Closed,
+            // What a peer sent that speaks another protocol, as the library says it.
+            io::ErrorKind::InvalidData => Self::NotHttp2(error.to_string()),
             kind => Self::Connection(kind.to_string()),
         }
     }

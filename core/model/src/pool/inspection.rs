@@ -17,6 +17,8 @@ pub enum CheckKind {
     Http,
     /// A TCP connection that is accepted.
     Tcp,
+    /// A call of `grpc.health.v1.Health/Check` over HTTP/2, which must find the service to be serving.
+    Grpc,
     /// No inspection: every server counts as up.
     None,
 }
@@ -28,9 +30,12 @@ pub struct HealthCheck {
     pub kind: CheckKind,
     /// The origin-form target of the GET.
     pub path: String,
-    /// The Host field; the server's address where none is given.
+    /// The Host field, or `:authority`; the server's address where none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The name of the service that a gRPC check asks for; empty for the server as a whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub service: String,
     #[serde(with = "duration::text")]
     pub interval: Duration,
     #[serde(with = "duration::text")]
@@ -53,6 +58,7 @@ impl Default for HealthCheck {
             kind: CheckKind::default(),
             path: "/".into(),
             host: None,
+            service: String::new(),
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
             rise: 2,

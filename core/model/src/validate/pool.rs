@@ -159,7 +159,8 @@ pub(super) fn check_times(times: [Option<Duration>; 4], problems: &mut Problems)
 
 fn check_health(health: &HealthCheck, problems: &mut Problems) {
     check_request(health, problems);
-    check_only_for_http(health, problems);
+    check_service(health, problems);
+    check_only_for_others(health, problems);
     problems.duration("health.interval", health.interval, 100 * MILLISECOND, HOUR);
     problems.duration(
         "health.timeout",
@@ -203,20 +204,35 @@ fn check_request(health: &HealthCheck, problems: &mut Problems) {
     );
 }
 
-/// What a connection cannot be asked. Where the kind is none, it is kept for when there is inspection again.
-fn check_only_for_http(health: &HealthCheck, problems: &mut Problems) {
+fn check_service(health: &HealthCheck, problems: &mut Problems) {
+    let name = &health.service;
+    problems.check(
+        name.len() <= 255 && !name.contains(char::is_control),
+        "health.service",
+        "must be at most 255 bytes without control characters",
+    );
+}
+
+/// What a check of this kind does not ask. Where the kind is none, it is kept for when there is inspection again.
+fn check_only_for_others(health: &HealthCheck, problems: &mut Problems) {
     let default = HealthCheck::default();
-    let fields = [
-        ("health.path", health.path == default.path),
-        ("health.host", health.host == default.host),
-        ("health.status", health.status == default.status),
-    ];
-    for (field, is_default) in fields {
-        problems.check(
-            health.kind != CheckKind::Tcp || is_default,
-            field,
-            "is for the kind http alone: null takes it away",
-        );
+    let path = ("health.path", health.path == default.path);
+    let host = ("health.host", health.host == default.host);
+    let status = ("health.status", health.status == default.status);
+    let service = ("health.service", health.service == default.service);
+    let foreign = match health.kind {
+        CheckKind::Http => &[service][..],
+        CheckKind::Tcp => &[path, host, status, service],
+        CheckKind::Grpc => &[path, status],
+        CheckKind::None => &[],
+    };
+    for (field, is_default) in foreign {
+        let rule = match *field {
+            "health.service" => "is for the kind grpc alone: null takes it away",
+            "health.host" => "is for the kinds http and grpc alone: null takes it away",
+            _ => "is for the kind http alone: null takes it away",
+        };
+        problems.check(*is_default, field, rule);
     }
 }
 

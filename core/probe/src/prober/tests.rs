@@ -70,7 +70,7 @@ fn reset(stream: TcpStream) {
 }
 
 /// Answers every request on every connection with the same text.
-async fn answering(text: &'static str) -> SocketAddr {
+pub(super) async fn answering(text: &'static str) -> SocketAddr {
     server(move |mut stream, _| async move {
         while read_head(&mut stream).await.is_some() {
             write(&mut stream, text).await;

@@ -1,0 +1,134 @@
+//! One HTTP/2 connection to a server, with prior knowledge, on which checks are exchanged one after another.
+//!
+//! Like the one of HTTP/1.1, it is driven by whoever exchanges on it and rests in between.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use tokio::net::TcpStream;
+
+use crate::Failure;
+
+/// What is read of an answer's fields and of its body, at most.
+const FIELDS_BYTES_MAX: u32 = 64 * 1024;
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+type Driver = client::Connection<TcpStream, Bytes>;
+
+#[derive(Debug)]
+pub(crate) struct H2Connection {
+    sender: SendRequest<Bytes>,
+    /// Nothing once it is over.
+    driver: Option<Driver>,
+}
+
+/// An answer, its body as far as is bearable.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// Of a body that was read to its end.
+    pub(crate) trailers: HeaderMap,
+}
+
+impl H2Connection {
+    pub(crate) async fn handshake(stream: TcpStream) -> Result<Self, Failure> {
+        // A refusal only means that small packets may wait for each other.
+        let _ = stream.set_nodelay(true);
+        let (sender, driver) = client::Builder::new()
+            .enable_push(false)
+            .max_header_list_size(FIELDS_BYTES_MAX)
+            .handshake(stream)
+            .await
+            .map_err(|error| Failure::over_http2(&error))?;
+        Ok(Self {
+            sender,
+            driver: Some(driver),
+        })
+    }
+
+    /// Sends a request whose body is `content`, and reads the answer.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request<()>,
+        content: Bytes,
+    ) -> Result<Answer, Failure> {
+        let exchange = ask(self.sender.clone(), request, content);
+        tokio::pin!(exchange);
+        let result = tokio::select! {
+            biased;
+            result = &mut exchange => Some(result),
+            () = end(&mut self.driver) => None,
+        };
+        let result = match result {
+            Some(result) => result,
+            None => {
+                self.driver = None;
+                // The connection is over, and with it everything on it: this waits for nothing.
+                exchange.await
+            }
+        };
+        result.map_err(|error| Failure::over_http2(&error))
+    }
+
+    /// The connection, if another check may be sent on it as far as can be seen now.
+    pub(crate) async fn into_reusable(mut self) -> Option<Self> {
+        let driver = self.driver.as_mut()?;
+        let look = |context: &mut Context<'_>| Poll::Ready(Pin::new(&mut *driver).poll(context));
+        let closed = poll_fn(look).await.is_ready();
+        (!closed).then_some(self)
+    }
+}
+
+/// Drives a connection until it is over.
+async fn end(driver: &mut Option<Driver>) {
+    if let Some(driver) = driver {
+        // How it ended is for whoever exchanges on it to hear.
+        let _ = driver.await;
+    }
+}
+
+async fn ask(
+    sender: SendRequest<Bytes>,
+    request: Request<()>,
+    content: Bytes,
+) -> Result<Answer, h2::Error> {
+    let mut sender = sender.ready().await?;
+    let (response, mut upload) = sender.send_request(request, content.is_empty())?;
+    if !content.is_empty() {
+        // At most a few hundred bytes, which are queued until the server has room for them.
+        upload.send_data(content, true)?;
+    }
+    read(response.await?, upload).await
+}
+
+/// Reads the answer; what is too long of it is not waited for.
+async fn read(
+    response: Response<RecvStream>,
+    mut upload: SendStream<Bytes>,
+) -> Result<Answer, h2::Error> {
+    let (head, mut stream) = response.into_parts();
+    let mut answer = Answer {
+        status: head.status.as_u16(),
+        fields: head.headers,
+        body: Vec::new(),
+        trailers: HeaderMap::new(),
+    };
+    while let Some(piece) = stream.data().await {
+        let piece = piece?;
+        stream.flow_control().release_capacity(piece.len())?;
+        if answer.body.len() + piece.len() > BODY_BYTES_MAX {
+            upload.send_reset(h2::Reason::CANCEL);
+            return Ok(answer);
+        }
+        answer.body.extend_from_slice(&piece);
+    }
+    answer.trailers = stream.trailers().await?.unwrap_or_default();
+    Ok(answer)
+}
