@@ -1,7 +1,9 @@
 //! Connections to servers: kept idle per thread, last in, first out, so that few stay warm and the rest end. Those to servers that have
-//! a bound are shared by all threads, so that none of them counts and does nothing while another thread's request waits.
+//! a bound are shared by all threads, so that none of them counts and does nothing while another thread's request waits. Those of HTTP/2 carry
+//! many requests at the same time, and stay with their thread.
 
 mod connect;
+mod http2;
 mod idle;
 mod shared_idle;
 
@@ -12,7 +14,8 @@ use policy::Place;
 use crate::stream::Stream;
 
 pub(crate) use connect::{ConnectError, connect};
-pub(crate) use idle::{Idle, IdleRoom};
+pub(crate) use http2::{Call, Connections};
+pub(crate) use idle::{Idle, IdleRoom, Waiting};
 pub(crate) use shared_idle::SharedIdle;
 
 /// A connection to a server, and the place that it takes there.

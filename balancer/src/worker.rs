@@ -36,7 +36,7 @@ use crate::request_id::RequestIds;
 use crate::settings::{LAST_REQUEST_WITHIN, Settings};
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
-use crate::upstream::{Idle, IdleRoom, SharedIdle};
+use crate::upstream::{Connections, Idle, IdleRoom, SharedIdle};
 
 /// How often the worker's clock moves on and its timers are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -47,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) timers: Rc<Timers>,
     pub(crate) idle: Idle,
+    /// To servers that speak HTTP/2.
+    pub(crate) http2: Rc<Connections>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) suspecting: Suspecting,
     pub(crate) limiting: Limiting,
@@ -105,6 +107,7 @@ impl Worker {
                     workers: settings.workers,
                 },
             ),
+            http2: Rc::default(),
             counters,
             suspecting,
             limiting,
@@ -261,6 +264,7 @@ impl Worker {
             self.timers.advance(now);
             if now >= next_sweep {
                 self.idle.sweep(now);
+                self.http2.sweep(now);
                 next_sweep = now.after(Duration::from_secs(1));
             }
         }
@@ -277,6 +281,7 @@ impl Worker {
                 .set(firewall.is_some_and(|rules| !rules.is_open()));
             let before = self.table.replace(published.table);
             self.idle.sweep(self.clock.now());
+            self.http2.sweep(self.clock.now());
             for pool in before.pools().chain(self.table.borrow().pools()) {
                 pool.admission().change();
             }

@@ -1,13 +1,15 @@
 //! One try: a connection to the picked server, then the request sent and the head of the answer awaited.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use policy::{Cause, InFlight, Outcome, Place};
+use model::Protocol;
+use policy::{Cause, InFlight, Live, Outcome, Place};
 
 use super::exchange::Exchange;
 use super::miss::Miss;
 use super::waiting::send_and_await;
-use crate::upstream::{ConnectError, Connection, connect};
+use crate::upstream::{Call, ConnectError, Connection, Waiting, connect};
 
 /// Tries the server once, on an idle connection where there is one; if that proves stale, on a new one. The answer's head is in
 /// `space.response`.
@@ -37,33 +39,82 @@ fn outcome(exchange: &Exchange<'_>, result: &Result<Connection, Miss>) -> Outcom
 async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<Connection, Miss> {
     let mut reserved = flight.take_place();
     let flight = &*flight;
-    let idle = &exchange.talk.worker.idle;
     let live = flight.server().live();
-    let careful = !exchange.space.request.is_idempotent();
-    if let Some(waited) = idle.take(live, &mut reserved, careful) {
-        let stream = &waited.connection.stream;
-        match send_and_await(exchange, stream, flight, true).await {
-            Err(Miss::Stale) => reserved = Some(waited.connection.close()),
-            result => return result.map(|()| waited.connection),
-        }
+    let mut standing = None;
+    if let Some(waited) = take(exchange, live, &mut reserved) {
+        let Waiting { connection, since } = waited;
+        let miss = match send_and_await(exchange, &connection.stream, flight, true).await {
+            Err(miss) if exchange.goes_there_again(miss) => miss,
+            result => return result.map(|()| connection),
+        };
+        reserved = Some(connection.close());
         // What broke this one may have broken those that waited longer.
-        idle.close_older(live, waited.since);
+        exchange.talk.worker.idle.close_older(live, since);
         // One that leaves, or is down, gets no new connection where there is another server.
-        let (cause, miss) = match exchange.space.upload.written() {
-            0 => (Cause::Connect, Miss::Unsent),
-            _ => (Cause::Left, Miss::Drained),
+        let unsent = miss == Miss::Unprocessed || exchange.space.upload.written() == 0;
+        let (cause, miss) = match unsent {
+            true => (Cause::Connect, Miss::Unsent),
+            false => (Cause::Left, Miss::Drained),
         };
         if !live.keeps_connections() && exchange.claim_retry(cause) {
             return Err(miss);
         }
         // It goes to the same server once more.
-        if cause == Cause::Left {
-            exchange.talk.worker.counters.tried();
+        match cause {
+            Cause::Left => exchange.talk.worker.counters.tried(),
+            // A server that refuses streams is not helped by more connections.
+            _ => standing = take_shared(exchange, live, &mut reserved),
         }
     }
-    let connection = open(exchange, flight, reserved).await?;
+    let connection = match standing {
+        Some(connection) => connection,
+        None => open(exchange, flight, reserved).await?,
+    };
     send_and_await(exchange, &connection.stream, flight, false).await?;
     Ok(connection)
+}
+
+impl Exchange<'_> {
+    /// Whether a request that was sent over a connection which had served others goes to that server once more.
+    fn goes_there_again(&self, miss: Miss) -> bool {
+        match miss {
+            Miss::Stale => true,
+            Miss::Unprocessed => self.plan.repeats && self.space.upload.is_whole(),
+            _ => false,
+        }
+    }
+}
+
+/// A connection that is there. A shared one gets the reserved place.
+fn take(
+    exchange: &Exchange<'_>,
+    live: &Arc<Live>,
+    reserved: &mut Option<Place>,
+) -> Option<Waiting> {
+    let talk = exchange.talk;
+    match exchange.plan.protocol {
+        Protocol::Http1 => {
+            let careful = !exchange.space.request.is_idempotent();
+            talk.worker.idle.take(live, reserved, careful)
+        }
+        Protocol::H2 => {
+            let connection = take_shared(exchange, live, reserved)?;
+            let since = talk.worker.clock.now();
+            Some(Waiting { connection, since })
+        }
+    }
+}
+
+/// A stream on a connection that is there, where the server speaks HTTP/2.
+fn take_shared(
+    exchange: &Exchange<'_>,
+    live: &Arc<Live>,
+    reserved: &mut Option<Place>,
+) -> Option<Connection> {
+    let talk = exchange.talk;
+    let shares = exchange.plan.protocol == Protocol::H2;
+    let http2 = shares.then_some(&talk.worker.http2)?;
+    http2.take(live, reserved, &talk.spaces)
 }
 
 /// A new connection, in the place that was reserved for it.
@@ -73,18 +124,32 @@ async fn open(
     reserved: Option<Place>,
 ) -> Result<Connection, Miss> {
     let talk = exchange.talk;
-    let place = talk.worker.idle.make_room(flight.server().live(), reserved);
-    talk.timer
-        .set(talk.after(exchange.plan.connect).min(exchange.due()));
-    connect(flight.server().address(), &talk.timer, place)
-        .await
-        .map_err(|error| match error {
-            ConnectError::NoFile => {
-                talk.worker.idle.give_way();
-                Miss::Unsent
-            }
-            // Closing others would free none for a while.
-            ConnectError::NoPort => Miss::Unsent,
-            ConnectError::Refused | ConnectError::TimedOut => Miss::NoConnection,
-        })
+    let live = flight.server().live();
+    let place = talk.worker.idle.make_room(live, reserved);
+    let patience = talk.after(exchange.plan.connect);
+    talk.timer.set(patience.min(exchange.due()));
+    let address = flight.server().address();
+    let opened = match exchange.plan.protocol {
+        Protocol::Http1 => connect(address, &talk.timer, place).await,
+        Protocol::H2 => {
+            let call = Call {
+                live,
+                address,
+                timers: &talk.worker.timers,
+                patience,
+                spaces: &talk.spaces,
+            };
+            talk.worker.http2.open(call, &talk.timer, place).await
+        }
+    };
+    opened.map_err(|error| match error {
+        ConnectError::NoFile => {
+            talk.worker.idle.give_way();
+            talk.worker.http2.give_way();
+            Miss::Unsent
+        }
+        // Closing others would free none for a while.
+        ConnectError::NoPort => Miss::Unsent,
+        ConnectError::Refused | ConnectError::TimedOut => Miss::NoConnection,
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use model::{PoolId, Retry, StickyKind};
+use model::{PoolId, Protocol, Retry, StickyKind};
 use policy::{Cause, Outcome, Pool, Route, Server, Stick, Tried, Tries};
 
 use super::codec::{BadBody, BodyDecoder, Carry, FieldChanges, Forwarding, rewrite_request};
@@ -74,6 +74,8 @@ pub(super) struct Plan {
     pub(super) repeats: bool,
     /// Whether an upgrade that is asked for is sent on; the answer is read accordingly.
     pub(super) upgrade: bool,
+    /// What the servers speak.
+    pub(super) protocol: Protocol,
 }
 
 /// How far the request has been sent.
@@ -159,13 +161,15 @@ impl<'a> Exchange<'a> {
             upgrade: self.plan.upgrade,
             path: Some(path.as_slice()).filter(|path| !path.is_empty()),
             host: self.route.as_ref().and_then(|route| route.host()),
+            trailers: self.plan.protocol == Protocol::H2,
             changes: edits.as_ref().map(|edits| edits as &dyn FieldChanges),
         };
         upload.begin();
         rewrite_request(client.filled(), request, &forwarding, upload.out());
         client.consume(head_length);
         let decoder = BodyDecoder::new(request.framing, request.carry, &limits);
-        let repeatable = request.is_idempotent();
+        // A server of HTTP/2 may say of any request that it has not looked at it.
+        let repeatable = request.is_idempotent() || self.plan.protocol == Protocol::H2;
         upload.record_body(decoder, self.plan.replay_bytes, repeatable, client)?;
         client.rest(&self.talk.spaces.buffers);
         if upload.is_read() {
@@ -261,7 +265,9 @@ impl Plan {
             replay_bytes: retry(route, pool).replay_bytes,
             repeats: retry(route, pool).retries > 0,
             max_body_bytes: settings.max_body_bytes,
-            upgrade: true,
+            // HTTP/2 has none (RFC 9113, 8.6): the request is an ordinary one then.
+            upgrade: settings.protocol == Protocol::Http1,
+            protocol: settings.protocol,
         };
         route.map_or(plan, |route| plan.under(route.settings()))
     }

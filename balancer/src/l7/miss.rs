@@ -16,6 +16,8 @@ pub(super) enum Miss {
     Timeout,
     /// A connection that had been idle broke, as may happen when both sides close at once, and sending again does no harm.
     Stale,
+    /// The server has said that it has not looked at the request, and will not.
+    Unprocessed,
     BadResponse(BadResponse),
     HeadCutShort,
     /// The server leaves, and the time for what it has in flight is over.
@@ -56,7 +58,8 @@ impl Miss {
             Self::ConnectionLost | Self::Stale | Self::HeadCutShort => Some(Failure::Reset),
             Self::BadResponse(_) => Some(Failure::BadResponse),
             Self::Timeout | Self::OutOfTime => Some(Failure::Timeout),
-            Self::Drained
+            Self::Unprocessed
+            | Self::Drained
             | Self::HeldTooLong
             | Self::NotYetPermitted
             | Self::NoPermission
@@ -69,7 +72,7 @@ impl Miss {
 
     pub(super) fn next(self) -> Next {
         match self {
-            Self::NoConnection | Self::Unsent => Next::Again(Cause::Connect),
+            Self::NoConnection | Self::Unsent | Self::Unprocessed => Next::Again(Cause::Connect),
             Self::Timeout | Self::NotYetPermitted => Next::Again(Cause::Timeout),
             Self::ConnectionLost | Self::Stale => Next::Again(Cause::Reset),
             Self::Drained => Next::Again(Cause::Left),
@@ -88,7 +91,7 @@ impl Miss {
     /// What the client is told where this was the last try.
     pub(super) fn problem(self) -> Problem {
         match self {
-            Self::NoConnection | Self::Unsent => Problem::NoConnection,
+            Self::NoConnection | Self::Unsent | Self::Unprocessed => Problem::NoConnection,
             Self::ConnectionLost | Self::Stale | Self::ClientGone => Problem::ConnectionLost,
             Self::BadResponse(bad) => Problem::BadResponse(bad),
             Self::HeadCutShort => Problem::HeadCutShort,

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use model::Protocol;
 use policy::{InFlight, Live, Outcome};
 
 use super::answer::refuse;
@@ -287,12 +288,17 @@ impl Streaming<'_, '_> {
         uploading && space.upload.is_flushed() && space.download.is_flushed()
     }
 
+    /// Whether an answer that has begun before its request's end may be one half of a conversation, in which either side pauses.
+    fn may_converse(&self) -> bool {
+        self.exchange.plan.protocol == Protocol::H2
+    }
+
     fn start_waiting(&mut self) {
         let settings = &self.exchange.talk.worker.settings;
         let idle = self.exchange.plan.idle;
         let wait = if self.half_closed && !self.tunnel {
             settings.half_closed_for
-        } else if self.waits_for_client() {
+        } else if self.waits_for_client() && !self.may_converse() {
             idle.min(settings.body_within)
         } else {
             idle

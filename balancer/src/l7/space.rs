@@ -35,7 +35,7 @@ pub(crate) struct Spaces {
         reason = "a space is large, and moves with every request"
     )]
     spaces: RefCell<Vec<Box<Space>>>,
-    pub(super) buffers: Buffers,
+    pub(crate) buffers: Buffers,
 }
 
 impl Space {

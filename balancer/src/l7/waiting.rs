@@ -1,6 +1,7 @@
 //! The time between a request and its answer: the request is sent, interim answers are relayed, the client is watched, and time passes.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 
 use model::Health;
@@ -199,7 +200,17 @@ impl Waiting<'_, '_> {
                 }
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(_) => Poll::Ready(Err(self.broken_off())),
+            Poll::Ready(Ok(_)) => Poll::Ready(Err(self.broken_off())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(&error))),
+        }
+    }
+
+    /// What it means that the connection failed before the head ended. Only one that is no socket says more than that.
+    fn failed(&self, error: &io::Error) -> Miss {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused if !self.answered => Miss::Unprocessed,
+            io::ErrorKind::InvalidData => Miss::BadResponse(BadResponse::Malformed),
+            _ => self.broken_off(),
         }
     }
 

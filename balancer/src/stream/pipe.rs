@@ -39,8 +39,8 @@ enum State {
     Open,
     /// The writer has said that it is at its end.
     Ended,
-    /// The writer went away in the middle.
-    Broken,
+    /// The writer went away in the middle, and what that is called.
+    Broken(io::ErrorKind),
 }
 
 /// A new connection.
@@ -129,6 +129,11 @@ impl Pipe {
         Ok(())
     }
 
+    /// Ends writing in the middle: who reads finds this error behind what was written.
+    pub(crate) fn break_off(&self, kind: io::ErrorKind) {
+        self.outgoing.borrow_mut().end(State::Broken(kind));
+    }
+
     /// As [`super::Stream::reset_on_close`].
     pub(crate) fn reset_on_close(&self, resets: bool) {
         self.resets.set(resets);
@@ -138,7 +143,7 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         let end = if self.resets.get() {
-            State::Broken
+            State::Broken(io::ErrorKind::ConnectionReset)
         } else {
             State::Ended
         };
@@ -187,7 +192,7 @@ impl Lane {
         match self.state {
             State::Open => Err(io::ErrorKind::WouldBlock.into()),
             State::Ended => Ok(()),
-            State::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+            State::Broken(kind) => Err(kind.into()),
         }
     }
 
@@ -323,6 +328,10 @@ mod tests {
         client.reset_on_close(true);
         drop(client);
         assert_eq!(read(&server), Err(io::ErrorKind::ConnectionReset));
+        let (client, server) = pipe();
+        client.break_off(io::ErrorKind::ConnectionRefused);
+        drop(client);
+        assert_eq!(read(&server), Err(io::ErrorKind::ConnectionRefused));
     }
 
     #[test]

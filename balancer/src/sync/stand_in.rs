@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    CheckKind, Health, HealthCheck, Origin, PoolId, Revision, ServerKey, Snapshot, Stamped, Verdict,
+    CheckKind, Health, HealthCheck, Origin, Pool, PoolId, Protocol, Revision, ServerKey, Snapshot,
+    Stamped, Verdict,
 };
 use policy::{Grounds, RiseFall, Server};
 use probe::Prober;
@@ -74,6 +75,7 @@ impl Findings {
 struct Candidate {
     server: Arc<Server>,
     check: HealthCheck,
+    protocol: Protocol,
     prober: Prober,
     state: RiseFall,
     due: Instant,
@@ -153,7 +155,11 @@ impl Inspector {
         let table = Arc::clone(&self.membership.tables.borrow().table);
         let mut chosen = HashMap::new();
         for pool in table.pools() {
-            let check = &pool.settings().value.health;
+            let Pool {
+                health: check,
+                protocol,
+                ..
+            } = &pool.settings().value;
             let absent = void || silence >= check.interval.max(HEARTBEAT_PERIOD) * SILENT_INTERVALS;
             if !absent || check.kind == CheckKind::None {
                 continue;
@@ -163,7 +169,7 @@ impl Inspector {
                 let known = self
                     .candidates
                     .remove(&number)
-                    .filter(|known| known.check == *check);
+                    .filter(|known| known.check == *check && known.protocol == *protocol);
                 let verdict = if void {
                     Health::Unknown
                 } else {
@@ -171,7 +177,7 @@ impl Inspector {
                 };
                 chosen.insert(
                     number,
-                    known.unwrap_or_else(|| Candidate::new(server, check, verdict)),
+                    known.unwrap_or_else(|| Candidate::new(server, check, *protocol, verdict)),
                 );
             }
         }
@@ -245,11 +251,12 @@ fn whose_turn(mut due: Vec<Due>) -> Vec<u64> {
 
 impl Candidate {
     /// Its first probe comes at some moment of the first interval, so that a fleet's balancers do not come together.
-    fn new(server: &Arc<Server>, check: &HealthCheck, verdict: Health) -> Self {
+    fn new(server: &Arc<Server>, check: &HealthCheck, protocol: Protocol, verdict: Health) -> Self {
         let wait = check.interval.mul_f64(rand::rng().random_range(0.0..1.0));
         Self {
             server: Arc::clone(server),
             check: check.clone(),
+            protocol,
             prober: Prober::new(server.address()),
             state: RiseFall::inherited(verdict),
             due: Instant::now() + wait,
@@ -258,7 +265,7 @@ impl Candidate {
     }
 
     async fn probe(mut self) -> Self {
-        let succeeded = self.prober.probe(&self.check).await.is_ok();
+        let succeeded = self.prober.probe(&self.check, self.protocol).await.is_ok();
         let verdict = self.state.observe(succeeded, Grounds::Routine, &self.check);
         if let Some(health) = verdict {
             let server = self.server.key();

@@ -33,26 +33,31 @@ pub(crate) async fn connect(
     timer: &Timer,
     place: Place,
 ) -> Result<Connection, ConnectError> {
-    let stream = {
-        let mut connecting = pin!(TcpStream::connect(address));
-        wait(&mut connecting, timer).await?
-    };
-    // Without it the kernel may hold back the end of a request; where it fails, that is all that happens.
-    let _ = stream.set_nodelay(true);
-    Ok(Connection {
-        stream: Stream::Tcp(stream),
-        place,
-    })
+    let stream = dial(address, timer).await?;
+    Ok(Connection { stream, place })
 }
 
-async fn wait(
-    connecting: &mut (impl Future<Output = io::Result<TcpStream>> + Unpin),
+/// The same without a place.
+pub(super) async fn dial(address: SocketAddr, timer: &Timer) -> Result<Stream, ConnectError> {
+    let connecting = async {
+        let connected = TcpStream::connect(address).await;
+        connected.map_err(|error| blame(&error))
+    };
+    let stream = in_time(connecting, timer).await?;
+    // Without it the kernel may hold back the end of a request; where it fails, that is all that happens.
+    let _ = stream.set_nodelay(true);
+    Ok(Stream::Tcp(stream))
+}
+
+/// What comes before the timer's deadline, which is set already.
+pub(super) async fn in_time<T>(
+    coming: impl Future<Output = Result<T, ConnectError>>,
     timer: &Timer,
-) -> Result<TcpStream, ConnectError> {
-    let mut connecting = pin!(connecting);
+) -> Result<T, ConnectError> {
+    let mut coming = pin!(coming);
     poll_fn(|context| {
-        if let Poll::Ready(result) = connecting.as_mut().poll(context) {
-            return Poll::Ready(result.map_err(|error| blame(&error)));
+        if let Poll::Ready(result) = coming.as_mut().poll(context) {
+            return Poll::Ready(result);
         }
         timer
             .poll_expired(context)

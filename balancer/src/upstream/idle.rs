@@ -15,7 +15,7 @@ use crate::clock::Millis;
 use crate::crowd::Crowd;
 
 /// How long a connection may wait for its next request.
-const IDLE_FOR: Duration = Duration::from_secs(30);
+pub(super) const IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// Among so many of the latest shared connections one is looked for that this thread used before: taking over another's costs two
 /// system calls.

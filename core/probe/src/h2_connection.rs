@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request, Response};
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::net::TcpStream;
 
 use crate::Failure;
@@ -84,6 +85,16 @@ impl H2Connection {
         let closed = poll_fn(look).await.is_ready();
         (!closed).then_some(self)
     }
+}
+
+/// The request of a check by status. `authority` is host and port, `path` an origin-form target.
+pub(crate) fn get(authority: &str, path: &str) -> Result<Request<()>, Failure> {
+    Request::builder()
+        .version(Version::HTTP_2)
+        .uri(format!("http://{authority}{path}"))
+        .header(USER_AGENT, HeaderValue::from_static("roundhouse-probe"))
+        .body(())
+        .map_err(|error| Failure::Request(error.to_string()))
 }
 
 /// Drives a connection until it is over.

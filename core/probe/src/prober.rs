@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use model::{CheckKind, HealthCheck};
+use bytes::Bytes;
+use model::{CheckKind, HealthCheck, Protocol};
 use tokio::net::TcpStream;
 
 use crate::Failure;
 use crate::connection::Connection;
 use crate::grpc;
-use crate::h2_connection::{Answer, H2Connection};
+use crate::h2_connection::{Answer, H2Connection, get};
 
 /// Probes one address, over one kept connection where the server allows it.
 #[derive(Debug)]
@@ -32,17 +33,26 @@ impl Prober {
         }
     }
 
-    /// Makes one probe, within the check's timeout. A probe that is dropped midway drops its connection.
+    /// Makes one probe, within the check's timeout, by the protocol that is spoken with the pool's servers. A probe that is dropped midway
+    /// drops its connection.
     ///
     /// # Errors
     /// How the server failed.
-    pub async fn probe(&mut self, check: &HealthCheck) -> Result<(), Failure> {
+    pub async fn probe(&mut self, check: &HealthCheck, protocol: Protocol) -> Result<(), Failure> {
         let probe = async {
-            match check.kind {
-                CheckKind::Http => self.probe_http(check).await,
-                CheckKind::Grpc => self.probe_grpc(check).await,
-                CheckKind::Tcp => self.connect().await.map(drop),
-                CheckKind::None => Ok(()),
+            match (check.kind, protocol) {
+                (CheckKind::Http, Protocol::Http1) => {
+                    let status = self.ask(check).await?;
+                    judge(check, status)
+                }
+                (CheckKind::Http, Protocol::H2) => {
+                    let answer = self.ask_over_http2(check).await?;
+                    judge(check, answer.status)
+                }
+                // gRPC is HTTP/2, whatever else the server speaks.
+                (CheckKind::Grpc, _) => grpc::judge(&self.ask_over_http2(check).await?),
+                (CheckKind::Tcp, _) => self.connect().await.map(drop),
+                (CheckKind::None, _) => Ok(()),
             }
         };
         match tokio::time::timeout(check.timeout, probe).await {
@@ -60,38 +70,29 @@ impl Prober {
 
     /// A server may close a kept connection at any time, also while the request is on its way; so what
     /// fails there says nothing about the server, and is asked again on a fresh connection, once.
-    async fn probe_http(&mut self, check: &HealthCheck) -> Result<(), Failure> {
+    async fn ask(&mut self, check: &HealthCheck) -> Result<u16, Failure> {
         let kept = match self.kept.take() {
             Some(Kept::Http1(connection)) => self.exchange(connection, check).await.ok(),
             _ => None,
         };
-        let status = match kept {
-            Some(status) => status,
-            None => {
-                let connection = Connection::handshake(self.connect().await?).await?;
-                self.exchange(connection, check).await?
-            }
-        };
-        if check.status.iter().any(|range| range.contains(status)) {
-            return Ok(());
+        if let Some(status) = kept {
+            return Ok(status);
         }
-        Err(Failure::Status(status))
+        let connection = Connection::handshake(self.connect().await?).await?;
+        self.exchange(connection, check).await
     }
 
-    /// The same for the call of a gRPC check.
-    async fn probe_grpc(&mut self, check: &HealthCheck) -> Result<(), Failure> {
+    /// The same over HTTP/2.
+    async fn ask_over_http2(&mut self, check: &HealthCheck) -> Result<Answer, Failure> {
         let kept = match self.kept.take() {
             Some(Kept::Http2(connection)) => self.call(connection, check).await.ok(),
             _ => None,
         };
-        let answer = match kept {
-            Some(answer) => answer,
-            None => {
-                let connection = H2Connection::handshake(self.connect().await?).await?;
-                self.call(connection, check).await?
-            }
-        };
-        grpc::judge(&answer)
+        if let Some(answer) = kept {
+            return Ok(answer);
+        }
+        let connection = H2Connection::handshake(self.connect().await?).await?;
+        self.call(connection, check).await
     }
 
     async fn exchange(
@@ -111,8 +112,11 @@ impl Prober {
     ) -> Result<Answer, Failure> {
         let authority = check.host.clone();
         let authority = authority.unwrap_or_else(|| self.address.to_string());
-        let (request, message) = grpc::call(&authority, &check.service)?;
-        let answer = connection.exchange(request, message).await?;
+        let (request, content) = match check.kind {
+            CheckKind::Grpc => grpc::call(&authority, &check.service)?,
+            _ => (get(&authority, &check.path)?, Bytes::new()),
+        };
+        let answer = connection.exchange(request, content).await?;
         self.kept = connection.into_reusable().await.map(Kept::Http2);
         Ok(answer)
     }
@@ -122,6 +126,12 @@ impl Prober {
             .await
             .map_err(|error| Failure::connecting(&error))
     }
+}
+
+/// Whether the status is one that the check expects.
+fn judge(check: &HealthCheck, status: u16) -> Result<(), Failure> {
+    let expected = check.status.iter().any(|range| range.contains(status));
+    expected.then_some(()).ok_or(Failure::Status(status))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::PathAndQuery;
-use model::{HealthCheck, StatusRange, parse_duration};
+use model::{HealthCheck, Protocol, StatusRange, parse_duration};
 use probe::Prober;
 
 use super::failure::Failure;
@@ -77,7 +77,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         }],
         ..HealthCheck::default()
     };
-    let outcome = Prober::new(address).probe(&check).await;
+    let outcome = Prober::new(address).probe(&check, Protocol::Http1).await;
     outcome.map_err(|failure| Failure::Unhealthy {
         url: url.0.to_string(),
         failure,

@@ -33,6 +33,8 @@ pub struct Forwarding<'a> {
     pub path: Option<&'a [u8]>,
     /// The Host in place of the client's, who is told of in `X-Forwarded-Host`.
     pub host: Option<&'a [u8]>,
+    /// Whether a client that takes trailers is one that the server hears of: what speaks HTTP/2 with the server passes them on.
+    pub trailers: bool,
     /// What the route changes of the fields.
     pub changes: Option<&'a dyn FieldChanges>,
 }
@@ -199,6 +201,9 @@ impl Writer<'_> {
     }
 
     fn connection_fields(&self, out: &mut Vec<u8>) {
+        if self.forwarding.trailers && self.head.accepts_trailers(self.buf) {
+            out.extend_from_slice(b"TE: trailers\r\n");
+        }
         if let Some(protocol) = self.head.upgrade.filter(|_| self.forwarding.upgrade) {
             field(out, b"Connection: upgrade\r\nUpgrade: ", protocol.bytes());
         }

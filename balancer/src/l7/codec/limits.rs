@@ -9,7 +9,7 @@ pub const HEAD_MAX: usize = u16::MAX as usize;
 /// The most fields that a head may have, whatever the configuration says.
 pub const FIELDS_MAX: usize = 100;
 
-/// The fields that the balancer may add to an answer of as many as may be, its route's aside.
+/// The fields that the balancer may add to a message of as many as may be, its route's aside.
 pub(super) const OWN_FIELDS: usize = 28;
 
 /// What a message may be at most. Heads are bounded by [`Limits::new`]'s clamping, so that 16-bit
@@ -73,6 +73,16 @@ impl Limits {
     /// Fields of a head, at most.
     pub(in crate::l7) fn fields(&self) -> usize {
         self.fields
+    }
+
+    /// The same for requests that the balancer has written itself, which are those of clients and a few fields more.
+    pub(crate) fn for_own_requests() -> Self {
+        Self {
+            request_line: HEAD_MAX,
+            head: HEAD_MAX,
+            fields: FIELDS_MAX + OWN_FIELDS,
+            body: i64::MAX as u64,
+        }
     }
 }
 

@@ -67,6 +67,24 @@ impl Name {
         }
     }
 
+    /// Whether it has no place in HTTP/2: it is about a connection of HTTP/1.1 (RFC 9113, 8.2.2), or about where a body ends, which is
+    /// said anew.
+    pub fn is_of_http1(self) -> bool {
+        matches!(
+            self,
+            Self::Connection
+                | Self::ContentLength
+                | Self::TransferEncoding
+                | Self::Te
+                | Self::Upgrade
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::Http2Settings
+                | Self::FramingImitation
+                | Self::Nominated
+        )
+    }
+
     /// What a name means that is none of the candidates: how it begins may still matter.
     fn of_unlisted(name: &[u8]) -> Self {
         let start = name.get(..CLAIMS.len());

@@ -168,6 +168,8 @@ pub enum BadResponse {
     UnaskedUpgrade,
     #[error("the server sent too many interim responses")]
     TooManyInterim,
+    #[error("the server's answer breaks the rules of HTTP/2")]
+    Malformed,
 }
 
 impl BadResponse {
@@ -182,6 +184,7 @@ impl BadResponse {
             Self::Connection => "bad-response-connection",
             Self::UnaskedUpgrade => "unasked-upgrade",
             Self::TooManyInterim => "too-many-interim-responses",
+            Self::Malformed => "malformed-http2-response",
         }
     }
 }

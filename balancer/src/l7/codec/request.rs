@@ -109,6 +109,14 @@ impl RequestHead {
         self.method.is_idempotent()
     }
 
+    /// Whether the client takes trailers (`TE: trailers`; RFC 9110, 10.1.4).
+    pub fn accepts_trailers(&self, buf: &[u8]) -> bool {
+        let is_trailers = |element: &[u8]| element.trim_ascii().eq_ignore_ascii_case(b"trailers");
+        self.fields
+            .get_all(buf, "te")
+            .any(|value| value.split(|byte| *byte == b',').any(is_trailers))
+    }
+
     /// Whether there is a body to read.
     pub fn has_body(&self) -> bool {
         !matches!(self.framing, Framing::None | Framing::Length(0))

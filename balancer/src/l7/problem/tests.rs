@@ -25,7 +25,7 @@ fn bad_bodies() -> impl Iterator<Item = BadBody> {
 }
 
 fn bad_responses() -> impl Iterator<Item = BadResponse> {
-    every!(BadResponse: StatusLine Field TooLong ContentLength TransferEncoding Connection UnaskedUpgrade TooManyInterim).into_iter()
+    every!(BadResponse: StatusLine Field TooLong ContentLength TransferEncoding Connection UnaskedUpgrade TooManyInterim Malformed).into_iter()
 }
 
 fn bad_paths() -> impl Iterator<Item = BadPath> {

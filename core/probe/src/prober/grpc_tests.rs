@@ -1,4 +1,4 @@
-//! gRPC checks against the health service that tonic's users run, and against servers that are none.
+//! Checks over HTTP/2: by gRPC against the health service that tonic's users run, by status, and against servers that speak something else.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn health_server() -> (HealthReporter, SocketAddr) {
 }
 
 async fn said(prober: &mut Prober, check: &HealthCheck) -> String {
-    match prober.probe(check).await {
+    match prober.probe(check, Protocol::Http1).await {
         Ok(()) => "serving".into(),
         Err(failure) => failure.to_string(),
     }
@@ -126,7 +126,9 @@ async fn a_server_that_speaks_another_protocol_is_called_so() {
         "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     )
     .await;
-    let failure = Prober::new(address).probe(&check("")).await;
+    let failure = Prober::new(address)
+        .probe(&check(""), Protocol::Http1)
+        .await;
     let failure = failure.expect_err("a failure");
     assert_eq!(failure.kind(), "protocol", "{failure}");
 }
@@ -138,7 +140,7 @@ async fn a_server_that_says_nothing_is_not_waited_for_longer_than_the_timeout() 
         timeout: Duration::from_millis(100),
         ..check("")
     };
-    let failure = Prober::new(address).probe(&hurried).await;
+    let failure = Prober::new(address).probe(&hurried, Protocol::Http1).await;
     let failure = failure.expect_err("a failure");
     assert_eq!(failure.to_string(), "timed out after 100ms");
 }
@@ -153,8 +155,47 @@ async fn a_check_by_http_after_one_by_grpc_uses_a_connection_of_its_own() {
         ..check("")
     };
     assert!(
-        prober.probe(&http).await.is_err(),
+        prober.probe(&http, Protocol::Http1).await.is_err(),
         "tonic speaks HTTP/2 alone"
     );
     assert_eq!(said(&mut prober, &check("")).await, "serving");
+}
+
+#[tokio::test]
+async fn a_check_by_status_goes_over_http2_where_that_is_spoken_with_the_pools_servers() {
+    let (listener, address) = listener().await;
+    let (accepted, mut connections) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            accepted.send(()).expect("the test listens");
+            let mut requests = h2::server::handshake(stream).await.expect("a client");
+            while let Some(Ok((request, mut respond))) = requests.accept().await {
+                let status = match request.uri().to_string().as_str() {
+                    "http://app.example/-/health?deep=1" => 204,
+                    _ => 503,
+                };
+                let answer = http::Response::builder().status(status).body(());
+                let answer = answer.expect("an answer");
+                respond.send_response(answer, true).expect("sent");
+            }
+        }
+    });
+    let good = HealthCheck {
+        kind: CheckKind::Http,
+        path: "/-/health?deep=1".into(),
+        host: Some("app.example".into()),
+        ..check("")
+    };
+    let bad = HealthCheck {
+        host: None,
+        ..good.clone()
+    };
+    let mut prober = Prober::new(address);
+    for _ in 0..3 {
+        assert_eq!(prober.probe(&good, Protocol::H2).await, Ok(()));
+        let failed = prober.probe(&bad, Protocol::H2).await;
+        assert_eq!(failed, Err(Failure::Status(503)));
+    }
+    connections.recv().await.expect("a connection");
+    assert!(connections.try_recv().is_err(), "a second connection");
 }

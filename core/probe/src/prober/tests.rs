@@ -80,7 +80,7 @@ pub(super) async fn answering(text: &'static str) -> SocketAddr {
 }
 
 async fn outcome(address: SocketAddr, check: &HealthCheck) -> Result<(), Failure> {
-    Prober::new(address).probe(check).await
+    Prober::new(address).probe(check, Protocol::Http1).await
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn one_connection_serves_probe_after_probe() {
     .await;
     let mut prober = Prober::new(address);
     for _ in 0..5 {
-        assert_eq!(prober.probe(&check()).await, Ok(()));
+        assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
     }
     assert_eq!(connections.recv().await, Some(0));
     assert!(connections.try_recv().is_err(), "a second connection");
@@ -167,7 +167,7 @@ async fn a_server_that_closes_between_probes_does_not_fail() {
     .await;
     let mut prober = Prober::new(address);
     for _ in 0..5 {
-        assert_eq!(prober.probe(&check()).await, Ok(()));
+        assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
     }
 }
 
@@ -191,13 +191,13 @@ async fn a_server_that_closes_while_its_connection_rests_is_asked_again_at_once(
     })
     .await;
     let mut prober = Prober::new(address);
-    assert_eq!(prober.probe(&check()).await, Ok(()));
+    assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
     assert!(prober.is_connected());
     close.notify_one();
     closed.notified().await;
     // After a whole exchange over another connection, it is known here that this one has ended.
     assert_eq!(outcome(address, &check()).await, Ok(()));
-    assert_eq!(prober.probe(&check()).await, Ok(()));
+    assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_server_that_resets_the_kept_connection_under_the_second_probe_does_no
     .await;
     let mut prober = Prober::new(address);
     for _ in 0..5 {
-        assert_eq!(prober.probe(&check()).await, Ok(()));
+        assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
     }
 }
 
@@ -221,7 +221,7 @@ async fn a_server_that_says_it_closes_is_probed_on_a_fresh_connection() {
         answering("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
     let mut prober = Prober::new(address);
     for _ in 0..3 {
-        assert_eq!(prober.probe(&check()).await, Ok(()));
+        assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
         assert!(prober.kept.is_none());
     }
 }
@@ -238,8 +238,11 @@ async fn a_server_that_resets_every_request_fails_also_on_the_kept_connection() 
     })
     .await;
     let mut prober = Prober::new(address);
-    assert_eq!(prober.probe(&check()).await, Ok(()));
-    assert_eq!(prober.probe(&check()).await, Err(Failure::Reset));
+    assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
+    assert_eq!(
+        prober.probe(&check(), Protocol::Http1).await,
+        Err(Failure::Reset)
+    );
 }
 
 #[tokio::test]
@@ -312,7 +315,7 @@ async fn an_endless_body_is_not_read_to_its_end() {
     })
     .await;
     let mut prober = Prober::new(address);
-    assert_eq!(prober.probe(&check()).await, Ok(()));
+    assert_eq!(prober.probe(&check(), Protocol::Http1).await, Ok(()));
     assert!(prober.kept.is_none(), "kept within an answer");
 }
 

@@ -62,7 +62,9 @@ impl Probing {
         };
         self.running.spawn(async move {
             let begun = Instant::now();
-            let outcome = prober.probe(assignment.check()).await;
+            let outcome = prober
+                .probe(assignment.check(), assignment.pool.value.protocol)
+                .await;
             Probed {
                 assignment,
                 outcome,

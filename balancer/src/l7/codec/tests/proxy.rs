@@ -19,6 +19,7 @@ pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
     upgrade: false,
     path: None,
     host: None,
+    trailers: false,
     changes: None,
 };
 

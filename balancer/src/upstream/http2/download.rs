@@ -1,0 +1,158 @@
+//! The way of an answer: written into the pipe as HTTP/1.1. What the exchange has not taken, the server may not send more of.
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::RecvStream;
+use h2::client::ResponseFuture;
+
+use super::broken::{LOST, is_in_order, meaning};
+use super::response::{Ending, write_head, write_trailers};
+use crate::codec::{ChunkHead, LAST_CHUNK};
+use crate::stream::Pipe;
+
+/// What of the request the answer's form depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The answer has no body, whatever its head says.
+    pub(super) head_only: bool,
+    /// The client takes trailers, so that they may matter more than a length that is known.
+    pub(super) trailers: bool,
+}
+
+/// An answer on its way.
+pub(super) struct Download {
+    asked: Asked,
+    stage: Stage,
+    /// What is written first: heads, a chunk's line, the end.
+    out: Vec<u8>,
+    out_at: usize,
+    piece: Bytes,
+    /// How much of the window the piece takes until it is written.
+    held: usize,
+    tail: &'static [u8],
+}
+
+enum Stage {
+    Awaiting(ResponseFuture),
+    Body { stream: RecvStream, chunked: bool },
+    Staged,
+}
+
+impl Download {
+    pub(super) fn new(response: ResponseFuture, asked: Asked) -> Self {
+        Self {
+            asked,
+            stage: Stage::Awaiting(response),
+            out: Vec::new(),
+            out_at: 0,
+            piece: Bytes::new(),
+            held: 0,
+            tail: b"",
+        }
+    }
+
+    /// Moves it on as far as it goes; ready when all of it was written, or why there is no more.
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        pipe: &Pipe,
+    ) -> Poll<Result<(), ErrorKind>> {
+        loop {
+            ready!(self.poll_flush(context, pipe))?;
+            match &mut self.stage {
+                Stage::Awaiting(_) => ready!(self.poll_head(context))?,
+                Stage::Body { .. } => ready!(self.poll_body(context))?,
+                Stage::Staged => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// The next head, interim or final.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+        let Stage::Awaiting(response) = &mut self.stage else {
+            return Poll::Ready(Ok(()));
+        };
+        if let Some(interim) = ready!(response.poll_informational(context)) {
+            let interim = interim.map_err(|error| meaning(&error))?;
+            write_head(&interim, Ending::None, &mut self.out);
+            return Poll::Ready(Ok(()));
+        }
+        let response = ready!(Pin::new(response).poll(context)).map_err(|error| meaning(&error))?;
+        let ending = Ending::of(&response, self.asked);
+        write_head(&response, ending, &mut self.out);
+        let stream = response.into_body();
+        self.stage = match ending {
+            Ending::None | Ending::Empty => Stage::Staged,
+            Ending::Declared | Ending::Chunked => Stage::Body {
+                stream,
+                chunked: ending == Ending::Chunked,
+            },
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+        let Stage::Body { stream, chunked } = &mut self.stage else {
+            return Poll::Ready(Ok(()));
+        };
+        let trailers = match ready!(stream.poll_data(context)) {
+            Some(Ok(data)) => {
+                self.held = data.len();
+                // An empty chunk would be the last one.
+                if *chunked && !data.is_empty() {
+                    self.out
+                        .extend_from_slice(ChunkHead::of(data.len()).bytes());
+                    self.tail = b"\r\n";
+                }
+                self.piece = data;
+                return Poll::Ready(Ok(()));
+            }
+            Some(Err(error)) if is_in_order(&error) => None,
+            Some(Err(_)) => return Poll::Ready(Err(LOST)),
+            None => ready!(stream.poll_trailers(context)).map_err(|_| LOST)?,
+        };
+        match trailers {
+            _ if !*chunked => {}
+            Some(trailers) => write_trailers(&trailers, &mut self.out),
+            None => self.out.extend_from_slice(LAST_CHUNK),
+        }
+        self.stage = Stage::Staged;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        pipe: &Pipe,
+    ) -> Poll<Result<(), ErrorKind>> {
+        loop {
+            let parts = [&self.out[self.out_at..], &self.piece, self.tail];
+            if parts.iter().all(|part| part.is_empty()) {
+                break;
+            }
+            let written = ready!(pipe.poll_write(context, parts));
+            self.account(written.map_err(|error| error.kind())?);
+        }
+        self.out.clear();
+        self.out_at = 0;
+        let held = std::mem::take(&mut self.held);
+        if let Stage::Body { stream, .. } = &mut self.stage
+            && held > 0
+        {
+            // Where the stream has ended meanwhile, nobody waits for it.
+            let _ = stream.flow_control().release_capacity(held);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn account(&mut self, written: usize) {
+        let of_out = written.min(self.out.len() - self.out_at);
+        self.out_at += of_out;
+        let of_piece = (written - of_out).min(self.piece.len());
+        self.piece.advance(of_piece);
+        self.tail = &self.tail[written - of_out - of_piece..];
+    }
+}
