@@ -39,7 +39,7 @@ pub(crate) enum Question {
     Follow(Request),
     Lease(LeaseRequest),
     Commit(Commit),
-    Report(Report),
+    Report(Box<Report>),
     /// An instance ends in order.
     Deregister(InstanceId),
     /// A leader takes an instance for gone.

@@ -345,7 +345,7 @@ impl World {
             beside: [].into(),
             probes: None,
         };
-        self.send(Caller::Node(to), Question::Report(report));
+        self.send(Caller::Node(to), Question::Report(Box::new(report)));
     }
 
     fn reported(&mut self, to: Address, stored: bool) {
