@@ -147,15 +147,12 @@ async fn servers_do_not_see_the_balancers_cookie_and_see_all_others() {
     )
     .await;
     let head = head.text();
-    assert!(head.contains("Cookie: a=1; b=2\r\n"), "{head}");
-    assert!(
-        head.contains("X-A: 1\r\n") && !head.contains(&cookie),
-        "{head}"
-    );
+    assert!(head.contains("Cookie: a=1; b=2"), "{head}");
+    assert!(head.contains("X-A: 1") && !head.contains(&cookie), "{head}");
     let head = ask(&fleet, &format!("Cookie: {cookie}\r\n")).await.text();
     assert!(!head.to_lowercase().contains("cookie"), "{head}");
     let head = ask(&fleet, "Cookie: a=1; b\r\n").await.text();
-    assert!(head.contains("Cookie: a=1; b\r\n"), "{head}");
+    assert!(head.contains("Cookie: a=1; b"), "{head}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +197,7 @@ async fn a_route_and_a_cookie_change_the_same_heads() {
     let again = ask(&fleet, &format!("Cookie: a=1; {cookie}\r\n")).await;
     let head = again.text();
     assert!(
-        head.contains("x-route: yes\r\n") && head.contains("Cookie: a=1\r\n"),
+        head.contains("x-route: yes") && head.contains("Cookie: a=1"),
         "{head}"
     );
     assert_eq!(again.field("set-cookie"), None);
