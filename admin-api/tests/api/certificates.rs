@@ -181,7 +181,7 @@ async fn whatever_is_wrong_is_named_and_nothing_of_a_key_is_repeated() {
         ),
         (
             json!({"chain": issued.chain, "key": {"sealed": issued.key}}),
-            "key.sealed",
+            "key",
             "must be a private key in PEM",
         ),
         (

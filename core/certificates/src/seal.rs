@@ -132,7 +132,7 @@ impl FromStr for SealTo {
         if line.starts_with(SECRET_PREFIX) {
             return Err(SealKeyError::Secret);
         }
-        let key = Public::from_bytes(&*decode(line, PUBLIC_PREFIX)?);
+        let key = Public::from_bytes(&decode(line, PUBLIC_PREFIX)?);
         let key = key.map_err(|_| SealKeyError::Malformed)?;
         // With some keys, which nobody makes in good faith, nothing can be sealed.
         let trial: CertificateId = "trial".parse().expect("a name");

@@ -67,15 +67,17 @@ mod tests {
     const CA: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
 
     fn listener(id: &str, tls: Value) -> Vec<String> {
-        let listener = json!({"id": id, "tls": tls});
+        let mut listener = json!({"id": id});
+        listener["tls"] = tls;
         let listener = serde_json::from_value(listener).expect("a listener's shape");
         let problems = validate_listener(&listener).err().unwrap_or_default();
         problems.into_iter().map(|problem| problem.field).collect()
     }
 
     fn pool(tls: Value) -> Vec<String> {
-        let pool =
-            serde_json::from_value(json!({"id": "web", "tls": tls})).expect("a pool's shape");
+        let mut pool = json!({"id": "web"});
+        pool["tls"] = tls;
+        let pool = serde_json::from_value(pool).expect("a pool's shape");
         let problems = validate_pool(&pool).err().unwrap_or_default();
         problems.into_iter().map(|problem| problem.field).collect()
     }
