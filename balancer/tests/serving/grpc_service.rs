@@ -120,8 +120,8 @@ async fn talk(
             "Echo" => answer.send(Ok(message)).await?,
             "Count" => {
                 let text = String::from_utf8_lossy(&message);
-                for number in 0..text.parse().expect("a number") {
-                    let number: u32 = number;
+                let count: u32 = text.parse().expect("a number");
+                for number in 0..count {
                     answer.send(Ok(number.to_string().into())).await?;
                 }
             }

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use h2::{Reason, server};
 use http::Response;
 use model::{Change, Server, ServerState};
+use tokio::net::TcpSocket;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::client;
 use crate::fleet::{Fleet, key};
 use crate::h2_servers::{fleet, h2_pool};
 use crate::h2_upstream::{H2Upstream, Reply, block, of_frames, send};
-use crate::wire::{Message, eventually};
+use crate::wire::{Message, Wire, eventually};
 
 const BY_CONNECT: &str = "roundhouse_balancer_retries_total{cause=\"connect\"}";
 
@@ -119,7 +120,7 @@ async fn a_refused_stream_goes_to_another_server_whatever_its_method() {
     assert!(fleet.metric(BY_CONNECT).await >= 1.0);
     let alone = self::fleet(&[&refusing]).await;
     let answer = client::post(alone.address(), "/", "once").await;
-    assert_eq!(answer.verdict(), (502, "no-connection".into()));
+    assert_eq!(answer.verdict(), (502, "server-connect-failed".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +130,7 @@ async fn what_a_goaway_leaves_out_goes_over_a_new_connection_to_the_same_server(
     let fleet = Fleet::at(h2_pool(), &[address], &["--threads", "1"]).await;
     // The first is on a new connection, so that it may go to another server alone; and there is none.
     let answer = client::post(fleet.address(), "/", "once").await;
-    assert_eq!(answer.verdict(), (502, "no-connection".into()));
+    assert_eq!(answer.verdict(), (502, "server-connect-failed".into()));
     let answer = client::post(fleet.address(), "/", "once").await;
     assert_eq!(answer.text(), "ok");
 }
@@ -176,12 +177,8 @@ async fn a_slow_client_holds_back_its_own_answer_and_nobody_elses() {
     let mut slow = fleet.client().await;
     slow.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
     slow.head().await.expect("a head");
-    // It stands still once the windows and buffers between are full.
-    let mut before = usize::MAX;
-    while before != sent.load(Ordering::SeqCst) {
-        before = sent.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
+    stands_still(&sent).await;
+    let before = sent.load(Ordering::SeqCst);
     assert!(
         before < 32 << 20,
         "{before} bytes for a client that takes none"
@@ -193,6 +190,58 @@ async fn a_slow_client_holds_back_its_own_answer_and_nobody_elses() {
     slow.bytes(before + (1 << 20))
         .await
         .expect("more than there was before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_pieces_for_slow_clients_end_nobodys_connection() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let server = H2Upstream::start({
+        let sent = Arc::clone(&sent);
+        move |mut call| {
+            let sent = Arc::clone(&sent);
+            async move {
+                if call.head.uri().path() == "/" {
+                    return call.answer("fast").await;
+                }
+                let mut stream = call.begin(Response::new(()));
+                while send(&mut stream, Bytes::from_static(b"8 bytes."))
+                    .await
+                    .is_ok()
+                {
+                    sent.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+    })
+    .await;
+    let fleet = fleet(&[&server]).await;
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a socket option");
+        let stream = socket.connect(fleet.address()).await.expect("connected");
+        let mut client = Wire::new(stream);
+        client
+            .send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await;
+        client.head().await.expect("a head");
+        slow.push(client);
+    }
+    stands_still(&sent).await;
+    assert_eq!(client::get(fleet.address(), "/").await.text(), "fast");
+    assert_eq!((server.connections(), server.open()), (1, 1));
+    for client in &mut slow {
+        client.bytes(1 << 20).await.expect("more of the answer");
+    }
+}
+
+/// Returns once a count has not changed for a while: windows and buffers are full.
+async fn stands_still(count: &AtomicUsize) {
+    let mut before = usize::MAX;
+    while before != count.load(Ordering::SeqCst) {
+        before = count.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

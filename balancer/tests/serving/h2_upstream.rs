@@ -37,8 +37,6 @@ pub(crate) struct Call {
     pub(crate) head: Request<()>,
     pub(crate) body: RecvStream,
     pub(crate) respond: SendResponse<Bytes>,
-    /// The number of its connection, from zero.
-    pub(crate) connection: usize,
 }
 
 impl H2Upstream {
@@ -61,12 +59,12 @@ impl H2Upstream {
             let counts = Arc::clone(&counts);
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let connection = counts.accepted.fetch_add(1, Ordering::SeqCst);
+                    counts.accepted.fetch_add(1, Ordering::SeqCst);
                     let (settings, answer) = (settings.clone(), answer.clone());
                     let counts = Arc::clone(&counts);
                     tokio::spawn(async move {
                         counts.open.fetch_add(1, Ordering::SeqCst);
-                        serve(stream, connection, settings, &counts, answer).await;
+                        serve(stream, settings, &counts, answer).await;
                         counts.open.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
@@ -108,7 +106,6 @@ impl Drop for H2Upstream {
 
 async fn serve<F: Future<Output = ()> + Send + 'static>(
     stream: TcpStream,
-    connection: usize,
     settings: server::Builder,
     counts: &Counts,
     answer: impl Fn(Call) -> F,
@@ -123,7 +120,6 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
             head: Request::from_parts(head, ()),
             body,
             respond,
-            connection,
         }));
     }
 }
@@ -224,7 +220,7 @@ pub(crate) enum Reply {
     Headers(Vec<u8>),
     /// The same, with DATA behind it that ends the stream.
     Data(Vec<u8>, &'static [u8]),
-    /// GOAWAY that leaves all streams out, and the end of the connection.
+    /// GOAWAY that leaves all streams out.
     GoAway,
 }
 
@@ -262,7 +258,7 @@ async fn speak(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
                 stream.write_all(&frame(1, 4, id, block)).await?;
                 stream.write_all(&frame(0, 1, id, data)).await?;
             }
-            (1, Reply::GoAway) => return stream.write_all(&frame(7, 0, 0, &[0; 8])).await,
+            (1, Reply::GoAway) => stream.write_all(&frame(7, 0, 0, &[0; 8])).await?,
             // An acknowledgement of its settings.
             (4, _) if head[4] == 0 => stream.write_all(&frame(4, 1, 0, b"")).await?,
             _ => {}

@@ -21,8 +21,8 @@ pub struct Prober {
 /// A connection at rest.
 #[derive(Debug)]
 enum Kept {
-    Http1(Connection),
-    Http2(H2Connection),
+    Http1(Box<Connection>),
+    Http2(Box<H2Connection>),
 }
 
 impl Prober {
@@ -72,7 +72,7 @@ impl Prober {
     /// fails there says nothing about the server, and is asked again on a fresh connection, once.
     async fn ask(&mut self, check: &HealthCheck) -> Result<u16, Failure> {
         let kept = match self.kept.take() {
-            Some(Kept::Http1(connection)) => self.exchange(connection, check).await.ok(),
+            Some(Kept::Http1(connection)) => self.exchange(*connection, check).await.ok(),
             _ => None,
         };
         if let Some(status) = kept {
@@ -85,7 +85,7 @@ impl Prober {
     /// The same over HTTP/2.
     async fn ask_over_http2(&mut self, check: &HealthCheck) -> Result<Answer, Failure> {
         let kept = match self.kept.take() {
-            Some(Kept::Http2(connection)) => self.call(connection, check).await.ok(),
+            Some(Kept::Http2(connection)) => self.call(*connection, check).await.ok(),
             _ => None,
         };
         if let Some(answer) = kept {
@@ -101,7 +101,8 @@ impl Prober {
         check: &HealthCheck,
     ) -> Result<u16, Failure> {
         let status = connection.exchange(self.address, check).await?;
-        self.kept = connection.into_reusable().await.map(Kept::Http1);
+        let kept = connection.into_reusable().await;
+        self.kept = kept.map(|kept| Kept::Http1(Box::new(kept)));
         Ok(status)
     }
 
@@ -117,7 +118,8 @@ impl Prober {
             _ => (get(&authority, &check.path)?, Bytes::new()),
         };
         let answer = connection.exchange(request, content).await?;
-        self.kept = connection.into_reusable().await.map(Kept::Http2);
+        let kept = connection.into_reusable().await;
+        self.kept = kept.map(|kept| Kept::Http2(Box::new(kept)));
         Ok(answer)
     }
 

@@ -33,6 +33,10 @@ pub(super) struct Download {
     /// How much of the window the piece takes until it is written.
     held: usize,
     tail: &'static [u8],
+    /// What came while the piece could not be written.
+    ahead: Vec<u8>,
+    /// That nothing follows it, or why not.
+    ended: Option<Option<h2::Error>>,
 }
 
 enum Stage {
@@ -51,6 +55,8 @@ impl Download {
             piece: Bytes::new(),
             held: 0,
             tail: b"",
+            ahead: Vec::new(),
+            ended: None,
         }
     }
 
@@ -61,7 +67,10 @@ impl Download {
         pipe: &Pipe,
     ) -> Poll<Result<(), ErrorKind>> {
         loop {
-            ready!(self.poll_flush(context, pipe))?;
+            if self.poll_flush(context, pipe)?.is_pending() {
+                self.read_ahead(context);
+                return Poll::Pending;
+            }
             match &mut self.stage {
                 Stage::Awaiting(_) => ready!(self.poll_head(context))?,
                 Stage::Body { .. } => ready!(self.poll_body(context))?,
@@ -98,8 +107,16 @@ impl Download {
         let Stage::Body { stream, chunked } = &mut self.stage else {
             return Poll::Ready(Ok(()));
         };
-        let trailers = match ready!(stream.poll_data(context)) {
+        let next = match std::mem::take(&mut self.ahead) {
+            ahead if !ahead.is_empty() => Some(Ok(ahead.into())),
+            _ => match self.ended.take() {
+                Some(end) => end.map(Err),
+                None => ready!(stream.poll_data(context)),
+            },
+        };
+        let trailers = match next {
             Some(Ok(data)) => {
+                let data: Bytes = data;
                 self.held = data.len();
                 // An empty chunk would be the last one.
                 if *chunked && !data.is_empty() {
@@ -121,6 +138,22 @@ impl Download {
         }
         self.stage = Stage::Staged;
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes over what comes while the exchange takes nothing: no more than the stream's window lets come. Frames that wait within `h2` are
+    /// bounded by their number, for all streams together, and a connection that exceeds that is ended.
+    fn read_ahead(&mut self, context: &mut Context<'_>) {
+        let Stage::Body { stream, .. } = &mut self.stage else {
+            return;
+        };
+        while self.ended.is_none() {
+            match stream.poll_data(context) {
+                Poll::Ready(Some(Ok(data))) => self.ahead.extend_from_slice(&data),
+                Poll::Ready(Some(Err(error))) => self.ended = Some(Some(error)),
+                Poll::Ready(None) => self.ended = Some(None),
+                Poll::Pending => return,
+            }
+        }
     }
 
     fn poll_flush(
