@@ -152,7 +152,7 @@ async fn a_request_goes_the_way_of_every_other_and_its_answer_comes_back() {
     assert!(head.starts_with("GET /a?b HTTP/1.1\r\n"), "{head}");
     assert_eq!(field(&head, "host").as_deref(), Some("test"));
     assert_eq!(field(&head, "x-own").as_deref(), Some("1"));
-    assert_eq!(field(&head, "via").as_deref(), Some("2 roundhouse"));
+    assert_eq!(field(&head, "via").as_deref(), Some("2.0 roundhouse"));
     assert_eq!(
         field(&head, "x-forwarded-for").as_deref(),
         Some("127.0.0.1")

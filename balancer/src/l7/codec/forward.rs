@@ -121,7 +121,7 @@ impl Writer<'_> {
         self.kept_or(out, b"X-Forwarded-Host: ", Name::ForwardedHost, self.host);
         self.forwarded(out);
         match self.head.version {
-            _ if self.forwarding.http2 => out.extend_from_slice(b"Via: 2 roundhouse\r\n"),
+            _ if self.forwarding.http2 => out.extend_from_slice(b"Via: 2.0 roundhouse\r\n"),
             Version::Http10 => out.extend_from_slice(b"Via: 1.0 roundhouse\r\n"),
             Version::Http11 => out.extend_from_slice(b"Via: 1.1 roundhouse\r\n"),
         }
