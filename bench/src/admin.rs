@@ -66,6 +66,12 @@ impl Admin {
         Ok(())
     }
 
+    /// Makes the fleet what a document says, of what it speaks of.
+    pub(crate) fn import(&self, document: &Value) -> Result<(), Error> {
+        let url = format!("{}/import", self.base);
+        checked("the rules", self.agent.put(url).send_json(document)).map(drop)
+    }
+
     /// Waits until the balancer says at its ops address that it serves.
     pub(crate) fn await_ready(&self, ops: SocketAddr) -> Result<(), Error> {
         let url = format!("http://{ops}/readyz");

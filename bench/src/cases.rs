@@ -1,7 +1,11 @@
 //! The cases: what is asked, of whom, with which servers behind.
 
+mod ruled;
+mod secured;
+
 use crate::load::Request;
 use crate::peers::Peer;
+use crate::rules::Rules;
 
 /// A case.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +27,8 @@ pub(crate) enum Work {
     Closed(usize, Request),
     /// A fixed rate on so many connections.
     Steady(usize, Request, Asked),
+    /// As much as there can be on so many connections of HTTP/2 within TLS, each with so many requests at the same time.
+    Streams(usize, usize),
     /// So many connections without a word.
     Idle(usize),
 }
@@ -46,6 +52,7 @@ pub(crate) struct Contestant {
     pub(crate) servers: usize,
     pub(crate) threads: usize,
     pub(crate) algorithm: Option<&'static str>,
+    pub(crate) rules: Rules,
     /// Whether the membership changes meanwhile.
     pub(crate) changes: bool,
     /// Whether a fixed rate is 70% of what it can itself.
@@ -64,10 +71,12 @@ const ALGORITHMS: [&str; 6] = [
 /// All cases, for these peers. Whoever is not among them is left out; a case of ours alone needs no peer.
 pub(crate) fn all(peers: &[Peer]) -> Vec<Case> {
     let mut cases = closed_loops(peers);
+    cases.extend(secured::all(peers));
     cases.extend([
         steady(peers),
         idle(peers),
         many_servers(peers),
+        ruled::many_routes(peers),
         changing(),
         swapping(),
         algorithms(),
@@ -81,25 +90,28 @@ pub(crate) fn all(peers: &[Peer]) -> Vec<Case> {
     cases
 }
 
-fn get(target: &str) -> Request {
-    Request {
-        target: target.into(),
-        body_bytes: 0,
-        close: false,
-    }
-}
-
 fn post(body_bytes: usize) -> Request {
     Request {
         body_bytes,
-        ..get("/")
+        ..Request::get("/")
     }
 }
 
 fn once() -> Request {
     Request {
         close: true,
-        ..get("/")
+        ..Request::get("/")
+    }
+}
+
+impl Case {
+    /// Whether the client is reached within TLS.
+    pub(crate) fn is_secured(&self) -> bool {
+        match &self.work {
+            Work::Closed(_, request) | Work::Steady(_, request, _) => request.tls.is_some(),
+            Work::Streams(..) => true,
+            Work::Idle(_) => false,
+        }
     }
 }
 
@@ -113,6 +125,7 @@ impl Contestant {
             servers: 1,
             threads: 1,
             algorithm: None,
+            rules: Rules::default(),
             changes: false,
             own_rate: false,
         }
@@ -138,6 +151,22 @@ fn without_relay(peers: &[Peer]) -> Vec<Peer> {
     proxies.copied().collect()
 }
 
+/// One that more of something is asked of than of the plain ones, where its name ends so: ours is compared to the plain one, a peer to
+/// ours with the same.
+fn sized(peer: Peer, suffix: &str) -> Contestant {
+    let ours = Peer::Roundhouse.name();
+    let against = match (peer, suffix) {
+        (Peer::Roundhouse, "") => None,
+        (Peer::Roundhouse, _) => Some(ours.into()),
+        _ => Some(format!("{ours}{suffix}")),
+    };
+    Contestant {
+        name: format!("{}{suffix}", peer.name()),
+        against,
+        ..Contestant::plain(peer)
+    }
+}
+
 /// As much as there can be, of requests of several kinds.
 fn closed_loops(peers: &[Peer]) -> Vec<Case> {
     let closed = |name, title, connections, request| Case {
@@ -160,19 +189,29 @@ fn closed_loops(peers: &[Peer]) -> Vec<Case> {
         )
     };
     vec![
-        closed("short-64", "A short body, 64 connections", 64, get("/")),
-        closed("short-512", "A short body, 512 connections", 512, get("/")),
+        closed(
+            "short-64",
+            "A short body, 64 connections",
+            64,
+            Request::get("/"),
+        ),
+        closed(
+            "short-512",
+            "A short body, 512 connections",
+            512,
+            Request::get("/"),
+        ),
         closed(
             "body-100k",
             "A body of 100 KB, 64 connections",
             64,
-            get("/bytes/100000"),
+            Request::get("/bytes/100000"),
         ),
         closed(
             "body-10m",
             "A body of 10 MB, 8 connections",
             8,
-            get("/bytes/10000000"),
+            Request::get("/bytes/10000000"),
         ),
         closed(
             "post-64k",
@@ -196,7 +235,7 @@ fn steady(peers: &[Peer]) -> Case {
                the median of three short ones. Where Envoy reached less than those, it has 70% of its own, and is not among the \
                peers that the target speaks of. One more of ours has 70% of what that reached. Each request is timed from when it \
                was due.",
-        work: Work::Steady(64, get("/"), Asked::Share),
+        work: Work::Steady(64, Request::get("/"), Asked::Share),
         is_noisy: true,
         contestants: plain(peers).into_iter().chain([own]).collect(),
     }
@@ -218,26 +257,16 @@ fn idle(peers: &[Peer]) -> Case {
 
 fn many_servers(peers: &[Peer]) -> Case {
     let sizes = [(1, ""), (100, ", 100 servers"), (10_000, ", 10000 servers")];
-    let contestant = |peer: Peer, (servers, suffix): (usize, &str)| {
-        let ours = Peer::Roundhouse.name();
-        let against = match (peer, suffix) {
-            (Peer::Roundhouse, "") => None,
-            (Peer::Roundhouse, _) => Some(ours.into()),
-            _ => Some(format!("{ours}{suffix}")),
-        };
-        Contestant {
-            name: format!("{}{suffix}", peer.name()),
-            against,
-            servers,
-            ..Contestant::plain(peer)
-        }
+    let contestant = |peer, (servers, suffix)| Contestant {
+        servers,
+        ..sized(peer, suffix)
     };
     Case {
         name: "servers",
         title: "1, 100 and 10,000 servers, a short body, 64 connections",
         note: "With 10,000 servers every proxy keeps a connection to each of them, and ours probes each until it is up and \
                then each hour (instead of each 2 s), by a connection alone, so that the probes leave the client its core.",
-        work: Work::Closed(64, get("/")),
+        work: Work::Closed(64, Request::get("/")),
         is_noisy: false,
         // The relay has one server and chooses none.
         contestants: without_relay(peers)
@@ -262,7 +291,7 @@ fn changing() -> Case {
         title: "Ten membership changes a second, a short body, 64 connections",
         note: "A server is added and removed by turns through the admin API, beside ten that stay. The peers have no part in it: \
                they take their servers from a file, and a reload is a new process.",
-        work: Work::Closed(64, get("/")),
+        work: Work::Closed(64, Request::get("/")),
         is_noisy: false,
         contestants: vec![base, changing],
     }
@@ -295,7 +324,7 @@ fn swapping() -> Case {
                table on the core on which it serves, and the admin API, the orchestrator and Redis, which keep all 10,000 servers \
                too, have their work on the client's core. Where the slowest one took many times a millisecond without changes \
                already, a difference of one says nothing, either way. `roundhouse` alone is `round_robin`.",
-        work: Work::Steady(64, get("/"), Asked::Rate(5000.0)),
+        work: Work::Steady(64, Request::get("/"), Asked::Rate(5000.0)),
         is_noisy: true,
         contestants: vec![
             base(None),
@@ -320,7 +349,7 @@ fn algorithms() -> Case {
         name: "algorithms",
         title: "Each algorithm, 10 servers, a short body, 64 connections",
         note: "`roundhouse` alone is `round_robin`.",
-        work: Work::Closed(64, get("/")),
+        work: Work::Closed(64, Request::get("/")),
         is_noisy: false,
         contestants: [base].into_iter().chain(others).collect(),
     }
@@ -336,7 +365,7 @@ fn threads() -> Case {
         title: "Two worker threads, a short body, 64 connections",
         note: "The second thread shares its core with the client and the server, so the rate says nothing here; the cost per \
                request does.",
-        work: Work::Closed(64, get("/")),
+        work: Work::Closed(64, Request::get("/")),
         is_noisy: false,
         contestants: vec![Contestant::plain(Peer::Roundhouse), two],
     }
@@ -377,6 +406,34 @@ mod tests {
         };
         assert!(has_relay("short-64"));
         assert!(!has_relay("connections"));
+    }
+
+    #[test]
+    fn who_needs_a_certificate_is_told_by_the_work() {
+        let cases = all(&Peer::ALL);
+        let secured = cases.iter().filter(|case| case.is_secured());
+        let names: Vec<_> = secured.map(|case| case.name).collect();
+        assert_eq!(names, ["https", "handshakes", "resumptions", "h2"]);
+        let relay = |case: &&Case| case.contestants.iter().any(|one| one.peer == Peer::Relay);
+        assert!(
+            !cases
+                .iter()
+                .filter(|case| case.is_secured())
+                .any(|case| relay(&case))
+        );
+    }
+
+    #[test]
+    fn every_route_is_asked_for() {
+        let cases = all(&Peer::ALL);
+        let case = cases.iter().find(|case| case.name == "routes");
+        let case = case.expect("there is such a case");
+        let Work::Closed(_, request) = &case.work else {
+            panic!("{:?}", case.work);
+        };
+        assert_eq!(request.target, "/service-{}/");
+        let most = case.contestants.iter().map(|one| one.rules.routes).max();
+        assert_eq!(most, Some(request.targets));
     }
 
     #[test]

@@ -4,12 +4,14 @@ mod changes;
 mod rates;
 
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use crate::Error;
 use crate::cases::{Asked, Case, Contestant, Work};
-use crate::load::{self, Plan, Report};
+use crate::identity::Identity;
+use crate::load::{self, Plan, Report, Streaming};
 use crate::origin::addresses;
 use crate::peers::{OTHER_CORE, Places, Running, Setting};
 use crate::process::{Launch, Process, free_address_v4};
@@ -61,6 +63,8 @@ struct Stage<'a> {
 struct Scene {
     running: Running,
     origin: SocketAddrV4,
+    /// What it shows, where it is reached within TLS.
+    identity: Option<Identity>,
     _origin: Process,
 }
 
@@ -89,7 +93,7 @@ pub(crate) fn run(case: &Case, plans: &Plans) -> Result<CaseResult, Error> {
                 .iter_mut()
                 .for_each(|entrant| entrant.rate = Some(rate));
         }
-        Work::Closed(..) | Work::Idle(_) => {}
+        Work::Closed(..) | Work::Streams(..) | Work::Idle(_) => {}
     }
     for _ in 0..plans.rounds_of(case) {
         for entrant in &mut entrants {
@@ -134,14 +138,19 @@ impl<'a> Stage<'a> {
     fn start(&self, contestant: &Contestant) -> Result<Scene, Error> {
         let name = format!("{} {}", self.case.name, contestant.name).replace([' ', ','], "-");
         let (origin, process) = self.start_origin(&name)?;
+        let work = &self.plans.places.work;
+        let identity = self.case.is_secured().then(|| Identity::within(work));
         let setting = Setting {
             servers: addresses(origin, contestant.servers).collect(),
             threads: contestant.threads,
             algorithm: contestant.algorithm,
+            rules: contestant.rules,
+            identity: identity.transpose()?,
         };
         Ok(Scene {
             running: contestant.peer.start(&name, &setting, &self.plans.places)?,
             origin,
+            identity: setting.identity,
             _origin: process,
         })
     }
@@ -230,6 +239,13 @@ impl<'a> Stage<'a> {
             return Err(Error::Unfit("no request was answered".into()));
         }
         let mut sample = figures(&report, entrant.rate);
+        if let Work::Closed(_, request) = &self.case.work
+            && request.close
+            && request.tls.is_some()
+        {
+            let share = report.resumed as f64 / report.requests as f64;
+            sample.insert(Figure::ResumedShare, share);
+        }
         sample.extend(changes.map(|changes| (Figure::Changes, changes)));
         Ok(sample)
     }
@@ -242,18 +258,26 @@ impl<'a> Stage<'a> {
         rate: Option<f64>,
         duration: Duration,
     ) -> Result<Report, Error> {
-        let (Work::Closed(connections, request) | Work::Steady(connections, request, _)) =
-            &self.case.work
-        else {
-            return Err(Error::Unfit("idle connections ask for nothing".into()));
+        let (connections, request) = match &self.case.work {
+            Work::Closed(connections, request) | Work::Steady(connections, request, _) => {
+                (*connections, request)
+            }
+            Work::Streams(connections, streams) => {
+                return self.stream(scene, *connections, *streams, duration);
+            }
+            Work::Idle(_) => {
+                return Err(Error::Unfit("idle connections ask for nothing".into()));
+            }
         };
         let plan = Plan {
             address: scene.running.address,
-            connections: *connections,
+            connections,
             request: request.clone(),
+            certificate: scene.certificate(),
             rate,
             warm_up: self.plans.warm_up,
-            warm_up_requests: 2 * servers as u64,
+            // Each route is asked for too, as often as each server.
+            warm_up_requests: 2 * servers.max(request.targets) as u64,
             duration,
             watch: scene.running.process.pid(),
         };
@@ -263,6 +287,24 @@ impl<'a> Stage<'a> {
             .args(["load", &serde_json::to_string(&plan)?])
             .output()?;
         Ok(serde_json::from_str(&said)?)
+    }
+
+    fn stream(
+        &self,
+        scene: &Scene,
+        connections: usize,
+        streams: usize,
+        duration: Duration,
+    ) -> Result<Report, Error> {
+        let streaming = Streaming {
+            address: scene.running.address,
+            connections,
+            streams,
+            warm_up: self.plans.warm_up,
+            duration,
+            watch: scene.running.process.pid(),
+        };
+        streaming.run(&self.plans.places.work)
     }
 
     fn idle(&self, contestant: &Contestant, connections: usize) -> Result<Sample, Error> {
@@ -308,6 +350,12 @@ impl Scene {
             .last()
             .unwrap_or(self.origin)
     }
+
+    /// What the client is to be shown, if anything.
+    fn certificate(&self) -> Option<PathBuf> {
+        let identity = self.identity.as_ref()?;
+        Some(identity.certificate.clone())
+    }
 }
 
 fn figures(report: &Report, rate: Option<f64>) -> Sample {
@@ -319,17 +367,22 @@ fn figures(report: &Report, rate: Option<f64>) -> Sample {
             Figure::RequestsPerSecond,
             report.requests as f64 / report.seconds,
         ),
-        (Figure::P50Us, report.p50_us),
-        (Figure::P99Us, report.p99_us),
         (Figure::PeakMib, report.peak_kib as f64 / 1024.0),
         (Figure::Failures, report.failures as f64),
+    ]);
+    let Some(latencies) = &report.latencies else {
+        return sample;
+    };
+    sample.extend([
+        (Figure::P50Us, latencies.p50_us),
+        (Figure::P99Us, latencies.p99_us),
     ]);
     // In a closed loop the slowest ones say little but how full the client's core was.
     if let Some(rate) = rate {
         sample.extend([
             (Figure::Rate, rate),
-            (Figure::P999Us, report.p999_us),
-            (Figure::MaxUs, report.max_us),
+            (Figure::P999Us, latencies.p999_us),
+            (Figure::MaxUs, latencies.max_us),
         ]);
     }
     sample
@@ -356,6 +409,7 @@ fn brief(sample: &Sample) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Latencies;
     use crate::peers::Peer;
 
     #[test]
@@ -364,12 +418,15 @@ mod tests {
             seconds: 2.0,
             requests: 1000,
             failures: 3,
+            resumed: 0,
             cpu_ns: 9_000_000,
             user_share: 0.25,
-            p50_us: 10.0,
-            p99_us: 20.0,
-            p999_us: 30.0,
-            max_us: 40.0,
+            latencies: Some(Latencies {
+                p50_us: 10.0,
+                p99_us: 20.0,
+                p999_us: 30.0,
+                max_us: 40.0,
+            }),
             peak_kib: 2048,
         };
         let sample = figures(&report, Some(700.0));
@@ -378,6 +435,23 @@ mod tests {
         assert!((sample[&Figure::PeakMib] - 2.0).abs() < 1e-9);
         assert!((sample[&Figure::Rate] - 700.0).abs() < 1e-9);
         assert_eq!(figures(&report, None).get(&Figure::Rate), None);
+    }
+
+    #[test]
+    fn who_tells_no_latencies_has_none() {
+        let report = Report {
+            seconds: 1.0,
+            requests: 1,
+            failures: 0,
+            resumed: 0,
+            cpu_ns: 1,
+            user_share: 0.0,
+            latencies: None,
+            peak_kib: 1,
+        };
+        let sample = figures(&report, None);
+        assert_eq!(sample.get(&Figure::P99Us), None);
+        assert_eq!(sample.get(&Figure::RequestsPerSecond), Some(&1.0));
     }
 
     #[test]

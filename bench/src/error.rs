@@ -26,6 +26,9 @@ pub(crate) enum Error {
     #[error(transparent)]
     Commit(#[from] registry::CommitError),
 
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+
     #[error("an unreadable report: {0}")]
     Report(#[from] serde_json::Error),
 

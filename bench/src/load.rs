@@ -5,21 +5,26 @@
 //! was due, so that a proxy that stalls is charged for all that waited meanwhile (no coordinated omission).
 
 mod client;
+mod h2load;
 mod idle;
 mod response;
 mod schedule;
+mod stream;
 mod timer;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::identity::HOST;
 use crate::usage::{Cpu, Memory};
 use client::Client;
 
+pub(crate) use h2load::Streaming;
 pub(crate) use idle::hold;
 pub(crate) use response::{Progress, Reader};
 
@@ -32,12 +37,25 @@ const WARM_UP_MAX: Duration = Duration::from_secs(30);
 /// What is asked of the proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
-    /// The path.
+    /// The path; where there are several, each has its number in place of `{}`.
     pub(crate) target: String,
+    /// How many targets are asked for by turns.
+    pub(crate) targets: usize,
     /// Bytes of the request's body; a GET where there are none.
     pub(crate) body_bytes: usize,
     /// Whether each request has a connection of its own.
     pub(crate) close: bool,
+    /// How a connection within TLS begins; there is no TLS where it is not given.
+    pub(crate) tls: Option<Sessions>,
+}
+
+/// How connections within TLS begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sessions {
+    /// Each with a full handshake.
+    New,
+    /// With a ticket of an earlier one, where there is one.
+    Resumed,
 }
 
 /// A load, as the comparison hands it to the process that carries it out.
@@ -46,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) request: Request,
+    /// What is shown there within TLS: a file in PEM.
+    pub(crate) certificate: Option<PathBuf>,
     /// Requests a second; as many as there can be where it is not given.
     pub(crate) rate: Option<f64>,
     /// How long it goes on before anything counts.
@@ -66,20 +86,29 @@ pub(crate) struct Report {
     pub(crate) requests: u64,
     /// Those that were not.
     pub(crate) failures: u64,
+    /// Those that were answered on a connection which went on with the session of an earlier one.
+    pub(crate) resumed: u64,
     /// Processor time of the watched process, in nanoseconds.
     pub(crate) cpu_ns: u64,
     /// The share of it that was user time.
     pub(crate) user_share: f64,
-    /// Half of the requests took no longer, in microseconds.
-    pub(crate) p50_us: f64,
-    /// All but one of a hundred took no longer, in microseconds.
-    pub(crate) p99_us: f64,
-    /// All but one of a thousand took no longer, in microseconds.
-    pub(crate) p999_us: f64,
-    /// None took longer, in microseconds.
-    pub(crate) max_us: f64,
+    /// Where the client tells them.
+    pub(crate) latencies: Option<Latencies>,
     /// The most memory that the watched process ever had, in KiB.
     pub(crate) peak_kib: u64,
+}
+
+/// How long requests took, in microseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Latencies {
+    /// Half of them took no longer.
+    pub(crate) p50_us: f64,
+    /// All but one of a hundred took no longer.
+    pub(crate) p99_us: f64,
+    /// All but one of a thousand took no longer.
+    pub(crate) p999_us: f64,
+    /// None took longer.
+    pub(crate) max_us: f64,
 }
 
 /// What is counted while a load goes on.
@@ -87,6 +116,7 @@ pub(crate) struct Report {
 pub(crate) struct Meter {
     requests: u64,
     failures: u64,
+    resumed: u64,
     /// In nanoseconds.
     latencies: Histogram<u64>,
 }
@@ -97,12 +127,14 @@ impl Meter {
         Self {
             requests: 0,
             failures: 0,
+            resumed: 0,
             latencies: latencies.expect("three digits up to a minute are possible"),
         }
     }
 
-    fn succeeded(&mut self, took: Duration) {
+    fn succeeded(&mut self, took: Duration, is_resumed: bool) {
         self.requests += 1;
+        self.resumed += u64::from(is_resumed);
         self.latencies.saturating_record(took.as_nanos() as u64);
     }
 
@@ -115,16 +147,46 @@ impl Meter {
         self.latencies.saturating_record(overdue.as_nanos() as u64);
     }
 
+    fn latencies(&self) -> Latencies {
+        Latencies {
+            p50_us: self.microseconds(0.5),
+            p99_us: self.microseconds(0.99),
+            p999_us: self.microseconds(0.999),
+            max_us: self.microseconds(1.0),
+        }
+    }
+
     fn microseconds(&self, quantile: f64) -> f64 {
         self.latencies.value_at_quantile(quantile) as f64 / 1000.0
     }
 }
 
 impl Request {
-    /// As it is written.
-    fn bytes(&self, host: SocketAddr) -> Vec<u8> {
+    /// One for a target, without TLS, on a connection that is kept.
+    pub(crate) fn get(target: &str) -> Self {
+        Self {
+            target: target.into(),
+            targets: 1,
+            body_bytes: 0,
+            close: false,
+            tls: None,
+        }
+    }
+
+    /// As it is written to an address, for each target.
+    fn texts(&self, address: SocketAddr) -> Vec<Vec<u8>> {
+        let host = match self.tls {
+            None => address.to_string(),
+            Some(_) => format!("{HOST}:{}", address.port()),
+        };
+        let targets = 0..self.targets;
+        let targets = targets.map(|number| self.target.replace("{}", &number.to_string()));
+        targets.map(|target| self.text(&target, &host)).collect()
+    }
+
+    fn text(&self, target: &str, host: &str) -> Vec<u8> {
         let method = if self.body_bytes == 0 { "GET" } else { "POST" };
-        let mut text = format!("{method} {} HTTP/1.1\r\nHost: {host}\r\n", self.target);
+        let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
         if self.body_bytes > 0 {
             text += &format!("Content-Length: {}\r\n", self.body_bytes);
         }
@@ -163,12 +225,10 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Error> {
         seconds: took.as_secs_f64(),
         requests: meter.requests,
         failures: meter.failures,
+        resumed: meter.resumed,
         cpu_ns: cpu.total_ns,
         user_share: cpu.user_share(),
-        p50_us: meter.microseconds(0.5),
-        p99_us: meter.microseconds(0.99),
-        p999_us: meter.microseconds(0.999),
-        max_us: meter.microseconds(1.0),
+        latencies: Some(meter.latencies()),
         peak_kib: Memory::of(plan.watch)?.peak,
     })
 }

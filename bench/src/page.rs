@@ -46,9 +46,13 @@ with metrics, health state, counts of what is in flight and retries armed, in a 
 core too. The relay knows no HTTP and copies bytes: the floor.
 
 What is not equal is what each does by default. Roundhouse alone writes `Via`, `Forwarded` and `X-Forwarded-Host`, keeps a request's
-body up to 64 KiB to send it again, and closes a client's connection after 10,000 requests (the peers' bounds are lifted);
-`X-Forwarded-Proto` and a request id Envoy writes too. Each has buffers of its own sizes. Servers are probed by the orchestrator, not
-by the balancer, and the peers probe none.
+body up to 64 KiB to send it again, and closes a client's connection after 10,000 requests, but not within TLS (the peers' bounds are
+lifted); `X-Forwarded-Proto` and a request id Envoy writes too. Each has buffers of its own sizes. Servers are probed by the
+orchestrator, not by the balancer, and the peers probe none.
+
+Within TLS all show the same certificate (ECDSA over P-256), allow TLS 1.2 and 1.3, give out tickets for sessions, and speak HTTP/2 and
+HTTP/1.1 to clients, HTTP/1.1 to servers. The client takes TLS 1.3 with TLS_AES_128_GCM_SHA256 and verifies no signature, so that its
+core is left to what is measured.
 
 This page is written by the tool; to repeat it on a machine with two cores and nothing else to do:
 

@@ -2,7 +2,8 @@
 //!
 //! Equal work: one worker on a core of its own, kept connections to clients and servers, the peers' limits to their use
 //! lifted, `X-Forwarded-For` added, bodies sent on as they come, no access log, the same times within which things must happen, no
-//! health checks but ours.
+//! health checks but ours. Within TLS: the same certificate, TLS 1.2 and 1.3, session tickets, HTTP/2 and HTTP/1.1 to clients and
+//! HTTP/1.1 to servers.
 
 mod envoy;
 mod haproxy;
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::admin::Admin;
+use crate::identity::Identity;
 use crate::process::{Launch, Process, free_address};
+use crate::rules::Rules;
 
 /// The core of the process that is measured.
 pub(crate) const PROXY_CORE: &str = "0";
@@ -58,6 +61,9 @@ pub(crate) struct Setting {
     pub(crate) threads: usize,
     /// How a server is chosen, as a pool's setting of ours says it; by turns where it is not given.
     pub(crate) algorithm: Option<&'static str>,
+    pub(crate) rules: Rules,
+    /// What it shows to clients, where they come within TLS.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// Where programs are found, and where they may write.
@@ -128,6 +134,7 @@ impl Peer {
             }
             Self::Haproxy => {
                 let run = |config: &str| vec!["-db".into(), "-f".into(), config.into()];
+                fs::write(folder.join(haproxy::MAP), haproxy::map(setting))?;
                 configured(
                     "haproxy",
                     "haproxy.cfg",

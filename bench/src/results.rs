@@ -35,6 +35,8 @@ pub(crate) enum Figure {
     Rate,
     /// Membership changes a second that were made.
     Changes,
+    /// The share of requests on connections that went on with an earlier session, 0 to 1.
+    ResumedShare,
 }
 
 /// One contestant's figures of one round.

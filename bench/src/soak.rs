@@ -25,6 +25,7 @@ use crate::machine::Machine;
 use crate::origin::addresses;
 use crate::peers::{Peer, Places, Running, Setting};
 use crate::process::free_address_v4;
+use crate::rules::Rules;
 use chaos::Chaos;
 use client::Asker;
 use tally::Tally;
@@ -97,6 +98,8 @@ fn soak(args: &SoakArgs, seed: u64, places: &Places) -> Result<Tally, Error> {
         servers: all[..STAYING].to_vec(),
         threads: 2,
         algorithm: None,
+        rules: Rules::default(),
+        identity: None,
     };
     let running = Peer::Roundhouse.start("fleet", &setting, places)?;
     let mut random = StdRng::seed_from_u64(seed);

@@ -47,7 +47,8 @@ fn load(target: &str, body_bytes: usize, close: bool, rate: Option<f64>) -> Valu
     let plan = json!({
         "address": proxy,
         "connections": 4,
-        "request": { "target": target, "body_bytes": body_bytes, "close": close },
+        "request": { "target": target, "targets": 1, "body_bytes": body_bytes, "close": close, "tls": null },
+        "certificate": null,
         "rate": rate,
         "warm_up": { "secs": 0, "nanos": 50_000_000 },
         "warm_up_requests": 1,
@@ -67,8 +68,9 @@ fn assert_all_answered(report: &Value) {
     assert!(report["requests"].as_u64() > Some(0), "{report}");
     assert_eq!(report["failures"], 0, "{report}");
     assert!(report["cpu_ns"].as_u64() > Some(0), "{report}");
+    let latencies = &report["latencies"];
     assert!(
-        report["p99_us"].as_f64() >= report["p50_us"].as_f64(),
+        latencies["p99_us"].as_f64() >= latencies["p50_us"].as_f64(),
         "{report}"
     );
 }

@@ -9,6 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::response::{Progress, Reader};
 use super::schedule::{Pace, Schedule};
+use super::stream::{Stream, Streams};
 use super::timer::Timer;
 use super::{Meter, Plan};
 use crate::Error;
@@ -36,7 +37,11 @@ pub(super) struct Client {
 #[derive(Debug)]
 struct Exchange {
     address: SocketAddr,
-    request: Vec<u8>,
+    streams: Streams,
+    /// What is asked for by turns.
+    requests: Vec<Vec<u8>>,
+    /// Whose turn it is.
+    next: usize,
     /// Whether each request has a connection of its own.
     close: bool,
     buffer: Vec<u8>,
@@ -44,10 +49,12 @@ struct Exchange {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     reader: Reader,
     /// When the request that is under way was due.
     due: Option<Instant>,
+    /// Which one it is.
+    asked: usize,
     /// Bytes of it that were written.
     sent: usize,
 }
@@ -64,11 +71,13 @@ impl Client {
     pub(super) fn connect(plan: &Plan) -> Result<Self, Error> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
+        let streams = Streams::new(plan)?;
         let mut connections = Vec::new();
         for index in 0..plan.connections {
             let stream = std::net::TcpStream::connect(plan.address)?;
             stream.set_nonblocking(true)?;
-            let mut connection = Connection::new(TcpStream::from_std(stream));
+            let stream = streams.stream(TcpStream::from_std(stream))?;
+            let mut connection = Connection::new(stream);
             connection.register(&poll, index)?;
             connections.push(connection);
         }
@@ -84,7 +93,9 @@ impl Client {
             connections,
             exchange: Exchange {
                 address: plan.address,
-                request: plan.request.bytes(plan.address),
+                streams,
+                requests: plan.request.texts(plan.address),
+                next: 0,
                 close: plan.request.close,
                 buffer: vec![0; 256 * 1024],
             },
@@ -134,8 +145,9 @@ impl Client {
             };
             let connection = &mut self.connections[index];
             connection.due = Some(due);
+            connection.asked = self.exchange.next_request();
             connection.sent = 0;
-            if connection.send(&self.exchange.request).is_err() {
+            if connection.send(&self.exchange.requests).is_err() {
                 self.fail(index)?;
             }
         }
@@ -158,7 +170,10 @@ impl Client {
         let connection = &mut self.connections[index];
         let is_over = self.exchange.close || connection.reader.closes();
         match connection.due.take() {
-            Some(due) if status == 200 => self.meter.succeeded(now - due),
+            Some(due) if status == 200 => {
+                let is_resumed = connection.stream.is_resumed();
+                self.meter.succeeded(now - due, is_resumed);
+            }
             _ => self.meter.failed(),
         }
         self.free.push(index);
@@ -176,7 +191,8 @@ impl Client {
 
     /// In place of a connection that is over.
     fn reconnect(&mut self, index: usize) -> Result<(), Error> {
-        let stream = TcpStream::connect(self.exchange.address)?;
+        let socket = TcpStream::connect(self.exchange.address)?;
+        let stream = self.exchange.streams.stream(socket)?;
         let mut connection = Connection::new(stream);
         connection.register(&self.poll, index)?;
         self.connections[index] = connection;
@@ -184,25 +200,36 @@ impl Client {
     }
 }
 
+impl Exchange {
+    /// Which request is the next one.
+    fn next_request(&mut self) -> usize {
+        let request = self.next;
+        self.next = (request + 1) % self.requests.len();
+        request
+    }
+}
+
 impl Connection {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Stream) -> Self {
         Self {
             stream,
             reader: Reader::default(),
             due: None,
+            asked: 0,
             sent: 0,
         }
     }
 
     fn register(&mut self, poll: &Poll, index: usize) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
+        let socket = self.stream.socket();
+        socket.set_nodelay(true)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry()
-            .register(&mut self.stream, Token(index), interest)
+        poll.registry().register(socket, Token(index), interest)
     }
 
     /// Writes what the stream takes of the request that is under way.
-    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+    fn send(&mut self, requests: &[Vec<u8>]) -> io::Result<()> {
+        let request = &requests[self.asked];
         while self.due.is_some() && self.sent < request.len() {
             match self.stream.write(&request[self.sent..]) {
                 Ok(written) => self.sent += written,
@@ -215,14 +242,15 @@ impl Connection {
 
     fn turn(&mut self, closing: bool, exchange: &mut Exchange) -> Turn {
         // A server may answer and close before it has taken the whole request: the answer counts.
-        let sent = self.send(&exchange.request);
+        let sent = self.send(&exchange.requests);
+        let reads_on = closing || self.stream.reads_in_parts();
         loop {
             match self.stream.read(&mut exchange.buffer) {
                 Ok(0) => return Turn::Broken,
                 Ok(read) => match self.reader.take(&exchange.buffer[..read]) {
                     Progress::Complete(status) => return Turn::Answered(status),
                     Progress::Nonsense => return Turn::Broken,
-                    Progress::Partial if read == exchange.buffer.len() || closing => {}
+                    Progress::Partial if read == exchange.buffer.len() || reads_on => {}
                     Progress::Partial => return Turn::Waiting,
                 },
                 Err(error) if would_block(&error) && sent.is_ok() => return Turn::Waiting,

@@ -19,12 +19,7 @@ pub(crate) struct Held {
 
 /// Opens so many connections, each of which gets one answer. Fails at the first that does not.
 pub(crate) fn hold(address: SocketAddr, connections: usize) -> Result<Held, Error> {
-    let request = Request {
-        target: "/".into(),
-        body_bytes: 0,
-        close: false,
-    };
-    let request = request.bytes(address);
+    let request = Request::get("/").texts(address).concat();
     let streams = (0..connections).map(|_| ask(address, &request));
     Ok(Held {
         streams: streams.collect::<Result<_, _>>()?,

@@ -39,11 +39,8 @@ fn a_connection_that_was_announced_to_close_is_no_failure() {
     let plan = Plan {
         address: server_that_closes(),
         connections: 2,
-        request: Request {
-            target: "/".into(),
-            body_bytes: 0,
-            close: false,
-        },
+        request: Request::get("/"),
+        certificate: None,
         rate: None,
         warm_up: Duration::ZERO,
         warm_up_requests: 0,
@@ -63,14 +60,10 @@ fn a_connection_that_was_announced_to_close_is_no_failure() {
 #[test]
 fn a_request_is_written_with_what_it_needs_and_no_more() {
     let address = "127.0.0.1:80".parse().expect("an address");
-    let get = Request {
-        target: "/a".into(),
-        body_bytes: 0,
-        close: false,
-    };
+    let get = Request::get("/a");
     assert_eq!(
-        get.bytes(address),
-        b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n"
+        get.texts(address),
+        [b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n"]
     );
     let post = Request {
         body_bytes: 2,
@@ -78,15 +71,29 @@ fn a_request_is_written_with_what_it_needs_and_no_more() {
         ..get
     };
     let expected = b"POST /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxx";
-    assert_eq!(post.bytes(address), expected);
+    assert_eq!(post.texts(address), [expected]);
 }
 
 #[test]
 fn what_was_never_sent_is_in_the_latencies_but_not_in_the_requests() {
     let mut meter = Meter::new();
-    meter.succeeded(Duration::from_millis(1));
+    meter.succeeded(Duration::from_millis(1), false);
     meter.unsent(Duration::from_millis(30));
     meter.unsent(Duration::from_millis(20));
     assert_eq!(meter.requests, 1);
     assert!((meter.microseconds(0.5) - 20_000.0).abs() < 100.0);
+}
+
+#[test]
+fn each_target_has_its_turn() {
+    let request = Request {
+        targets: 2,
+        tls: Some(Sessions::New),
+        ..Request::get("/a-{}/")
+    };
+    let texts = request.texts("127.0.0.1:80".parse().expect("an address"));
+    let expected = [0, 1].map(|number| {
+        format!("GET /a-{number}/ HTTP/1.1\r\nHost: balancer.test:80\r\n\r\n").into_bytes()
+    });
+    assert_eq!(texts, expected);
 }

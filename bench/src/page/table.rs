@@ -11,12 +11,13 @@ struct Column {
     with_ratio: bool,
 }
 
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     column(Figure::CpuUs, "CPU us/request", 2, true),
     column(Figure::UserShare, "user share", 2, false),
     column(Figure::RequestsPerSecond, "requests/s", 0, true),
     column(Figure::Rate, "asked for/s", 0, false),
     column(Figure::Changes, "changes/s", 1, false),
+    column(Figure::ResumedShare, "resumed share", 2, false),
     column(Figure::P50Us, "p50 us", 0, false),
     column(Figure::P99Us, "p99 us", 0, true),
     column(Figure::P999Us, "p99.9 us", 0, false),

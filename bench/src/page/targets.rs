@@ -65,6 +65,12 @@ fn targets() -> Vec<Target> {
             "roundhouse, least_connections, changing",
         ),
         by_itself("threads", Figure::CpuUs, "roundhouse, 2 threads"),
+        by_peer("https", Figure::CpuUs, "nginx", 1.0),
+        by_peer("h2", Figure::CpuUs, "haproxy", 0.9),
+        Target {
+            of: "roundhouse, 1000 routes, firewall and limit",
+            ..by_peer("routes", Figure::CpuUs, OURS, 1.05)
+        },
     ]);
     all
 }
@@ -186,5 +192,6 @@ fn named(figure: Figure) -> &'static str {
         Figure::Failures => "failures",
         Figure::Rate => "rate",
         Figure::Changes => "changes a second",
+        Figure::ResumedShare => "resumed share",
     }
 }

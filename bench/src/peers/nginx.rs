@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{BACKLOG, CONNECTIONS_MAX, IDLE_UPSTREAM, Setting};
+use crate::identity::Identity;
 
 /// Its configuration. Large bodies may not go to disk, and requests' are sent on before they have come whole, as the others do;
 /// its limits on how often a connection is used are lifted, since the others have none.
@@ -14,6 +15,10 @@ pub(super) fn config(address: SocketAddr, setting: &Setting, folder: &Path) -> S
         .map(|server| format!("    server {server} max_fails=0;\n"))
         .collect();
     let folder = folder.display();
+    let (secured, identity) = secured(setting.identity.as_ref());
+    let prefixes = setting.rules.prefixes();
+    let location = |prefix| format!("    location {prefix}/ {{ proxy_pass http://origin; }}\n");
+    let locations: String = prefixes.map(location).collect();
     let idle = IDLE_UPSTREAM.max(setting.servers.len());
     format!(
         "daemon off;
@@ -45,17 +50,32 @@ http {{
     keepalive_timeout 60s;
   }}
   server {{
-    listen {address} backlog={BACKLOG};
-    location / {{
-      proxy_pass http://origin;
-      proxy_http_version 1.1;
-      proxy_request_buffering off;
-      proxy_set_header Connection \"\";
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    }}
-  }}
+    listen {address}{secured} backlog={BACKLOG};
+{identity}    proxy_http_version 1.1;
+    proxy_request_buffering off;
+    proxy_set_header Connection \"\";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    location / {{ proxy_pass http://origin; }}
+{locations}  }}
 }}
 "
     )
+}
+
+/// What makes a listener one of TLS, and what it shows. By default there would be no TLS 1.3.
+fn secured(identity: Option<&Identity>) -> (&'static str, String) {
+    let Some(identity) = identity else {
+        return ("", String::new());
+    };
+    let shown = format!(
+        "    ssl_certificate {};
+    ssl_certificate_key {};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_tickets on;
+",
+        identity.certificate.display(),
+        identity.key.display()
+    );
+    (" ssl http2", shown)
 }

@@ -27,7 +27,7 @@ pub(super) fn start(setting: &Setting, places: &Places, folder: &Path) -> Result
         ]);
         launch.args(flags.iter().flat_map(|(flag, value)| [*flag, *value]))
     };
-    let [listen, ops, api, inspector] = free_addresses()?;
+    let [listen, listen_tls, ops, api, inspector] = free_addresses()?;
     let inspecting = role("orchestrator", &[("--ops", &inspector.to_string())])
         .start()?
         .listening(inspector)?;
@@ -36,21 +36,41 @@ pub(super) fn start(setting: &Setting, places: &Places, folder: &Path) -> Result
         .listening(api)?;
     let admin = Admin::new(api);
     admin.set_up(&setting.servers, setting.algorithm)?;
+    if let Some(document) = setting.rules.document() {
+        admin.import(&document)?;
+    }
     let (address, operators) = (listen.to_string(), ops.to_string());
     let threads = setting.threads.to_string();
-    let flags = [
+    let mut flags = vec![
         ("--listen", &*address),
         ("--ops", &*operators),
         ("--threads", &*threads),
     ];
-    let process = role("balancer", &flags).start()?.listening(listen)?;
+    let secured = setting.identity.as_ref().map(|identity| {
+        let folder = identity.folder.to_string_lossy();
+        (listen_tls.to_string(), folder)
+    });
+    if let Some((address, folder)) = &secured {
+        flags.extend([
+            ("--listen-tls", &**address),
+            ("--certificate-dir", folder),
+            // A client that opens no connection anew would be left without one.
+            ("--keep-alive-requests", "0"),
+        ]);
+    }
+    let clients = if secured.is_some() {
+        listen_tls
+    } else {
+        listen
+    };
+    let process = role("balancer", &flags).start()?.listening(clients)?;
     admin.await_ready(ops)?;
     let others = vec![redis.0, inspecting, operating];
     others
         .iter()
         .try_for_each(|process| process.pin(OTHER_CORE))?;
     Ok(Running {
-        address: listen,
+        address: clients,
         process,
         admin: Some(admin),
         _others: others,

@@ -6,6 +6,8 @@ fn setting(servers: usize) -> Setting {
         servers: crate::origin::addresses(first, servers).collect(),
         threads: 1,
         algorithm: None,
+        rules: Rules::default(),
+        identity: None,
     }
 }
 
@@ -68,4 +70,53 @@ fn what_envoy_is_given_is_json() {
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let endpoints = &value["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"];
     assert_eq!(endpoints.as_array().map(Vec::len), Some(2));
+}
+
+fn secured() -> Setting {
+    Setting {
+        identity: Some(Identity {
+            folder: "/identity".into(),
+            certificate: "/identity/tls.crt".into(),
+            key: "/identity/tls.key".into(),
+        }),
+        ..setting(1)
+    }
+}
+
+#[test]
+fn within_tls_everyone_shows_the_certificate_and_speaks_both_versions_of_http() {
+    let configs = [
+        (nginx::config as fn(_, &_, &_) -> _, "ssl http2"),
+        (haproxy::config, "alpn h2,http/1.1"),
+        (envoy::config, "\"alpn_protocols\":[\"h2\",\"http/1.1\"]"),
+    ];
+    for (config, protocols) in configs {
+        let text: String = config(address(), &secured(), Path::new("/work"));
+        assert!(text.contains("/identity/tls.crt"), "{text}");
+        assert!(text.contains(protocols), "{text}");
+        let text = config(address(), &setting(1), Path::new("/work"));
+        assert!(!text.contains(protocols), "{text}");
+    }
+}
+
+#[test]
+fn everyone_has_a_route_for_each_prefix() {
+    let routes = Setting {
+        rules: Rules {
+            routes: 3,
+            ..Rules::default()
+        },
+        ..setting(1)
+    };
+    let nginx = nginx::config(address(), &routes, Path::new("/work"));
+    assert_eq!(nginx.matches("location /service-").count(), 3, "{nginx}");
+    assert!(haproxy::config(address(), &routes, Path::new("/work")).contains("map_beg(/work/"));
+    let expected = "/service-0/ origin\n/service-1/ origin\n/service-2/ origin\n";
+    assert_eq!(haproxy::map(&routes), expected);
+    let envoy = envoy::config(address(), &routes, Path::new("/work"));
+    assert_eq!(
+        envoy.matches("\"prefix\":\"/service-").count(),
+        3,
+        "{envoy}"
+    );
 }

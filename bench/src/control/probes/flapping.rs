@@ -108,11 +108,8 @@ impl<'a> Flapping<'a> {
         let plan = Plan {
             address: balancer.address,
             connections: CONNECTIONS,
-            request: Request {
-                target: "/".into(),
-                body_bytes: 0,
-                close: false,
-            },
+            request: Request::get("/"),
+            certificate: None,
             rate: Some(self.stage.args.rate),
             warm_up: WARM_UP,
             warm_up_requests: 0,
@@ -224,7 +221,7 @@ fn add_costs(section: &mut Section, quiet: &[Report], flapping: &[Report]) -> Re
         let failures: u64 = reports.iter().map(|report| report.failures).sum();
         let worst = reports
             .iter()
-            .map(|report| report.p99_us)
+            .filter_map(|report| Some(report.latencies.as_ref()?.p99_us))
             .fold(0.0, f64::max);
         let named = |figure: &str| format!("{figure}, {what}");
         section.add(Figure::new(
