@@ -276,8 +276,8 @@ impl<'a> Stage<'a> {
             certificate: scene.certificate(),
             rate,
             warm_up: self.plans.warm_up,
-            // Each route is asked for too, as often as each server.
-            warm_up_requests: 2 * servers.max(request.targets) as u64,
+            // Each target is asked for too, as often as each server, and each connection has made way for another where one is resumed.
+            warm_up_requests: 2 * servers.max(request.targets).max(connections) as u64,
             duration,
             watch: scene.running.process.pid(),
         };
