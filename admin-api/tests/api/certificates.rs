@@ -162,7 +162,11 @@ async fn whatever_is_wrong_is_named_and_nothing_of_a_key_is_repeated() {
     let sealed = json!({"sealed": {"to": "0".repeat(32), "box": "AAAA"}});
     let secret = issued.key.lines().nth(1).expect("a line of the key");
     for (body, field, rule) in [
-        (json!({"chain": issued.chain}), "key", "is required"),
+        (
+            json!({"chain": issued.chain}),
+            "key",
+            "must be a private key in PEM",
+        ),
         (json!({"key": issued.key}), "chain", "is required"),
         (
             json!({"chain": issued.chain, "key": other.key}),
@@ -181,7 +185,7 @@ async fn whatever_is_wrong_is_named_and_nothing_of_a_key_is_repeated() {
         ),
         (
             json!({"chain": issued.chain, "key": {"sealed": issued.key}}),
-            "key",
+            "key.sealed",
             "must be a private key in PEM",
         ),
         (
