@@ -420,6 +420,22 @@ mod tests {
     }
 
     #[test]
+    fn what_remains_is_the_fleets_and_not_the_share() {
+        let ledger = Arc::new(Ledger::new(1_000));
+        ledger.set_live(4);
+        let limit = limit(json!({"requests": 100}));
+        let remaining = || ledger.check(&limit, 1, SECOND).remaining;
+        assert_eq!([remaining(), remaining()], [99, 98]);
+        assert!(matches!(
+            ledger.ask(&limit, 1, SECOND),
+            Inquiry::Now { spent: 2, .. }
+        ));
+        assert_eq!(remaining(), 97);
+        ledger.hear(&limit, 1, 0, 98.0, SECOND);
+        assert_eq!(remaining(), 96);
+    }
+
+    #[test]
     fn no_more_than_so_many_requests_go_on_at_the_same_time() {
         let ledger = Arc::new(Ledger::new(1_000));
         let limit = limit(json!({"concurrent": 2}));

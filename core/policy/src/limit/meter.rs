@@ -85,6 +85,8 @@ pub(super) struct Meter {
     counted_from: u64,
     leased: u32,
     spent: u32,
+    /// What was spent and is being told.
+    told: u32,
     /// Requests since then, whether or not they passed.
     demand: u32,
     /// Requests at this moment.
@@ -105,6 +107,7 @@ impl Meter {
             counted_from: now,
             leased: 0,
             spent: 0,
+            told: 0,
             demand: 0,
             in_flight: 0,
             is_asked: false,
@@ -167,7 +170,8 @@ impl Meter {
         let wanted = self.wanted(terms, now);
         self.demand = 0;
         self.counted_from = now;
-        (std::mem::take(&mut self.spent), wanted)
+        self.told = std::mem::take(&mut self.spent);
+        (self.told, wanted)
     }
 
     /// Takes in what the bucket had: tokens that were granted, and what is left.
@@ -177,6 +181,7 @@ impl Meter {
         // What was spent meanwhile was there still when the registry looked.
         self.share = (level / terms.live).min(terms.share_max()) - f64::from(self.spent);
         self.at = self.at.max(now);
+        self.told = 0;
         self.heard_at = now;
         self.wait = terms.wait(level).as_micros() as u64;
     }
@@ -184,13 +189,16 @@ impl Meter {
     /// The registry did not hear what it was told.
     pub(super) fn was_not_heard(&mut self, terms: &Terms, spent: u32, now: u64) {
         self.spent = self.spent.saturating_add(spent).min(terms.capacity as u32);
+        self.told = 0;
         self.heard_at = now;
         self.wait = 0;
     }
 
     /// The level of the bucket, as far as can be told from here.
     pub(super) fn level(&self, terms: &Terms) -> f64 {
-        let level = self.share * terms.live + f64::from(self.leased);
+        let spent = f64::from(self.spent) + f64::from(self.told);
+        // Spending takes one token from the share, and one from the bucket, not one for each balancer.
+        let level = (self.share + spent) * terms.live - spent + f64::from(self.leased);
         level.min(terms.capacity)
     }
 }
