@@ -146,6 +146,11 @@ fn by_balancer(answers: &[u8]) -> bool {
     String::from_utf8_lossy(answers).contains("Roundhouse-Reason: ")
 }
 
+/// Whether the balancer has understood the client to speak HTTP/2: its first word is a frame of settings (RFC 9113, 3.4).
+fn begins_with_settings(answer: &[u8]) -> bool {
+    answer.get(3..9) == Some(&[4, 0, 0, 0, 0, 0])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_gets_a_verdict_that_is_right() {
     let judged = stream::iter(cases("requests.jsonl")).map(judge_case);
@@ -170,10 +175,13 @@ fn judge_request(case: &Value, provoked: &Provoked) -> Result<(), String> {
         answer, forwarded, ..
     } = provoked;
     let by_balancer = by_balancer(answer);
+    let goes_on_in_http2 = begins_with_settings(answer);
     let answer = String::from_utf8_lossy(answer);
     let verdict = match (forwarded.is_empty(), answer.is_empty()) {
         (false, _) => "F",
         (true, true) => "C",
+        // Where no request came of it, nothing could be forwarded.
+        (true, false) if goes_on_in_http2 && provoked.ended => "F",
         (true, false) if answer.starts_with("HTTP/1.1 2") => "L",
         (true, false) => "R",
     };

@@ -84,6 +84,11 @@ impl Frame {
         matches!(self.kind, Kind::Headers | Kind::Continuation)
     }
 
+    /// Whether it acknowledges settings; one with content, or on a stream, is an error, and nobody else's than `h2`'s.
+    fn acknowledges(self) -> bool {
+        self.kind == Kind::Settings && self.has(ACK) && self.length == 0
+    }
+
     pub(super) fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -117,7 +122,7 @@ impl Scanner {
             if self.is_section {
                 self.unfinished = !frame.has(END_HEADERS);
             }
-            if frame.kind == Kind::Settings && frame.has(ACK) && !self.acknowledged {
+            if !self.acknowledged && frame.acknowledges() && head[5..] == [0; 4] {
                 self.acknowledged = true;
                 head[3] = UNKNOWN;
             }
@@ -201,10 +206,16 @@ mod tests {
 
     #[test]
     fn the_first_acknowledgement_comes_to_mean_nothing() {
-        let (settings, other) = (frame(4, 0, b"abcdef"), frame(6, ACK, &[0; 8]));
-        let bytes = [PREFACE, &settings, ACKNOWLEDGED, &other, ACKNOWLEDGED].concat();
+        let others = [
+            frame(4, 0, b"abcdef"),
+            frame(6, ACK, &[0; 8]),
+            frame(4, ACK, b"abcdef"),
+            frame(4, ACK, b""),
+        ]
+        .concat();
+        let bytes = [PREFACE, &others, ACKNOWLEDGED, &others, ACKNOWLEDGED].concat();
         let unknown = [0, 0, 0, UNKNOWN, ACK, 0, 0, 0, 0];
-        let wanted = [PREFACE, &settings, &unknown, &other, ACKNOWLEDGED].concat();
+        let wanted = [PREFACE, &others, &unknown, &others, ACKNOWLEDGED].concat();
         for piece in 1..bytes.len() {
             assert!(scanned(&bytes, piece).1 == wanted, "in pieces of {piece}");
         }
