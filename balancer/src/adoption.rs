@@ -6,11 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use policy::Table;
 use tokio::sync::{Notify, watch};
 
+use crate::tls::Tls;
+
 /// A table, numbered in the order of publication.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Published {
     pub(crate) generation: u64,
     pub(crate) table: Arc<Table>,
+    /// What TLS is spoken with while that is in force.
+    pub(crate) tls: Arc<Tls>,
     /// Whether it is too old to be used: no request is sent to a server of it.
     pub(crate) stale: bool,
 }

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Args;
 use crate::handover::TakeOverError;
-use crate::listen::{Inherited, Turn};
+use crate::listen::{Entrance, Inherited, Turn};
 use crate::sync::{Identity, Standing, ready};
+use crate::tls::Disk;
 
 use parts::Parts;
 use sockets::Sockets;
@@ -31,6 +32,8 @@ const STATE_FILE: &str = "balancer.json";
 pub enum StartError {
     #[error("--listen: {0}")]
     Listen(BindError),
+    #[error("--listen-tls: {0}")]
+    ListenTls(BindError),
     #[error("--ops: {0}")]
     Ops(BindError),
     #[error("cannot use listening sockets: {0}")]
@@ -39,6 +42,8 @@ pub enum StartError {
     Handover { path: PathBuf, source: io::Error },
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+    #[error("{0}")]
+    SealKeys(String),
     #[error("cannot start worker threads: {source}")]
     Threads { source: io::Error },
 }
@@ -47,6 +52,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Balancer {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     ops: SocketAddr,
     instance: InstanceId,
     standing: watch::Receiver<Standing>,
@@ -79,25 +85,27 @@ impl Balancer {
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
         let instance = InstanceId::random();
+        let disk = disk(&args)?;
         let mut sockets = Sockets::open(&args, inherited, instance).await?;
         let estate = sockets.keep().map_err(StartError::Sockets)?;
         let address = sockets.clients[0].local_addr().unwrap_or(args.listen);
+        let secure = sockets.secure.first();
+        let tls_address = secure.and_then(|one| one.local_addr().ok());
         let ops = sockets.ops.local_addr().unwrap_or(args.ops);
         let identity = identity(&args, instance, address);
         let parts = Parts::new(&args, registry, identity, &sockets, supervisor);
         let has_predecessor = sockets.predecessor.is_some();
         parts.serve_ops(sockets.ops)?;
-        let (suspecting, limiting) = parts.start_tasks();
+        let (suspecting, limiting) = parts.start_tasks(disk);
         parts.keep(estate, sockets.predecessor);
         parts.open_when_ready();
-        parts.start_workers(
-            sockets.clients,
-            sockets.kept_elsewhere,
-            &suspecting,
-            &limiting,
-        )?;
+        let http = (sockets.clients, sockets.kept_elsewhere);
+        let https = (sockets.secure, sockets.secure_kept_elsewhere);
+        let doors = [(Entrance::Http, http), (Entrance::Https, https)];
+        parts.start_workers(doors, &suspecting, &limiting)?;
         Ok(Self {
             address,
+            tls_address,
             ops,
             instance,
             standing: parts.membership.standing.subscribe(),
@@ -109,6 +117,11 @@ impl Balancer {
     /// Where clients are served.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where clients are served within TLS.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     /// Where `/livez`, `/readyz` and `/metrics` are served.
@@ -147,6 +160,17 @@ impl Balancer {
             }
         }
     }
+}
+
+/// What of TLS is in files, of which the seal keys must be there.
+fn disk(args: &Args) -> Result<Disk, StartError> {
+    let (seal_keys, directory) = (
+        args.seal_key_file.as_deref(),
+        args.certificate_dir.as_deref(),
+    );
+    let mut disk = Disk::new(seal_keys, args.seal_keys.clone(), directory);
+    disk.begin().map_err(StartError::SealKeys)?;
+    Ok(disk)
 }
 
 fn identity(args: &Args, instance: InstanceId, address: SocketAddr) -> Identity {

@@ -45,6 +45,14 @@ impl Buffers {
         }
     }
 
+    /// Lends a large piece of memory for a moment. What is in it is of no meaning.
+    pub(crate) fn lend<T>(&self, borrow: impl FnOnce(&mut [u8]) -> T) -> T {
+        let mut bytes = self.large.take();
+        let result = borrow(&mut bytes);
+        self.large.give(bytes);
+        result
+    }
+
     fn give(&self, bytes: Box<[u8]>) {
         match bytes.len() {
             SMALL => self.small.give(bytes),

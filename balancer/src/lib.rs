@@ -23,6 +23,7 @@ mod stream;
 mod suspecting;
 mod sync;
 mod timers;
+mod tls;
 mod trusted;
 mod upstream;
 mod worker;

@@ -2,8 +2,10 @@
 
 mod accept;
 mod inherited;
+mod secured;
 mod share;
 mod turn;
+mod visitor;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,10 +13,11 @@ use std::net::{SocketAddr, TcpListener};
 use runtime::BindError;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-pub(crate) use accept::{Door, accept};
+pub(crate) use accept::{Door, Listening, accept};
 pub use inherited::{InheritError, Inherited};
 pub(crate) use share::{complete, deal};
 pub(crate) use turn::{Turn, advance};
+pub(crate) use visitor::{Entrance, Visitor};
 
 /// Connections that the kernel keeps per listener until they are accepted.
 const BACKLOG: i32 = 1024;

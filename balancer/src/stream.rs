@@ -3,6 +3,7 @@
 
 mod pipe;
 mod tcp;
+mod tls;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -10,13 +11,16 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 
 use crate::buffers::{Buffer, Buffers};
+use crate::tls::Calling;
 
 pub(crate) use pipe::{Pipe, pipe};
+pub(crate) use tls::{Greeting, HandshakeError, Tls};
 
 /// One end of a connection: the whole of what stages know of a client or of a server.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Tls(Box<Tls>),
     /// To a part of this thread that speaks another protocol at its other side.
     Pipe(Pipe),
 }
@@ -25,12 +29,14 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 pub(crate) enum Portable {
     Tcp(TcpStream),
+    Tls(Box<Tls>),
 }
 
 impl From<Portable> for Stream {
     fn from(stream: Portable) -> Self {
         match stream {
             Portable::Tcp(stream) => Self::Tcp(stream),
+            Portable::Tls(tls) => Self::Tls(tls),
         }
     }
 }
@@ -40,6 +46,7 @@ impl Stream {
     pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Tls(tls) => tls.poll_read_ready(context),
             Self::Pipe(pipe) => pipe.poll_read_ready(context),
         }
     }
@@ -53,6 +60,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => tcp::poll_fill(stream, context, buffer, buffers),
+            Self::Tls(tls) => tls.poll_fill(context, buffer, buffers),
             Self::Pipe(pipe) => pipe.poll_fill(context, buffer, buffers),
         }
     }
@@ -61,6 +69,7 @@ impl Stream {
     pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(room),
+            Self::Tls(tls) => tls.try_read(room),
             Self::Pipe(pipe) => pipe.try_read(room),
         }
     }
@@ -73,7 +82,16 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => tcp::poll_write(stream, context, parts),
+            Self::Tls(tls) => tls.poll_write(context, parts),
             Self::Pipe(pipe) => pipe.poll_write(context, parts),
+        }
+    }
+
+    /// Waits until all that was taken by [`Stream::poll_write`] is in the kernel's hands.
+    pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Pipe(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(context),
         }
     }
 
@@ -81,6 +99,7 @@ impl Stream {
     pub(crate) fn end_writing(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => tcp::end_writing(stream),
+            Self::Tls(tls) => tls.end_writing(),
             Self::Pipe(pipe) => pipe.end_writing(),
         }
     }
@@ -89,6 +108,7 @@ impl Stream {
     pub(crate) fn reset_on_close(&self, resets: bool) {
         match self {
             Self::Tcp(stream) => tcp::reset_on_close(stream, resets),
+            Self::Tls(tls) => tls.reset_on_close(resets),
             Self::Pipe(pipe) => pipe.reset_on_close(resets),
         }
     }
@@ -104,14 +124,23 @@ impl Stream {
     pub(crate) fn has_news(&self) -> bool {
         match self {
             Self::Tcp(stream) => tcp::has_news(stream),
+            Self::Tls(tls) => tls.has_news(),
             Self::Pipe(_) => !self.is_quiet(),
+        }
+    }
+
+    /// Whether it was made as a server is to be called now.
+    pub(crate) fn is_called_by(&self, calling: Option<&Calling>) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Pipe(_) => calling.is_none(),
+            Self::Tls(tls) => calling.is_some_and(|calling| tls.is_called_by(calling)),
         }
     }
 
     /// Whether it can wait for another exchange. What a pipe leads to keeps its own connections.
     pub(crate) fn can_rest(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Tls(_) => true,
             Self::Pipe(_) => false,
         }
     }
@@ -120,6 +149,7 @@ impl Stream {
     pub(crate) fn portable(self) -> Option<Portable> {
         match self {
             Self::Tcp(stream) => Some(Portable::Tcp(stream)),
+            Self::Tls(tls) => Some(Portable::Tls(tls)),
             Self::Pipe(_) => None,
         }
     }
@@ -127,10 +157,8 @@ impl Stream {
     /// The same, watched by the runtime of the thread that calls this from now on; nothing where it is broken, or another thread's alone.
     pub(crate) fn taken_over(self) -> Option<Self> {
         match self {
-            Self::Tcp(stream) => {
-                let stream = TcpStream::from_std(stream.into_std().ok()?).ok()?;
-                Some(Self::Tcp(stream))
-            }
+            Self::Tcp(stream) => tcp::taken_over(stream).map(Self::Tcp),
+            Self::Tls(tls) => tls.taken_over().map(Self::Tls),
             Self::Pipe(_) => None,
         }
     }

@@ -13,7 +13,7 @@ use policy::Place;
 
 use crate::stream::Stream;
 
-pub(crate) use connect::{ConnectError, connect};
+pub(crate) use connect::{ConnectError, Dial, connect};
 pub(crate) use http2::{Call, Connections};
 pub(crate) use idle::{Idle, IdleRoom, Waiting};
 pub(crate) use shared_idle::SharedIdle;

@@ -31,11 +31,13 @@ use crate::adoption::Adoption;
 use crate::clock::{Clock, Millis};
 use crate::crowd::{Crowd, Full, Place};
 use crate::limiting::Limiting;
+use crate::listen::Entrance;
 use crate::metrics::Counters;
 use crate::request_id::RequestIds;
 use crate::settings::{LAST_REQUEST_WITHIN, Settings};
 use crate::suspecting::Suspecting;
 use crate::timers::Timers;
+use crate::tls::Tls;
 use crate::upstream::{Connections, Idle, IdleRoom, SharedIdle};
 
 /// How often the worker's clock moves on and its timers are looked at.
@@ -55,12 +57,10 @@ pub(crate) struct Worker {
     pub(crate) request_ids: RequestIds,
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
+    tls: RefCell<Arc<Tls>>,
     /// Whether the table is too old to be used.
     stale: Cell<bool>,
-    /// The name of the listener, by which the table has its firewall.
-    listener: ListenerId,
-    /// Whether that has a rule.
-    guarded: Cell<bool>,
+    gates: [Gate; Entrance::ALL.len()],
     chance: RefCell<SmallRng>,
     stopping: Cell<bool>,
     /// How long a connection is kept for its next request once the worker stops.
@@ -68,6 +68,14 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// Told when the last connection ends.
     ended: Notify,
+}
+
+/// A listener's firewall, as the current table has it.
+struct Gate {
+    /// The name by which the table has it.
+    listener: ListenerId,
+    /// Whether it has a rule.
+    guarded: Cell<bool>,
 }
 
 /// What a server is picked for: a request that goes to this pool, and has been to these servers.
@@ -115,9 +123,9 @@ impl Worker {
             settings,
             crowd,
             table: RefCell::default(),
+            tls: RefCell::default(),
             stale: Cell::new(false),
-            listener: "http".parse().expect("a valid name"),
-            guarded: Cell::new(false),
+            gates: Entrance::ALL.map(Gate::of),
             chance: RefCell::new(rand::make_rng()),
             stopping: Cell::new(false),
             last_request_within: Cell::new(LAST_REQUEST_WITHIN),
@@ -131,22 +139,28 @@ impl Worker {
         Ref::map(self.table.borrow(), Arc::as_ref)
     }
 
+    fn gate(&self, entrance: Entrance) -> &Gate {
+        &self.gates[entrance as usize]
+    }
+
     /// Whether the listener's firewall has a rule.
-    pub(crate) fn is_guarded(&self) -> bool {
-        self.guarded.get()
+    pub(crate) fn is_guarded(&self, entrance: Entrance) -> bool {
+        self.gate(entrance).guarded.get()
     }
 
     /// Whether the listener's firewall lets a client in.
-    pub(crate) fn lets_in(&self, client: IpAddr) -> bool {
+    pub(crate) fn lets_in(&self, entrance: Entrance, client: IpAddr) -> bool {
         let table = self.table.borrow();
-        let firewall = table.listener_firewall(&self.listener);
+        let firewall = table.listener_firewall(&self.gate(entrance).listener);
         firewall.is_none_or(|firewall| firewall.lets_in(client))
     }
 
     /// Whether a connection may begin. Those of trusted proxies are those of many clients, who are judged one by one.
-    pub(crate) fn opens_to(&self, peer: IpAddr) -> bool {
+    pub(crate) fn opens_to(&self, entrance: Entrance, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        !self.is_guarded() || self.settings.trusted.contains(peer) || self.lets_in(peer)
+        !self.is_guarded(entrance)
+            || self.settings.trusted.contains(peer)
+            || self.lets_in(entrance, peer)
     }
 
     /// Lends the thread's source of chance.
@@ -162,6 +176,11 @@ impl Worker {
     /// A limit as the current table has it.
     pub(crate) fn limit(&self, id: &LimitId) -> Option<Arc<Limit>> {
         self.table.borrow().limit(id).cloned()
+    }
+
+    /// What TLS is spoken with, for a step without an await.
+    pub(crate) fn tls(&self) -> Ref<'_, Tls> {
+        Ref::map(self.tls.borrow(), Arc::as_ref)
     }
 
     /// Whether the current table is too old to be used.
@@ -276,9 +295,12 @@ impl Worker {
         while let Some(published) = adoption.next().await {
             self.counters.know(&published.table);
             self.stale.set(published.stale);
-            let firewall = published.table.listener_firewall(&self.listener);
-            self.guarded
-                .set(firewall.is_some_and(|rules| !rules.is_open()));
+            for gate in &self.gates {
+                let firewall = published.table.listener_firewall(&gate.listener);
+                gate.guarded
+                    .set(firewall.is_some_and(|rules| !rules.is_open()));
+            }
+            self.tls.replace(published.tls);
             let before = self.table.replace(published.table);
             self.idle.sweep(self.clock.now());
             self.http2.sweep(self.clock.now());
@@ -287,6 +309,15 @@ impl Worker {
             }
             drop(before);
             adoption.done();
+        }
+    }
+}
+
+impl Gate {
+    fn of(entrance: Entrance) -> Self {
+        Self {
+            listener: entrance.as_str().parse().expect("a valid name"),
+            guarded: Cell::new(false),
         }
     }
 }

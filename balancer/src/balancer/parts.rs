@@ -1,5 +1,6 @@
 //! What a balancer is made of, and how each part is started.
 
+use std::io;
 use std::net::TcpListener;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use crate::adoption::{Adopted, Adoption};
 use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
 use crate::limiting::{Limiting, limiting};
-use crate::listen::{Door, Turn, advance, deal};
-use crate::metrics::{Counters, Scrape};
+use crate::listen::{Door, Entrance, Listening, Turn, advance, deal};
+use crate::metrics::{Counters, Expiries, Scrape};
 use crate::settings::{Settings, clients_max, warn_of_few_clients};
 use crate::suspecting::{Suspecting, suspecting};
 use crate::sync::{Findings, Identity, Membership, Propagation, Standing, ready};
+use crate::tls::{Disk, Files, follow_files};
 use crate::upstream::SharedIdle;
 
 /// How long clients wait at sockets that were passed to this process until it is ready; then they are told why it is not.
@@ -129,6 +131,8 @@ impl<'a> Parts<'a> {
             registry.register("propagation_seconds", help, seconds);
             registry.register_collector(Box::new(scrape));
         });
+        let expiries = Expiries(self.membership.tables.subscribe());
+        metrics.register(|registry| registry.register_collector(Box::new(expiries)));
         metrics
     }
 
@@ -145,8 +149,9 @@ impl<'a> Parts<'a> {
         }
     }
 
-    pub(super) fn start_tasks(&self) -> (Suspecting, Limiting) {
+    pub(super) fn start_tasks(&self, disk: Disk) -> (Suspecting, Limiting) {
         let (membership, supervisor) = (&self.membership, self.supervisor);
+        let files = self.follow_files(disk);
         let (suspecting, seen) = suspecting();
         let (views, shown) = watch::channel(Arc::default());
         supervisor.spawn("balancer follower", membership.clone().follow(views));
@@ -155,7 +160,10 @@ impl<'a> Parts<'a> {
             "balancer stand-in",
             membership.clone().stand_in(shown.clone(), findings),
         );
-        supervisor.spawn("balancer tables", membership.clone().publish(shown, found));
+        supervisor.spawn(
+            "balancer tables",
+            membership.clone().publish(shown, found, files),
+        );
         supervisor.spawn("balancer reports", membership.clone().report_always());
         supervisor.spawn(
             "balancer loads elsewhere",
@@ -172,6 +180,17 @@ impl<'a> Parts<'a> {
         let (limiting, asked) = limiting(&membership.ledger);
         supervisor.spawn("balancer limits", membership.clone().meter_always(asked));
         (suspecting, limiting)
+    }
+
+    /// Looks at what of TLS is in files before anything is served, and from then on.
+    fn follow_files(&self, mut disk: Disk) -> watch::Receiver<Arc<Files>> {
+        disk.look();
+        let (seen, files) = watch::channel(disk.files());
+        if !disk.is_empty() {
+            let following = follow_files(disk, seen);
+            self.supervisor.spawn("balancer certificates", following);
+        }
+        files
     }
 
     /// Sees to what is handed over, to this process and by it.
@@ -213,8 +232,7 @@ impl<'a> Parts<'a> {
 
     pub(super) fn start_workers(
         &self,
-        clients: Vec<TcpListener>,
-        kept_elsewhere: bool,
+        doors: impl IntoIterator<Item = (Entrance, (Vec<TcpListener>, bool))>,
         suspecting: &Suspecting,
         limiting: &Limiting,
     ) -> Result<(), StartError> {
@@ -228,14 +246,13 @@ impl<'a> Parts<'a> {
         let crowd = Arc::new(Crowd::new(clients_max, per_client_max));
         let shared_idle = Arc::new(SharedIdle::default());
         let left = Arc::new(AtomicUsize::new(workers));
-        let dealt = deal(clients, workers).map_err(StartError::Sockets)?;
+        let dealt = deal_all(doors, workers).map_err(StartError::Sockets)?;
         for (index, listeners) in dealt.into_iter().enumerate() {
             let start = WorkerStart {
                 settings: settings.clone(),
                 crowd: Arc::clone(&crowd),
                 door: Door {
                     listeners,
-                    kept_elsewhere,
                     turn: self.turn.clone(),
                     stop: self.supervisor.stop_token(),
                 },
@@ -260,4 +277,22 @@ impl<'a> Parts<'a> {
         }
         Ok(())
     }
+}
+
+/// Each worker's share of the listeners, of which whoever passed some to this process may keep them open.
+fn deal_all(
+    doors: impl IntoIterator<Item = (Entrance, (Vec<TcpListener>, bool))>,
+    workers: usize,
+) -> io::Result<Vec<Vec<Listening<TcpListener>>>> {
+    let mut dealt: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for (entrance, (sockets, kept_elsewhere)) in doors {
+        for (share, sockets) in dealt.iter_mut().zip(deal(sockets, workers)?) {
+            share.extend(sockets.into_iter().map(|socket| Listening {
+                socket,
+                entrance,
+                kept_elsewhere,
+            }));
+        }
+    }
+    Ok(dealt)
 }

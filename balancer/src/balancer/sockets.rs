@@ -1,7 +1,7 @@
 //! The sockets that a balancer listens on: handed over by the one that runs, passed by whoever starts it, or its own.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use model::InstanceId;
@@ -17,10 +17,14 @@ use crate::listen::{Inherited, bind, complete};
 pub(super) struct Sockets {
     /// At least one.
     pub(super) clients: Vec<TcpListener>,
+    /// Those for TLS, if there are such.
+    pub(super) secure: Vec<TcpListener>,
     pub(super) ops: TcpListener,
     /// Where a successor asks, if it may.
     control: Option<UnixListener>,
     pub(super) kept_elsewhere: bool,
+    /// The same of those for TLS.
+    pub(super) secure_kept_elsewhere: bool,
     ops_passed: bool,
     /// Who accepts there now.
     pub(super) predecessor: Option<Predecessor>,
@@ -46,6 +50,9 @@ impl Sockets {
         if !sockets.kept_elsewhere {
             complete(&mut sockets.clients, args.workers()).map_err(StartError::Sockets)?;
         }
+        if !sockets.secure_kept_elsewhere {
+            complete(&mut sockets.secure, args.workers()).map_err(StartError::Sockets)?;
+        }
         Ok(sockets)
     }
 
@@ -54,13 +61,20 @@ impl Sockets {
         estate: Estate,
         predecessor: Predecessor,
     ) -> Result<Self, StartError> {
-        estate.check(args.listen, args.ops)?;
+        estate.check(args)?;
         tracing::info!("another balancer runs: it prepares to take its place");
+        let secure = match args.listen_tls {
+            // What the other one does not have is opened anew.
+            Some(address) if estate.secure.is_empty() => bind_secure(address, args)?,
+            _ => estate.secure,
+        };
         Ok(Self {
             clients: estate.clients,
+            secure,
             ops: estate.ops,
             control: Some(estate.control),
             kept_elsewhere: estate.kept_elsewhere,
+            secure_kept_elsewhere: estate.secure_kept_elsewhere,
             ops_passed: estate.ops_passed,
             predecessor: Some(predecessor),
         })
@@ -73,6 +87,11 @@ impl Sockets {
         } else {
             bind(args.listen, args.workers()).map_err(StartError::Listen)?
         };
+        let secure_kept_elsewhere = !inherited.secure.is_empty();
+        let secure = match args.listen_tls {
+            Some(address) if !secure_kept_elsewhere => bind_secure(address, args)?,
+            _ => inherited.secure,
+        };
         let ops_passed = inherited.ops.is_some();
         let ops = match inherited.ops {
             Some(ops) => ops,
@@ -83,9 +102,11 @@ impl Sockets {
         };
         Ok(Self {
             clients,
+            secure,
             ops,
             control: None,
             kept_elsewhere,
+            secure_kept_elsewhere,
             ops_passed,
             predecessor: None,
         })
@@ -97,14 +118,21 @@ impl Sockets {
             return Ok(None);
         };
         let clients = self.clients.iter().map(TcpListener::try_clone);
+        let secure = self.secure.iter().map(TcpListener::try_clone);
         Ok(Some(Estate {
             control,
             ops: self.ops.try_clone()?,
             clients: clients.collect::<io::Result<_>>()?,
+            secure: secure.collect::<io::Result<_>>()?,
             kept_elsewhere: self.kept_elsewhere,
+            secure_kept_elsewhere: self.secure_kept_elsewhere,
             ops_passed: self.ops_passed,
         }))
     }
+}
+
+fn bind_secure(address: SocketAddr, args: &Args) -> Result<Vec<TcpListener>, StartError> {
+    bind(address, args.workers()).map_err(StartError::ListenTls)
 }
 
 fn control(path: &Path) -> Result<UnixListener, StartError> {

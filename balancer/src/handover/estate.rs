@@ -11,8 +11,12 @@ pub(crate) struct Estate {
     pub(crate) control: UnixListener,
     pub(crate) ops: TcpListener,
     pub(crate) clients: Vec<TcpListener>,
+    /// Those for TLS.
+    pub(crate) secure: Vec<TcpListener>,
     /// Whether whoever started the first process keeps its listeners open as well.
     pub(crate) kept_elsewhere: bool,
+    /// The same of those for TLS.
+    pub(crate) secure_kept_elsewhere: bool,
     /// Whether it was the same with the ops listener.
     pub(crate) ops_passed: bool,
 }

@@ -197,12 +197,15 @@ impl Keeper {
         let offer = Offer {
             instance: self.instance,
             clients: estate.clients.len(),
+            secure: estate.secure.len(),
             kept_elsewhere: estate.kept_elsewhere,
+            secure_kept_elsewhere: estate.secure_kept_elsewhere,
             ops_passed: estate.ops_passed,
             beside: earlier.keys().copied().collect(),
         };
         let sockets = [estate.control.as_fd(), estate.ops.as_fd()].into_iter();
-        let clients = estate.clients.iter().map(AsFd::as_fd);
+        let clients = estate.clients.iter().chain(&estate.secure);
+        let clients = clients.map(AsFd::as_fd);
         let earlier = earlier.values().map(|stream| stream.as_fd());
         let descriptors: Vec<BorrowedFd<'_>> = sockets.chain(clients).chain(earlier).collect();
         assert_eq!(descriptors.len(), offer.descriptors());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 /// The version of all that is said and passed. Another one is refused: descriptors that one side does not know of would be lost.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// How long the other side may take to say a line that it has ready.
 const LINE_WITHIN: Duration = Duration::from_secs(10);
@@ -35,14 +35,18 @@ pub(crate) enum Answer {
     Refusal(String),
 }
 
-/// What follows as descriptors, in this order: the Unix socket itself, the ops listener, the clients' listeners, and the
+/// What follows as descriptors, in this order: the Unix socket itself, the ops listener, the clients' listeners, those for TLS, and the
 /// connections to earlier processes that have not ended yet.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Offer {
     pub(crate) instance: InstanceId,
     pub(crate) clients: usize,
+    /// Listeners for TLS.
+    pub(crate) secure: usize,
     /// Whether whoever started the first process keeps these open as well.
     pub(crate) kept_elsewhere: bool,
+    /// The same of those for TLS.
+    pub(crate) secure_kept_elsewhere: bool,
     /// Whether it was the same with the ops listener.
     pub(crate) ops_passed: bool,
     pub(crate) beside: Vec<InstanceId>,
@@ -51,7 +55,7 @@ pub(crate) struct Offer {
 impl Offer {
     /// How many descriptors there are.
     pub(crate) fn descriptors(&self) -> usize {
-        2 + self.clients + self.beside.len()
+        2 + self.clients + self.secure + self.beside.len()
     }
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use model::InstanceId;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::Args;
+
 use super::descriptors;
 use super::door;
 use super::estate::Estate;
@@ -50,6 +52,10 @@ pub enum TakeOverError {
         wanted: SocketAddr,
         present: SocketAddr,
     },
+    #[error(
+        "the balancer that runs listens on {present} for TLS, which would be closed on its clients: give --listen-tls, or stop it"
+    )]
+    Unwanted { present: SocketAddr },
 }
 
 /// Asks whoever runs; nothing where nobody does.
@@ -104,10 +110,10 @@ fn sort(offer: &Offer, descriptors: Vec<OwnedFd>) -> io::Result<(Estate, Vec<Oth
     let mut next = || descriptors.next().ok_or(io::ErrorKind::UnexpectedEof);
     let control = UnixListener::from_std(unix::net::UnixListener::from(next()?))?;
     let ops = TcpListener::from(next()?);
-    let mut clients = Vec::new();
-    for _ in 0..offer.clients {
-        clients.push(TcpListener::from(next()?));
-    }
+    let mut listeners = |count| -> io::Result<Vec<TcpListener>> {
+        (0..count).map(|_| Ok(next()?.into())).collect()
+    };
+    let (clients, secure) = (listeners(offer.clients)?, listeners(offer.secure)?);
     let mut earlier = Vec::new();
     for instance in &offer.beside {
         let stream = UnixStream::from_std(unix::net::UnixStream::from(next()?))?;
@@ -117,7 +123,9 @@ fn sort(offer: &Offer, descriptors: Vec<OwnedFd>) -> io::Result<(Estate, Vec<Oth
         control,
         ops,
         clients,
+        secure,
         kept_elsewhere: offer.kept_elsewhere,
+        secure_kept_elsewhere: offer.secure_kept_elsewhere,
         ops_passed: offer.ops_passed,
     };
     Ok((estate, earlier))
@@ -125,13 +133,24 @@ fn sort(offer: &Offer, descriptors: Vec<OwnedFd>) -> io::Result<(Estate, Vec<Oth
 
 impl Estate {
     /// Whether these are the sockets that the flags name, unless somebody else has chosen them.
-    pub(crate) fn check(&self, listen: SocketAddr, ops: SocketAddr) -> Result<(), TakeOverError> {
+    pub(crate) fn check(&self, args: &Args) -> Result<(), TakeOverError> {
         if !self.kept_elsewhere {
-            fits("--listen", listen, &self.clients)?;
+            fits("--listen", args.listen, &self.clients)?;
+        }
+        if !self.secure_kept_elsewhere {
+            self.check_secure(args.listen_tls)?;
         }
         match self.ops_passed {
             true => Ok(()),
-            false => fits("--ops", ops, std::slice::from_ref(&self.ops)),
+            false => fits("--ops", args.ops, std::slice::from_ref(&self.ops)),
+        }
+    }
+
+    fn check_secure(&self, wanted: Option<SocketAddr>) -> Result<(), TakeOverError> {
+        match (wanted, address(&self.secure)) {
+            (Some(wanted), _) => fits("--listen-tls", wanted, &self.secure),
+            (None, Some(present)) => Err(TakeOverError::Unwanted { present }),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -141,8 +160,7 @@ fn fits(
     wanted: SocketAddr,
     listeners: &[TcpListener],
 ) -> Result<(), TakeOverError> {
-    let present = listeners.iter().find_map(|one| one.local_addr().ok());
-    match present {
+    match address(listeners) {
         Some(present)
             if present.ip() != wanted.ip()
                 || (wanted.port() != 0 && present.port() != wanted.port()) =>
@@ -155,4 +173,8 @@ fn fits(
         }
         _ => Ok(()),
     }
+}
+
+fn address(listeners: &[TcpListener]) -> Option<SocketAddr> {
+    listeners.iter().find_map(|one| one.local_addr().ok())
 }

@@ -9,7 +9,8 @@ use policy::{Cause, InFlight, Live, Outcome, Place};
 use super::exchange::Exchange;
 use super::miss::Miss;
 use super::waiting::send_and_await;
-use crate::upstream::{Call, ConnectError, Connection, Waiting, connect};
+use crate::tls::Calling;
+use crate::upstream::{Call, ConnectError, Connection, Dial, Waiting, connect};
 
 /// Tries the server once, on an idle connection where there is one; if that proves stale, on a new one. The answer's head is in
 /// `space.response`.
@@ -40,8 +41,10 @@ async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<
     let mut reserved = flight.take_place();
     let flight = &*flight;
     let live = flight.server().live();
+    let calling = calling(exchange)?;
+    let calling = calling.as_ref();
     let mut standing = None;
-    if let Some(waited) = take(exchange, live, &mut reserved) {
+    if let Some(waited) = take(exchange, live, calling, &mut reserved) {
         let Waiting { connection, since } = waited;
         let miss = match send_and_await(exchange, &connection.stream, flight, true).await {
             Err(miss) if exchange.goes_there_again(miss) => miss,
@@ -63,12 +66,12 @@ async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<
         match cause {
             Cause::Left => exchange.talk.worker.counters.tried(),
             // A server that refuses streams is not helped by more connections.
-            _ => standing = take_shared(exchange, live, &mut reserved),
+            _ => standing = take_shared(exchange, live, calling, &mut reserved),
         }
     }
     let connection = match standing {
         Some(connection) => connection,
-        None => open(exchange, flight, reserved).await?,
+        None => open(exchange, flight, calling, reserved).await?,
     };
     send_and_await(exchange, &connection.stream, flight, false).await?;
     Ok(connection)
@@ -89,16 +92,18 @@ impl Exchange<'_> {
 fn take(
     exchange: &Exchange<'_>,
     live: &Arc<Live>,
+    calling: Option<&Arc<Calling>>,
     reserved: &mut Option<Place>,
 ) -> Option<Waiting> {
     let talk = exchange.talk;
     match exchange.plan.protocol {
         Protocol::Http1 => {
             let careful = !exchange.space.request.is_idempotent();
-            talk.worker.idle.take(live, reserved, careful)
+            let calling = calling.map(AsRef::as_ref);
+            talk.worker.idle.take(live, reserved, calling, careful)
         }
         Protocol::H2 => {
-            let connection = take_shared(exchange, live, reserved)?;
+            let connection = take_shared(exchange, live, calling, reserved)?;
             let since = talk.worker.clock.now();
             Some(Waiting { connection, since })
         }
@@ -109,18 +114,34 @@ fn take(
 fn take_shared(
     exchange: &Exchange<'_>,
     live: &Arc<Live>,
+    calling: Option<&Arc<Calling>>,
     reserved: &mut Option<Place>,
 ) -> Option<Connection> {
     let talk = exchange.talk;
     let shares = exchange.plan.protocol == Protocol::H2;
     let http2 = shares.then_some(&talk.worker.http2)?;
-    http2.take(live, reserved, &talk.spaces)
+    http2.take(live, reserved, calling, &talk.spaces)
+}
+
+/// How the servers of the request's pool are called within TLS. Without it none is called: not in the open, and not as it was once.
+fn calling(exchange: &Exchange<'_>) -> Result<Option<Arc<Calling>>, Miss> {
+    if !exchange.plan.tls {
+        return Ok(None);
+    }
+    let worker = &exchange.talk.worker;
+    let calling = worker.tls().calling(&exchange.pool).cloned();
+    if calling.is_none() {
+        worker.counters.call_failed("unusable-settings");
+        return Err(Miss::NoConnection);
+    }
+    Ok(calling)
 }
 
 /// A new connection, in the place that was reserved for it.
 async fn open(
     exchange: &Exchange<'_>,
     flight: &InFlight,
+    calling: Option<&Arc<Calling>>,
     reserved: Option<Place>,
 ) -> Result<Connection, Miss> {
     let talk = exchange.talk;
@@ -130,7 +151,15 @@ async fn open(
     talk.timer.set(patience.min(exchange.due()));
     let address = flight.server().address();
     let opened = match exchange.plan.protocol {
-        Protocol::Http1 => connect(address, &talk.timer, place).await,
+        Protocol::Http1 => {
+            let dial = Dial {
+                address,
+                calling: calling.map(AsRef::as_ref),
+                buffers: &talk.spaces.buffers,
+                counters: &talk.worker.counters,
+            };
+            connect(dial, &talk.timer, place).await
+        }
         Protocol::H2 => {
             let call = Call {
                 live,
@@ -138,6 +167,8 @@ async fn open(
                 timers: &talk.worker.timers,
                 patience,
                 spaces: &talk.spaces,
+                calling,
+                counters: &talk.worker.counters,
             };
             talk.worker.http2.open(call, &talk.timer, place).await
         }

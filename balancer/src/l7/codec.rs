@@ -45,7 +45,7 @@ pub use body::{Advance, BodyDecoder, Carry, ChunkHead, LAST_CHUNK};
 pub use changes::FieldChanges;
 pub use date::HttpDate;
 pub use fields::{Field, Fields};
-pub use forward::{Forwarding, rewrite_request};
+pub use forward::{Forwarding, Subject, rewrite_request};
 pub use framing::Framing;
 pub use limits::{FIELDS_MAX, HEAD_MAX, Limits};
 pub use method::{Method, Version};

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::problem::Problem;
 use super::space::{Space, Spaces};
 use super::talk::{After, Talk};
 use crate::buffers::Buffer;
+use crate::listen::Visitor;
 use crate::settings::{LINGER_BYTES_MAX, LINGER_FOR};
 use crate::stream::Stream;
 use crate::worker::{Presence, Worker};
@@ -60,12 +60,14 @@ pub(crate) async fn serve(
     worker: Rc<Worker>,
     spaces: Rc<Spaces>,
     stream: Stream,
-    peer: SocketAddr,
+    visitor: Visitor,
     presence: Presence,
 ) {
-    let address = peer.ip().to_canonical();
+    let address = visitor.peer.ip().to_canonical();
     let talk = Talk {
         timer: worker.timers.timer(),
+        entrance: visitor.entrance,
+        secured: visitor.secured,
         address,
         client: address.to_string().into(),
         is_trusted: worker.settings.trusted.contains(address),
@@ -259,9 +261,15 @@ async fn read_head(talk: &Talk, space: &mut Space) -> HeadRead {
 fn may_begin_http2(talk: &Talk, read: &[u8]) -> bool {
     let is_first = talk.requests.get() == 0 && !read.is_empty() && !talk.speaks_http2;
     let length = read.len().min(http2::PREFACE.len());
-    is_first
-        && read[..length] == http2::PREFACE[..length]
-        && talk.worker.settings.http2.prior_knowledge
+    is_first && read[..length] == http2::PREFACE[..length] && takes_http2(talk)
+}
+
+/// Whether it is agreed upon, or need not be.
+fn takes_http2(talk: &Talk) -> bool {
+    match &talk.secured {
+        Some(secured) => secured.speaks_http2(),
+        None => talk.worker.settings.http2.prior_knowledge,
+    }
 }
 
 /// Closes the writing side, and reads what still comes: bytes that nobody has read would make the kernel reset the connection, and

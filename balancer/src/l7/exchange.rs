@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use model::{PoolId, Protocol, Retry, StickyKind};
 use policy::{Cause, Outcome, Pool, Route, Server, Stick, Tried, Tries};
 
-use super::codec::{BadBody, BodyDecoder, Carry, FieldChanges, Forwarding, rewrite_request};
+use super::codec::{
+    BadBody, BodyDecoder, Carry, FieldChanges, Forwarding, Subject, rewrite_request,
+};
 use super::cookies;
 use super::edits::RequestEdits;
 use super::hashing::hash;
@@ -72,6 +74,8 @@ pub(super) struct Plan {
     pub(super) max_body_bytes: u64,
     /// Whether what was sent may be sent again at all.
     pub(super) repeats: bool,
+    /// Whether servers are called within TLS.
+    pub(super) tls: bool,
     /// Whether an upgrade that is asked for is sent on; the answer is read accordingly.
     pub(super) upgrade: bool,
     /// What the servers speak.
@@ -147,8 +151,13 @@ impl<'a> Exchange<'a> {
         let cookies = cookies.and_then(|it| cookies::without(request, client.filled(), it.name()));
         let edits = RequestEdits::of(self.route.as_deref(), cookies.as_deref());
         let has_routes = edits.is_some_and(|edits| edits.has_routes());
-        if has_routes && request.carry == Carry::Wire {
-            // What a route takes away does not come in by the back door.
+        let tls = self.talk.worker.tls();
+        let subject = tls.subject_header().map(|field| Subject {
+            field,
+            value: self.talk.subject(),
+        });
+        if (has_routes || subject.is_some()) && request.carry == Carry::Wire {
+            // What is taken away of the head does not come in by the back door.
             request.carry = Carry::WireWithoutTrailers;
         }
         let forwarding = Forwarding {
@@ -163,6 +172,7 @@ impl<'a> Exchange<'a> {
             host: self.route.as_ref().and_then(|route| route.host()),
             trailers: self.plan.protocol == Protocol::H2,
             changes: edits.as_ref().map(|edits| edits as &dyn FieldChanges),
+            subject,
         };
         upload.begin();
         rewrite_request(client.filled(), request, &forwarding, upload.out());
@@ -265,6 +275,7 @@ impl Plan {
             replay_bytes: retry(route, pool).replay_bytes,
             repeats: retry(route, pool).retries > 0,
             max_body_bytes: settings.max_body_bytes,
+            tls: settings.tls.enabled,
             // HTTP/2 has none (RFC 9113, 8.6): the request is an ordinary one then.
             upgrade: settings.protocol == Protocol::Http1,
             protocol: settings.protocol,

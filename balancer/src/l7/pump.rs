@@ -225,6 +225,7 @@ impl Pump {
             let written = ready!(sink.poll_write(context, parts));
             self.account(written.map_err(|_| Broken::Sink)?);
         }
+        ready!(sink.poll_flush(context)).map_err(|_| Broken::Sink)?;
         if !self.recording {
             self.out.clear();
             self.out_at = 0;

@@ -12,6 +12,7 @@ use super::incoming::Incoming;
 use super::problem::Problem;
 use super::space::Space;
 use super::talk::Talk;
+use crate::listen::Entrance;
 
 /// Where a request goes.
 pub(super) struct Destination {
@@ -63,14 +64,19 @@ pub(super) fn route(talk: &Talk, space: &mut Space) -> Result<Destination, Early
     };
     let worker = &talk.worker;
     // Judged here too: a connection may be that of many clients, or older than the rule.
-    if worker.is_guarded() && !worker.lets_in(incoming.source()) {
+    let entrance = talk.entrance;
+    if worker.is_guarded(entrance) && !worker.lets_in(entrance, incoming.source()) {
         return Err(Problem::Denied.into());
     }
     if request.ends_here() {
         return Err(Early::Options);
     }
     // RFC 9110, 7.4. A proxy that is believed may have taken TLS off.
-    if request.target.secure && !talk.is_trusted {
+    if request.target.secure && !talk.is_trusted && entrance == Entrance::Http {
+        return Err(Problem::Misdirected.into());
+    }
+    let authority = request.authority(incoming.head);
+    if authority.is_some_and(|authority| !talk.is_for(authority)) {
         return Err(Problem::Misdirected.into());
     }
     if worker.is_stale() {

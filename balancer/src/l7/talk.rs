@@ -10,8 +10,10 @@ use super::codec::RequestHead;
 use super::space::Spaces;
 use crate::buffers::Buffer;
 use crate::clock::Millis;
+use crate::listen::Entrance;
 use crate::stream::Stream;
 use crate::timers::Timer;
+use crate::tls::Secured;
 use crate::worker::Worker;
 
 /// What goes on with a client's connection after an exchange.
@@ -35,6 +37,9 @@ pub(super) struct Talk {
     pub(super) stream: Stream,
     /// Of whatever the connection waits for.
     pub(super) timer: Timer,
+    pub(super) entrance: Entrance,
+    /// What its handshake brought, where it came by TLS.
+    pub(super) secured: Option<Rc<Secured>>,
     /// The IP address of whoever is at the other end, and the same as text.
     pub(super) address: IpAddr,
     pub(super) client: Rc<str>,
@@ -67,6 +72,8 @@ impl Talk {
             spaces: Rc::clone(&self.spaces),
             stream,
             timer: self.worker.timers.timer(),
+            entrance: self.entrance,
+            secured: self.secured.clone(),
             address: self.address,
             client: Rc::clone(&self.client),
             is_trusted: self.is_trusted,
@@ -81,9 +88,20 @@ impl Talk {
         request.source(head, self.address, |address| trusted.contains(address))
     }
 
-    /// How the client came: no listener takes TLS.
+    /// How the client came.
     pub(super) fn scheme(&self) -> &'static str {
-        "http"
+        self.entrance.scheme()
+    }
+
+    /// The subject of the client's certificate, if it has shown one.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.secured.as_ref()?.subject()
+    }
+
+    /// Whether the connection may be used for this host.
+    pub(super) fn is_for(&self, authority: &[u8]) -> bool {
+        let secured = self.secured.as_ref();
+        secured.is_none_or(|secured| secured.is_for(authority))
     }
 
     /// The moment so long from now, by a clock that may be a tick behind: early by that much.

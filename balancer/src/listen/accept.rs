@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{BACKLOG, Turn, advance};
+use super::secured::serve_secured;
+use super::{BACKLOG, Entrance, Turn, Visitor, advance};
 use crate::codec::{Answer, Version, write_answer};
 use crate::crowd::Full;
 use crate::exhaustion::is_exhaustion;
@@ -31,11 +32,18 @@ const LAST_HANDSHAKES_WITHIN: Duration = Duration::from_millis(250);
 /// Where a worker takes clients in, and when.
 #[derive(Debug)]
 pub(crate) struct Door {
-    pub(crate) listeners: Vec<net::TcpListener>,
-    /// Whether whoever passed the listeners to this process keeps them open.
-    pub(crate) kept_elsewhere: bool,
+    pub(crate) listeners: Vec<Listening<net::TcpListener>>,
     pub(crate) turn: watch::Sender<Turn>,
     pub(crate) stop: CancellationToken,
+}
+
+/// A listening socket, and what comes there.
+#[derive(Debug)]
+pub(crate) struct Listening<L> {
+    pub(crate) socket: L,
+    pub(crate) entrance: Entrance,
+    /// Whether whoever passed it to this process keeps it open.
+    pub(crate) kept_elsewhere: bool,
 }
 
 /// Accepts from this process's turn until the stop, and then whoever has begun to come: closing the last descriptor of a listener
@@ -49,7 +57,6 @@ pub(crate) struct Door {
 pub(crate) async fn accept(worker: Rc<Worker>, door: Door) {
     let Door {
         listeners,
-        kept_elsewhere,
         turn,
         stop,
     } = door;
@@ -69,7 +76,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, door: Door) {
     let has_successor = *turn.borrow() != Turn::Closing;
     worker.stop(has_successor);
     if !has_successor {
-        close(&worker, &spaces, &listeners, kept_elsewhere).await;
+        close(&worker, &spaces, listeners).await;
     }
 }
 
@@ -84,7 +91,12 @@ async fn is_opened(turn: &watch::Sender<Turn>, stop: &CancellationToken) -> bool
     }
 }
 
-fn listening(listener: net::TcpListener) -> TcpListener {
+fn listening(listener: Listening<net::TcpListener>) -> Listening<TcpListener> {
+    let Listening {
+        socket: listener,
+        entrance,
+        kept_elsewhere,
+    } = listener;
     let socket = SockRef::from(&listener);
     if !socket.is_listener().unwrap_or(true)
         && let Err(error) = socket.listen(BACKLOG)
@@ -95,41 +107,53 @@ fn listening(listener: net::TcpListener) -> TcpListener {
     let watched = listener
         .set_nonblocking(true)
         .and_then(|()| TcpListener::from_std(listener));
-    watched.expect("a listening socket can be watched")
+    Listening {
+        socket: watched.expect("a listening socket can be watched"),
+        entrance,
+        kept_elsewhere,
+    }
 }
 
 /// Takes in who has begun to come. A filter would stay with a listener that is kept elsewhere, and needs none: what comes now
 /// waits there for whoever serves next.
-async fn close(
-    worker: &Rc<Worker>,
-    spaces: &Rc<Spaces>,
-    listeners: &[TcpListener],
-    kept_elsewhere: bool,
-) {
-    if !kept_elsewhere && listeners.iter().all(|one| begin_no_more(one).is_ok()) {
-        let last = accept_always(worker, spaces, listeners);
+async fn close(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listeners: Vec<Listening<TcpListener>>) {
+    let (kept, own): (Vec<_>, Vec<_>) = listeners.into_iter().partition(|one| one.kept_elsewhere);
+    if !own.is_empty() && own.iter().all(|one| begin_no_more(&one.socket).is_ok()) {
+        let last = accept_always(worker, spaces, &own);
         // It ends by time alone.
         let _ = tokio::time::timeout(LAST_HANDSHAKES_WITHIN, last).await;
     }
-    for listener in listeners {
-        while let Some((stream, peer)) = queued(listener) {
-            take_in(worker, spaces, stream, peer);
+    for listener in own.iter().chain(&kept) {
+        while let Some((stream, peer)) = queued(&listener.socket) {
+            take_in(worker, spaces, stream, visitor(listener, peer));
         }
     }
 }
 
-async fn accept_always(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listeners: &[TcpListener]) {
+fn visitor(listener: &Listening<TcpListener>, peer: SocketAddr) -> Visitor {
+    Visitor {
+        peer,
+        entrance: listener.entrance,
+        secured: None,
+    }
+}
+
+async fn accept_always(
+    worker: &Rc<Worker>,
+    spaces: &Rc<Spaces>,
+    listeners: &[Listening<TcpListener>],
+) {
     let each = listeners.iter().map(|one| accept_from(worker, spaces, one));
     join_all(each).await;
 }
 
-async fn accept_from(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &TcpListener) {
+async fn accept_from(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &Listening<TcpListener>) {
     let mut exhausted = false;
     loop {
-        match listener.accept().await {
+        match listener.socket.accept().await {
             Ok((stream, peer)) => {
                 exhausted = false;
-                take_in(worker, spaces, stream, peer);
+                take_in(worker, spaces, stream, visitor(listener, peer));
             }
             Err(error) if is_exhaustion(&error) => {
                 if !exhausted {
@@ -178,29 +202,34 @@ fn queued(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     Some((stream, peer.as_socket()?))
 }
 
-fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, peer: SocketAddr) {
-    if !worker.opens_to(peer.ip()) {
+fn take_in(worker: &Rc<Worker>, spaces: &Rc<Spaces>, stream: TcpStream, visitor: Visitor) {
+    let peer = visitor.peer.ip();
+    if !worker.opens_to(visitor.entrance, peer) {
         // Closed without a word: whoever is kept out is told nothing.
         return worker.counters.ended("denied");
     }
-    match worker.admit(peer.ip()) {
+    match worker.admit(peer) {
         Ok(presence) => {
             // Without it the kernel may hold back the end of an answer; where it fails, that is all that happens.
             let _ = stream.set_nodelay(true);
-            tokio::task::spawn_local(serve(
-                Rc::clone(worker),
-                Rc::clone(spaces),
-                Stream::Tcp(stream),
-                peer,
-                presence,
-            ));
+            let (worker, spaces) = (Rc::clone(worker), Rc::clone(spaces));
+            match visitor.entrance {
+                Entrance::Http => {
+                    let stream = Stream::Tcp(stream);
+                    tokio::task::spawn_local(serve(worker, spaces, stream, visitor, presence));
+                }
+                Entrance::Https => {
+                    let serving = serve_secured(worker, spaces, stream, visitor, presence);
+                    tokio::task::spawn_local(serving);
+                }
+            }
         }
-        Err(full) => turn_away(worker, &stream, full),
+        Err(full) => turn_away(worker, &stream, visitor.entrance, full),
     }
 }
 
 /// There are as many connections as may be.
-fn turn_away(worker: &Worker, stream: &TcpStream, full: Full) {
+fn turn_away(worker: &Worker, stream: &TcpStream, entrance: Entrance, full: Full) {
     let (status, token, text) = match full {
         Full::InAll => (
             503,
@@ -214,6 +243,10 @@ fn turn_away(worker: &Worker, stream: &TcpStream, full: Full) {
         ),
     };
     worker.counters.refused(token);
+    if entrance == Entrance::Https {
+        // A handshake is what there is no room for.
+        return;
+    }
     let mut out = Vec::new();
     let answer = Answer {
         status,

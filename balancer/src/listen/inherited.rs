@@ -5,13 +5,18 @@ use std::net::TcpListener;
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-/// The name of the socket for `/livez`, `/readyz` and `/metrics`; all others are for clients.
+/// The name of the socket for `/livez`, `/readyz` and `/metrics`.
 const OPS: &str = "ops";
+
+/// The name of those for clients within TLS; all others are for clients without.
+const HTTPS: &str = "https";
 
 /// What was passed; empty where nothing was.
 #[derive(Debug, Default)]
 pub struct Inherited {
     pub(crate) clients: Vec<TcpListener>,
+    /// Those for TLS.
+    pub(crate) secure: Vec<TcpListener>,
     pub(crate) ops: Option<TcpListener>,
 }
 
@@ -49,13 +54,12 @@ impl Inherited {
     }
 
     fn add(&mut self, name: &str, listener: TcpListener) -> Result<(), InheritError> {
-        if name != OPS {
-            self.clients.push(listener);
-            return Ok(());
+        match name {
+            OPS if self.ops.is_some() => return Err(InheritError::SeveralOps),
+            OPS => self.ops = Some(listener),
+            HTTPS => self.secure.push(listener),
+            _ => self.clients.push(listener),
         }
-        match self.ops.replace(listener) {
-            None => Ok(()),
-            Some(_) => Err(InheritError::SeveralOps),
-        }
+        Ok(())
     }
 }

@@ -8,6 +8,8 @@ use model::{LimitId, PoolId, RouteId};
 use parking_lot::Mutex;
 use policy::{Cause, Refusal, Rule, Table};
 
+use crate::tls::Made;
+
 /// The upper bounds of the latency buckets, in microseconds.
 pub(super) const BUCKETS: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
@@ -28,12 +30,22 @@ pub(crate) struct Counters {
     pub(super) refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// Clients' connections that the balancer ended without a refusal, by reason.
     pub(super) endings: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) clients_tls: Handshakes,
+    pub(super) servers_tls: Handshakes,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
     /// By id, those of the table alone.
     pub(super) routes: Mutex<Vec<RouteCounters>>,
     /// By id, those of the table alone.
     pub(super) limits: Mutex<Vec<LimitCounters>>,
+}
+
+/// Handshakes of TLS with one side.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    pub(super) made: Mutex<BTreeMap<Made, u64>>,
+    /// By what went wrong.
+    pub(super) failed: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// Ejections of servers, by rule, in the order of `Rule::ALL`: the whole balancer's.
@@ -114,6 +126,24 @@ impl Counters {
         *self.endings.lock().entry(reason).or_default() += 1;
     }
 
+    /// A client's handshake was made.
+    pub(crate) fn handshake_made(&self, made: Made) {
+        self.clients_tls.add(made);
+    }
+
+    pub(crate) fn handshake_failed(&self, reason: &'static str) {
+        self.clients_tls.add_failed(reason);
+    }
+
+    /// A handshake with a server was made.
+    pub(crate) fn call_made(&self, made: Made) {
+        self.servers_tls.add(made);
+    }
+
+    pub(crate) fn call_failed(&self, reason: &'static str) {
+        self.servers_tls.add_failed(reason);
+    }
+
     /// A request of a pool was answered, by a server or by the balancer.
     pub(crate) fn answered(&self, pool: u64, status: u16, latency: Duration) {
         let mut pools = self.pools.lock();
@@ -189,6 +219,16 @@ impl Counters {
                 pools.insert(index, PoolCounters::new(pool.number(), pool.id().clone()));
             }
         }
+    }
+}
+
+impl Handshakes {
+    fn add(&self, made: Made) {
+        *self.made.lock().entry(made).or_default() += 1;
+    }
+
+    fn add_failed(&self, reason: &'static str) {
+        *self.failed.lock().entry(reason).or_default() += 1;
     }
 }
 

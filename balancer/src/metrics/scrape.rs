@@ -15,9 +15,12 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use tokio::sync::watch;
 
-use super::counters::{BUCKETS, Counters, Ejected, NoRetry, PoolCounters, RouteCounters};
+use super::counters::{
+    BUCKETS, Counters, Ejected, Handshakes, NoRetry, PoolCounters, RouteCounters,
+};
 use crate::adoption::{Adopted, Published};
 use crate::sync::Propagation;
+use crate::tls::Made;
 
 /// What is read at each scrape.
 #[derive(Debug)]
@@ -38,6 +41,7 @@ impl Collector for Scrape {
         self.encode_limits(encoder)?;
         self.encode_connections(encoder)?;
         self.encode_failures(encoder)?;
+        self.encode_handshakes(encoder)?;
         self.encode_waiting(encoder)?;
         self.encode_servers(encoder)?;
         self.encode_table(encoder)?;
@@ -164,6 +168,46 @@ impl Scrape {
         let endings = self.by_reason(|thread| &thread.endings);
         let help = "Client connections that the balancer ended without a refusal, by reason";
         counters(encoder, "connections_ended", help, endings)
+    }
+
+    fn encode_handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "TLS handshakes with clients that were made, by version and whether a session was resumed";
+        counters(
+            encoder,
+            "tls_handshakes",
+            help,
+            self.made(|one| &one.clients_tls),
+        )?;
+        let failed = self.by_reason(|thread| &thread.clients_tls.failed);
+        let help = "TLS handshakes with clients that failed, by reason";
+        counters(encoder, "tls_handshakes_failed", help, failed)?;
+        let help = "TLS handshakes with servers that were made, by version and whether a session was resumed";
+        counters(
+            encoder,
+            "server_tls_handshakes",
+            help,
+            self.made(|one| &one.servers_tls),
+        )?;
+        let failed = self.by_reason(|thread| &thread.servers_tls.failed);
+        let help = "TLS handshakes with servers that failed, by reason";
+        counters(encoder, "server_tls_handshakes_failed", help, failed)
+    }
+
+    fn made(
+        &self,
+        of: impl Fn(&Counters) -> &Handshakes,
+    ) -> impl Iterator<Item = ([(&'static str, &'static str); 2], u64)> {
+        let mut sums: BTreeMap<Made, u64> = BTreeMap::new();
+        for thread in &self.threads {
+            for (made, value) in of(thread).made.lock().iter() {
+                *sums.entry(*made).or_default() += value;
+            }
+        }
+        let labelled = |(made, value): (Made, u64)| {
+            let resumed = if made.resumed { "true" } else { "false" };
+            ([("version", made.version), ("resumed", resumed)], value)
+        };
+        sums.into_iter().map(labelled)
     }
 
     /// The sums of what is counted by reason.

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::buffers::{Buffer, Buffers};
 
-fn would_block<T>(result: &io::Result<T>) -> bool {
+pub(super) fn would_block<T>(result: &io::Result<T>) -> bool {
     result
         .as_ref()
         .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -33,20 +33,28 @@ pub(super) fn poll_fill(
     loop {
         // No memory before there is something to read.
         ready!(stream.poll_read_ready(context))?;
-        let room = buffer.room(buffers);
-        let result = stream.try_io(Interest::READABLE, || {
-            let read = rustix::net::recv(stream, &mut *room, RecvFlags::empty());
-            read.map(|(count, _)| count).map_err(Errno::into)
-        });
+        let result = try_receive(stream, buffer.room(buffers));
         if !would_block(&result) {
             let count = result?;
-            if count < room.len() {
-                note_empty(stream);
-            }
             buffer.fill(count);
             return Poll::Ready(Ok(count));
         }
     }
+}
+
+/// Reads what is there into a room that is not empty; fails with `WouldBlock` where that is nothing.
+pub(super) fn try_receive(stream: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+    let count = stream.try_io(Interest::READABLE, || receive(stream, room))?;
+    if count < room.len() {
+        note_empty(stream);
+    }
+    Ok(count)
+}
+
+/// The same, asking the kernel whatever the runtime knows.
+pub(super) fn receive(stream: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+    let read = rustix::net::recv(stream, room, RecvFlags::empty());
+    read.map(|(count, _)| count).map_err(Errno::into)
 }
 
 /// Notes that a read took all there was, so that the next one waits for news instead of asking the kernel in vain. Nothing can have been
@@ -66,10 +74,7 @@ pub(super) fn poll_write(
     loop {
         ready!(stream.poll_write_ready(context))?;
         let result = match parts {
-            [one, [], []] | [[], one, []] | [[], [], one] => stream
-                .try_io(Interest::WRITABLE, || {
-                    rustix::net::send(stream, one, SendFlags::NOSIGNAL).map_err(Errno::into)
-                }),
+            [one, [], []] | [[], one, []] | [[], [], one] => try_send(stream, one),
             _ => stream.try_write_vectored(&parts.map(IoSlice::new)),
         };
         if !would_block(&result) {
@@ -81,6 +86,13 @@ pub(super) fn poll_write(
     }
 }
 
+/// Writes as much of one piece as goes; fails with `WouldBlock` where that is nothing.
+pub(super) fn try_send(stream: &TcpStream, piece: &[u8]) -> io::Result<usize> {
+    stream.try_io(Interest::WRITABLE, || {
+        rustix::net::send(stream, piece, SendFlags::NOSIGNAL).map_err(Errno::into)
+    })
+}
+
 /// Says that nothing more will be written.
 pub(super) fn end_writing(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).shutdown(Shutdown::Write)
@@ -90,6 +102,11 @@ pub(super) fn end_writing(stream: &TcpStream) -> io::Result<()> {
 pub(super) fn reset_on_close(stream: &TcpStream, resets: bool) {
     // Where it fails, the other side sees an ordinary close.
     let _ = SockRef::from(stream).set_linger(resets.then_some(Duration::ZERO));
+}
+
+/// The same, watched by the runtime of the thread that calls this from now on; nothing where it is broken.
+pub(super) fn taken_over(stream: TcpStream) -> Option<TcpStream> {
+    TcpStream::from_std(stream.into_std().ok()?).ok()
 }
 
 /// Whether the kernel has anything to say of the connection.

@@ -12,7 +12,7 @@ use model::{
     Stamped, Verdict,
 };
 use policy::{Grounds, RiseFall, Server};
-use probe::Prober;
+use probe::{Calling, Prober};
 use rand::RngExt;
 use registry::{HEARTBEAT_PERIOD, View};
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Membership;
+use crate::adoption::Published;
 
 /// A leader that was not heard for so many intervals is absent.
 const SILENT_INTERVALS: u32 = 5;
@@ -152,7 +153,7 @@ impl Inspector {
             return;
         };
         let void = view.origin == Origin::Disk;
-        let table = Arc::clone(&self.membership.tables.borrow().table);
+        let Published { table, tls, .. } = self.membership.tables.borrow().clone();
         let mut chosen = HashMap::new();
         for pool in table.pools() {
             let Pool {
@@ -161,7 +162,11 @@ impl Inspector {
                 ..
             } = &pool.settings().value;
             let absent = void || silence >= check.interval.max(HEARTBEAT_PERIOD) * SILENT_INTERVALS;
-            if !absent || check.kind == CheckKind::None {
+            let called = pool.settings().value.tls.enabled;
+            let calling = tls.calling(pool.id()).filter(|_| called);
+            // Of servers that cannot be called nothing can be found.
+            let unusable = called && calling.is_none();
+            if !absent || unusable || check.kind == CheckKind::None {
                 continue;
             }
             for server in pool.servers().iter().filter(|server| server.is_wanted()) {
@@ -175,10 +180,9 @@ impl Inspector {
                 } else {
                     snapshot.health_of(server.key())
                 };
-                chosen.insert(
-                    number,
-                    known.unwrap_or_else(|| Candidate::new(server, check, *protocol, verdict)),
-                );
+                let candidate =
+                    known.unwrap_or_else(|| Candidate::new(server, check, *protocol, verdict));
+                chosen.insert(number, candidate.called_by(calling));
             }
         }
         self.candidates = chosen;
@@ -262,6 +266,11 @@ impl Candidate {
             due: Instant::now() + wait,
             doubtful: false,
         }
+    }
+
+    fn called_by(mut self, calling: Option<&Arc<Calling>>) -> Self {
+        self.prober.call_by(calling.cloned());
+        self
     }
 
     async fn probe(mut self) -> Self {

@@ -9,6 +9,8 @@ use policy::Table;
 use registry::View;
 use tokio::sync::watch;
 
+use crate::adoption::Published;
+
 /// How long first verdicts are waited for. Without a leader none come, and servers of which nothing is known serve better than none.
 const VERDICTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -52,10 +54,11 @@ pub(crate) async fn ready(mut standing: watch::Receiver<Standing>) {
 }
 
 impl Standing {
-    /// Takes in what the follower shows beside the state itself, and what the latest table makes nothing of.
-    pub(crate) fn note(&mut self, view: &View, table: &Table) {
+    /// Takes in what the follower shows beside the state itself, and what is made nothing of in the latest table.
+    pub(crate) fn note(&mut self, view: &View, latest: &Published) {
         let faults = view.snapshot.iter().flat_map(|snapshot| &snapshot.faults);
-        self.nacks = Nacks::of(faults.chain(table.faults()));
+        let faults = faults.chain(latest.table.faults());
+        self.nacks = Nacks::of(faults.chain(latest.tls.faults()));
         self.unread = view.trouble.as_ref().map(ToString::to_string);
     }
 

@@ -18,6 +18,7 @@ use super::stand_in::Findings;
 use super::witness::Successes;
 use super::{Membership, Standing, sleep_until};
 use crate::adoption::Published;
+use crate::tls::{Compiler, Files, Tls};
 
 /// How often readiness is looked at while there is none.
 const READINESS_LOOK_EACH: Duration = Duration::from_millis(200);
@@ -35,6 +36,9 @@ struct Tables {
     membership: Membership,
     views: watch::Receiver<Arc<View>>,
     findings: watch::Receiver<Findings>,
+    files: watch::Receiver<Arc<Files>>,
+    /// Makes what TLS is spoken with.
+    compiler: Compiler,
     /// Where this balancer's rotations begin.
     rotation_start: u64,
     compiled: Option<Arc<Snapshot>>,
@@ -107,6 +111,7 @@ impl Membership {
         self,
         views: watch::Receiver<Arc<View>>,
         findings: watch::Receiver<Findings>,
+        files: watch::Receiver<Arc<Files>>,
     ) {
         let served = self.served.clone();
         let staleness = Staleness::new(self.stale_limit, self.started.into());
@@ -114,6 +119,8 @@ impl Membership {
             membership: self,
             views,
             findings,
+            files,
+            compiler: Compiler::new(),
             rotation_start: rand::rng().random(),
             compiled: None,
             latest: Published::default(),
@@ -147,6 +154,8 @@ impl Tables {
                 },
                 // It ends with the workers too.
                 Ok(()) = self.findings.changed() => self.recompile(),
+                // So does this, and where there is no directory it never was.
+                Ok(()) = self.files.changed() => self.recompile(),
                 () = adopted.changed() => {}
                 // Servers in slow start have a weight that grows.
                 () = sleep_until(grows_at) => self.recompile(),
@@ -189,7 +198,7 @@ impl Tables {
     fn note(&self, view: &View) {
         self.membership.standing.send_if_modified(|standing| {
             let before = standing.clone();
-            standing.note(view, &self.latest.table);
+            standing.note(view, &self.latest);
             *standing != before
         });
     }
@@ -199,7 +208,8 @@ impl Tables {
     fn turn_stale(&mut self) {
         let view = Arc::clone(&self.views.borrow());
         if self.compiled.is_some() && self.staleness.is_stale(Instant::now()) != self.latest.stale {
-            self.publish(Arc::clone(&self.latest.table), &view);
+            let Published { table, tls, .. } = self.latest.clone();
+            self.publish(table, tls, &view);
         }
     }
 
@@ -217,15 +227,17 @@ impl Tables {
             .borrow_and_update()
             .over(snapshot, view.origin);
         let table = Table::compile(&found, &self.latest.table, self.rotation_start, now);
+        let files = Arc::clone(&self.files.borrow_and_update());
+        let tls = self.compiler.compile(snapshot, &files);
         let is_whole = view.origin == Origin::Registry && view.holds.is_empty();
         if self.compiled.is_none() && is_whole {
             self.began = Some(snapshot.position);
         }
         self.compiled = Some(Arc::clone(snapshot));
-        self.publish(Arc::new(table), view);
+        self.publish(Arc::new(table), tls, view);
     }
 
-    fn publish(&mut self, table: Arc<Table>, view: &View) {
+    fn publish(&mut self, table: Arc<Table>, tls: Arc<Tls>, view: &View) {
         let stale = self.staleness.is_stale(Instant::now());
         if stale != self.latest.stale {
             log_staleness(stale, view);
@@ -233,6 +245,7 @@ impl Tables {
         self.latest = Published {
             generation: self.latest.generation + 1,
             table,
+            tls,
             stale,
         };
         self.note(view);

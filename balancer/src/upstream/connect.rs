@@ -11,9 +11,12 @@ use tokio::net::TcpStream;
 use policy::Place;
 
 use super::Connection;
+use crate::buffers::Buffers;
 use crate::exhaustion::is_exhaustion;
-use crate::stream::Stream;
+use crate::metrics::Counters;
+use crate::stream::{HandshakeError, Stream};
 use crate::timers::Timer;
+use crate::tls::{Calling, call};
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,26 +30,62 @@ pub(crate) enum ConnectError {
     TimedOut,
 }
 
+/// Which server is called, and what with.
+#[derive(Clone, Copy)]
+pub(crate) struct Dial<'a> {
+    pub(crate) address: SocketAddr,
+    /// Nothing where it is called without TLS.
+    pub(crate) calling: Option<&'a Calling>,
+    pub(crate) buffers: &'a Buffers,
+    pub(crate) counters: &'a Counters,
+}
+
 /// Connects before the timer's deadline. The place is given back where that fails, after the socket was closed.
 pub(crate) async fn connect(
-    address: SocketAddr,
+    server: Dial<'_>,
     timer: &Timer,
     place: Place,
 ) -> Result<Connection, ConnectError> {
-    let stream = dial(address, timer).await?;
+    let stream = dial(server, timer).await?;
     Ok(Connection { stream, place })
 }
 
 /// The same without a place.
-pub(super) async fn dial(address: SocketAddr, timer: &Timer) -> Result<Stream, ConnectError> {
+pub(super) async fn dial(server: Dial<'_>, timer: &Timer) -> Result<Stream, ConnectError> {
     let connecting = async {
-        let connected = TcpStream::connect(address).await;
+        let connected = TcpStream::connect(server.address).await;
         connected.map_err(|error| blame(&error))
     };
-    let stream = in_time(connecting, timer).await?;
+    let socket = in_time(connecting, timer).await?;
     // Without it the kernel may hold back the end of a request; where it fails, that is all that happens.
-    let _ = stream.set_nodelay(true);
-    Ok(Stream::Tcp(stream))
+    let _ = socket.set_nodelay(true);
+    match server.calling {
+        None => Ok(Stream::Tcp(socket)),
+        // Boxed, so that who calls without it does not hold its memory.
+        Some(calling) => Box::pin(secure(server, calling, socket, timer)).await,
+    }
+}
+
+/// Makes the handshake of TLS. A server that cannot prove who it is is as good as none.
+async fn secure(
+    server: Dial<'_>,
+    calling: &Calling,
+    socket: TcpStream,
+    timer: &Timer,
+) -> Result<Stream, ConnectError> {
+    match call(calling, server.address, socket, timer, server.buffers).await {
+        Ok(tls) => {
+            server.counters.call_made(tls.look(|made| made.into()));
+            Ok(Stream::Tls(Box::new(tls)))
+        }
+        Err(error) => {
+            server.counters.call_failed(error.kind());
+            Err(match error {
+                HandshakeError::TimedOut => ConnectError::TimedOut,
+                _ => ConnectError::Refused,
+            })
+        }
+    }
 }
 
 /// What comes before the timer's deadline, which is set already.

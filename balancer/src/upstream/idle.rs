@@ -13,6 +13,7 @@ use super::shared_idle::{Resting, SharedIdle};
 use super::{Connection, NumberHasher};
 use crate::clock::Millis;
 use crate::crowd::Crowd;
+use crate::tls::Calling;
 
 /// How long a connection may wait for its next request.
 pub(super) const IDLE_FOR: Duration = Duration::from_secs(30);
@@ -65,11 +66,12 @@ impl Idle {
 
     /// The latest connection that is still alive, as far as can be told without asking the server. `careful` asks the kernel once
     /// more, for a request that must not be sent into a connection that is just being closed. A shared connection gets the reserved
-    /// place.
+    /// place. One that was made as the server is not called any more is closed.
     pub(crate) fn take(
         &self,
         live: &Arc<Live>,
         reserved: &mut Option<Place>,
+        calling: Option<&Calling>,
         careful: bool,
     ) -> Option<Waiting> {
         let mut by_server = self.by_server.borrow_mut();
@@ -84,6 +86,9 @@ impl Idle {
         while let Some(waiting) = kept.waiting.pop_back() {
             self.count.set(self.count.get() - 1);
             let stream = &waiting.connection.stream;
+            if !stream.is_called_by(calling) {
+                continue;
+            }
             if stream.is_quiet() && !(careful && stream.has_news()) {
                 return Some(waiting);
             }
@@ -95,7 +100,8 @@ impl Idle {
         loop {
             let resting = shelf.take(OWN_WITHIN, |resting| resting.keeper == self.thread)?;
             let since = resting.since;
-            if let Some(stream) = resting.hand_over(self.thread, careful) {
+            let stream = resting.hand_over(self.thread, careful);
+            if let Some(stream) = stream.filter(|stream| stream.is_called_by(calling)) {
                 let place = reserved.take().unwrap_or_else(|| Place::take(live));
                 let connection = Connection { stream, place };
                 return Some(Waiting { connection, since });

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use balancer::Balancer;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::client;
 use crate::fleet::{Fleet, args, commit, key, pool, seed, server};
+use crate::load::Load;
 use crate::upstream::{Link, Upstream};
 use crate::wire::{LIMIT, eventually};
 
@@ -62,71 +63,6 @@ async fn accepting(fleet: &Fleet) {
 async fn finished(fleet: &Fleet) {
     fleet.supervisor.finished(LIMIT).await.expect("it ends");
     assert_eq!(fleet.supervisor.failure(), None);
-}
-
-/// Clients that keep their connections and clients that do not, with GET and with POST, none of whose requests may fail.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    clients: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(address: SocketAddr) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicUsize::new(0));
-        let kinds = [
-            (true, "GET"),
-            (true, "POST"),
-            (false, "GET"),
-            (false, "POST"),
-        ];
-        let clients = kinds.into_iter().cycle().take(12).map(|(keeps, method)| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let mut client = client::connect(address).await;
-                    while !stop.load(Ordering::Relaxed) {
-                        let request = format!(
-                            "{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
-                        );
-                        let answer = client.ask(request).await.expect("an answer");
-                        assert_eq!((answer.status(), answer.text()), (200, "one".into()));
-                        answered.fetch_add(1, Ordering::Relaxed);
-                        if !keeps || answer.field("connection").is_some() {
-                            break;
-                        }
-                    }
-                }
-            })
-        });
-        Self {
-            clients: clients.collect(),
-            stop,
-            answered,
-        }
-    }
-
-    async fn proceeds(&self) {
-        let goal = self.answered.load(Ordering::Relaxed) + 100;
-        eventually("the load proceeds", || {
-            self.answered.load(Ordering::Relaxed) >= goal || self.has_failed()
-        })
-        .await;
-    }
-
-    fn has_failed(&self) -> bool {
-        self.clients
-            .iter()
-            .any(tokio::task::JoinHandle::is_finished)
-    }
-
-    async fn end(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.await.expect("no request failed");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,8 +290,8 @@ async fn another_version_and_what_is_no_balancer_get_a_line_and_no_socket() {
     let path = place.path();
     for (line, reason) in [
         (
-            "{\"version\":2,\"more\":true}\n",
-            "it speaks version 2 of the handover, and this balancer version 1: stop this one and start the other",
+            "{\"version\":3,\"more\":true}\n",
+            "it speaks version 3 of the handover, and this balancer version 2: stop this one and start the other",
         ),
         ("GET / HTTP/1.1\r\n", "it does not greet as a balancer does"),
     ] {

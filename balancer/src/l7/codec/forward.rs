@@ -37,6 +37,29 @@ pub struct Forwarding<'a> {
     pub trailers: bool,
     /// What the route changes of the fields.
     pub changes: Option<&'a dyn FieldChanges>,
+    /// The field that names the subject of the client's certificate.
+    pub subject: Option<Subject<'a>>,
+}
+
+/// A field by which servers know a client: whatever the client sent under its name is left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// A token.
+    pub field: &'a str,
+    /// In printable ASCII. Nothing where the client has shown no certificate.
+    pub value: Option<&'a str>,
+}
+
+impl Subject<'_> {
+    /// Whether a field is read as this one: in any case of letters, and by servers that take `_` for `-`.
+    fn is_named(&self, name: &[u8]) -> bool {
+        let plain = |byte: &u8| match byte {
+            b'_' => b'-',
+            byte => byte.to_ascii_lowercase(),
+        };
+        let own = self.field.as_bytes();
+        name.len() == own.len() && name.iter().map(plain).eq(own.iter().map(plain))
+    }
 }
 
 /// Writes the head to send to a server behind what `out` holds. The body follows as
@@ -58,10 +81,13 @@ pub fn rewrite_request(
     writer.request_line(out);
     field(out, b"Host: ", forwarding.host.unwrap_or(writer.host));
     head.fields.copy_kept(buf, out, |field| {
-        writer.keeps(field.meaning) && changes::stays(forwarding.changes, field, buf)
+        writer.keeps(field.meaning)
+            && changes::stays(forwarding.changes, field, buf)
+            && !writer.is_subject(field.name.of(buf))
     });
     head.framing.write(out);
     writer.forwarding_fields(out);
+    writer.subject(out);
     changes::write(forwarding.changes, out);
     writer.connection_fields(out);
     out.extend_from_slice(b"\r\n");
@@ -130,6 +156,22 @@ impl Writer<'_> {
             let mut number = itoa::Buffer::new();
             let left = number.format(left.saturating_sub(1));
             field(out, b"Max-Forwards: ", left.as_bytes());
+        }
+    }
+
+    fn is_subject(&self, name: &[u8]) -> bool {
+        let subject = self.forwarding.subject.as_ref();
+        subject.is_some_and(|subject| subject.is_named(name))
+    }
+
+    fn subject(&self, out: &mut Vec<u8>) {
+        if let Some(Subject {
+            field: name,
+            value: Some(value),
+        }) = self.forwarding.subject
+        {
+            out.extend_from_slice(name.as_bytes());
+            field(out, b": ", value.as_bytes());
         }
     }
 

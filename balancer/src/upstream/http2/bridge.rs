@@ -38,7 +38,7 @@ pub(super) async fn bridge(pipe: Pipe, seat: Seat, spaces: Rc<Spaces>) {
     let began = Instant::now();
     let mut bridge = Bridge {
         pipe: &pipe,
-        upload: Upload::new(&spaces.buffers),
+        upload: Upload::new(&spaces.buffers, seat.scheme()),
         download: None,
         seat: &seat,
     };

@@ -14,9 +14,11 @@ use super::bridge::bridge;
 use super::link::{Link, STREAMS_MAX, Seat};
 use crate::clock::Millis;
 use crate::l7::Spaces;
+use crate::metrics::Counters;
 use crate::stream::{Stream, pipe};
 use crate::timers::{Timer, Timers};
-use crate::upstream::connect::{ConnectError, dial, in_time};
+use crate::tls::Calling;
+use crate::upstream::connect::{ConnectError, Dial, dial, in_time};
 use crate::upstream::idle::IDLE_FOR;
 use crate::upstream::{Connection, NumberHasher};
 
@@ -29,6 +31,9 @@ pub(crate) struct Call<'a> {
     /// Until when a connection must have been opened, whoever waits for it.
     pub(crate) patience: Millis,
     pub(crate) spaces: &'a Rc<Spaces>,
+    /// Nothing where it is called without TLS.
+    pub(crate) calling: Option<&'a Arc<Calling>>,
+    pub(crate) counters: &'a Arc<Counters>,
 }
 
 type Opened = Result<(), ConnectError>;
@@ -60,9 +65,10 @@ impl Connections {
         &self,
         live: &Arc<Live>,
         reserved: &mut Option<Place>,
+        calling: Option<&Arc<Calling>>,
         spaces: &Rc<Spaces>,
     ) -> Option<Connection> {
-        let stream = self.begin(live, spaces)?;
+        let stream = self.begin(live, calling, spaces)?;
         let place = reserved.take().unwrap_or_else(|| Place::take(live));
         Some(Connection { stream, place })
     }
@@ -78,15 +84,20 @@ impl Connections {
         loop {
             in_time(self.wait_for_one(call), timer).await?;
             // Others who waited may have been faster.
-            if let Some(stream) = self.begin(call.live, call.spaces) {
+            if let Some(stream) = self.begin(call.live, call.calling, call.spaces) {
                 return Ok(Connection { stream, place });
             }
         }
     }
 
-    fn begin(&self, live: &Live, spaces: &Rc<Spaces>) -> Option<Stream> {
+    fn begin(
+        &self,
+        live: &Live,
+        calling: Option<&Arc<Calling>>,
+        spaces: &Rc<Spaces>,
+    ) -> Option<Stream> {
         let mut by_server = self.by_server.borrow_mut();
-        let seat = by_server.get_mut(&live.number())?.sit_down()?;
+        let seat = by_server.get_mut(&live.number())?.sit_down(calling)?;
         let (near, far) = pipe();
         tokio::task::spawn_local(bridge(far, seat, Rc::clone(spaces)));
         Some(Stream::Pipe(near))
@@ -146,8 +157,16 @@ impl Connections {
         let patience = call.timers.timer();
         patience.set(call.patience);
         let address = call.address;
+        let (spaces, counters) = (Rc::clone(call.spaces), Arc::clone(call.counters));
+        let calling = call.calling.cloned();
         tokio::task::spawn_local(async move {
-            let opened = open_link(address, &patience).await;
+            let dial = Dial {
+                address,
+                calling: calling.as_deref(),
+                buffers: &spaces.buffers,
+                counters: &counters,
+            };
+            let opened = open_link(dial, calling.clone(), &patience).await;
             connections.note_opened(server, number, opened);
         });
     }
@@ -184,7 +203,10 @@ impl Server {
     }
 
     /// A place on the latest connection that has one, so that those which are not needed fall quiet.
-    fn sit_down(&mut self) -> Option<Seat> {
+    /// One that was made as the server is not called any more takes no further stream.
+    fn sit_down(&mut self, calling: Option<&Arc<Calling>>) -> Option<Seat> {
+        let others = self.links.iter().filter(|link| !link.is_called_by(calling));
+        others.for_each(|link| link.close());
         self.links.retain(|link| link.is_open());
         self.links.iter().rev().find_map(Link::sit_down)
     }
@@ -198,10 +220,15 @@ impl Server {
 }
 
 /// Opens a connection, and leaves it to a task of its own.
-async fn open_link(address: SocketAddr, patience: &Timer) -> Result<Rc<Link>, ConnectError> {
-    let stream = dial(address, patience).await?;
+async fn open_link(
+    server: Dial<'_>,
+    calling: Option<Arc<Calling>>,
+    patience: &Timer,
+) -> Result<Rc<Link>, ConnectError> {
+    let address = server.address;
+    let stream = dial(server, patience).await?;
     let opening = async {
-        let opened = Link::open(stream).await;
+        let opened = Link::open(stream, calling).await;
         opened.map_err(|error| {
             tracing::debug!(%address, %error, "the server does not speak HTTP/2");
             ConnectError::Refused

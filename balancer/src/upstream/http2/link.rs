@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
+use http::uri::Scheme;
 
 use super::io::Io;
 use crate::clock::Millis;
 use crate::stream::Stream;
+use crate::tls::Calling;
 
 /// Streams at the same time on one connection, at most. Where there are more, another connection is opened.
 pub(super) const STREAMS_MAX: usize = 128;
@@ -36,6 +39,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Link {
     /// Nothing once no request may begin on it: when the last of it is dropped, and no stream is left, the connection closes.
     sender: RefCell<Option<SendRequest<Bytes>>>,
+    /// What the server was called with.
+    calling: Option<Arc<Calling>>,
     /// Streams of ours under way.
     streams: Cell<usize>,
     /// As many the server allows; zero before it has said.
@@ -73,7 +78,10 @@ pub(super) struct Seat {
 
 impl Link {
     /// Greets a server, and waits for its settings: whoever sends none speaks something else.
-    pub(super) async fn open(stream: Stream) -> io::Result<(Rc<Self>, Driver)> {
+    pub(super) async fn open(
+        stream: Stream,
+        calling: Option<Arc<Calling>>,
+    ) -> io::Result<(Rc<Self>, Driver)> {
         let heard = Rc::new(Cell::new(0));
         let io = Io::new(stream, Rc::clone(&heard));
         let (sender, mut connection) = client::Builder::new()
@@ -88,6 +96,7 @@ impl Link {
             .map_err(io::Error::other)?;
         let link = Rc::new(Self {
             sender: RefCell::new(Some(sender)),
+            calling,
             streams: Cell::new(0),
             most: Cell::new(0),
             quiet_since: Cell::new(None),
@@ -109,6 +118,14 @@ impl Link {
         })
         .await?;
         Ok((link, driver))
+    }
+
+    /// Whether it was made as the server is to be called now.
+    pub(super) fn is_called_by(&self, calling: Option<&Arc<Calling>>) -> bool {
+        match (&self.calling, calling) {
+            (Some(own), Some(calling)) => Arc::ptr_eq(own, calling),
+            (own, calling) => own.is_none() && calling.is_none(),
+        }
     }
 
     /// How many streams there may be at the same time.
@@ -196,6 +213,14 @@ impl Link {
 }
 
 impl Seat {
+    /// How the server is reached, as URLs say it.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self.link.calling {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        }
+    }
+
     /// Sends a request's head; nothing where the connection takes no request any more, as after a GOAWAY.
     pub(super) fn send(
         &self,

@@ -8,10 +8,14 @@ use http::{Method, Request, Uri, Version};
 use crate::codec::{Framing, Name, RequestHead};
 
 /// The request whose head is `bytes`. It is the balancer's own writing, so that it fails only where that is wrong.
-pub(super) fn request(bytes: &[u8], head: &RequestHead) -> Result<Request<()>, http::Error> {
+pub(super) fn request(
+    bytes: &[u8],
+    head: &RequestHead,
+    scheme: &Scheme,
+) -> Result<Request<()>, http::Error> {
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(head.method_name(bytes))?;
-    *request.uri_mut() = uri(bytes, head)?;
+    *request.uri_mut() = uri(bytes, head, scheme)?;
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
     headers.try_reserve(head.fields.len() + 2)?;
@@ -39,11 +43,11 @@ pub(super) fn request(bytes: &[u8], head: &RequestHead) -> Result<Request<()>, h
 }
 
 /// What Host says is the authority (RFC 9113, 8.3.1), which each request of the balancer's writing has.
-fn uri(bytes: &[u8], head: &RequestHead) -> Result<Uri, http::Error> {
+fn uri(bytes: &[u8], head: &RequestHead, scheme: &Scheme) -> Result<Uri, http::Error> {
     let path = head.target.path_and_query.of(bytes);
     let authority = head.authority(bytes).unwrap_or_default();
     let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
+        .scheme(scheme.clone())
         .authority(Authority::try_from(authority)?)
         .path_and_query(PathAndQuery::try_from(path)?);
     uri.build()
@@ -58,7 +62,7 @@ mod tests {
         let mut head = RequestHead::new();
         let parsed = parse_request(text.as_bytes(), &Limits::for_own_requests(), &mut head);
         assert!(matches!(parsed, Ok(Parse::Complete { .. })), "{parsed:?}");
-        request(text.as_bytes(), &head).unwrap()
+        request(text.as_bytes(), &head, &Scheme::HTTP).unwrap()
     }
 
     fn fields(request: &Request<()>) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::Request;
+use http::uri::Scheme;
 
 use super::content::{Content, poll_room};
 use super::download::Asked;
@@ -36,6 +37,7 @@ pub(super) struct Head {
 /// A request on its way.
 pub(super) struct Upload<'a> {
     buffers: &'a Buffers,
+    scheme: Scheme,
     buffer: Buffer,
     head: RequestHead,
     /// The body, once the head was sent and as long as there is more of it.
@@ -45,9 +47,10 @@ pub(super) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(super) fn new(buffers: &'a Buffers) -> Self {
+    pub(super) fn new(buffers: &'a Buffers, scheme: Scheme) -> Self {
         Self {
             buffers,
+            scheme,
             buffer: Buffer::default(),
             head: RequestHead::new(),
             body: None,
@@ -77,9 +80,14 @@ impl<'a> Upload<'a> {
     }
 
     fn take_head(&mut self, head_length: usize, limits: &Limits) -> Result<Head, NoHead> {
-        let Self { buffer, head, .. } = self;
+        let Self {
+            buffer,
+            head,
+            scheme,
+            ..
+        } = self;
         let bytes = &buffer.filled()[..head_length];
-        let request = request(bytes, head).map_err(|_| NoHead::Unfit)?;
+        let request = request(bytes, head, scheme).map_err(|_| NoHead::Unfit)?;
         let asked = Asked {
             head_only: head.method == Method::Head,
             trailers: head.accepts_trailers(bytes),

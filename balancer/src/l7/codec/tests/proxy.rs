@@ -21,6 +21,7 @@ pub(super) const FORWARDING: Forwarding<'_> = Forwarding {
     host: None,
     trailers: false,
     changes: None,
+    subject: None,
 };
 
 /// What the balancer has been told.
