@@ -242,6 +242,18 @@ impl SealKeys {
         self.0.iter().map(SealKey::public)
     }
 
+    /// These, and others behind them.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// Their lines, of which other secrets can be derived that every balancer is to have.
+    pub fn secrets(&self) -> impl Iterator<Item = Zeroizing<String>> {
+        self.0.iter().map(SealKey::line)
+    }
+
     /// Opens the private key of the certificate of that id.
     ///
     /// # Errors

@@ -51,7 +51,20 @@ impl Authority {
     /// # Panics
     /// Where a name is none that a certificate can have.
     pub fn issue_for(&self, names: &[&str], lifetime: Duration) -> Issued {
-        let mut params = params(names.first().expect("a name"), names, lifetime);
+        self.issue_as(params(names.first().expect("a name"), names, lifetime))
+    }
+
+    /// The same, which has expired an hour ago.
+    ///
+    /// # Panics
+    /// Where a name is none that a certificate can have.
+    pub fn issue_expired(&self, names: &[&str]) -> Issued {
+        let mut params = params(names.first().expect("a name"), names, Duration::ZERO);
+        params.not_after -= Duration::from_secs(3600);
+        self.issue_as(params)
+    }
+
+    fn issue_as(&self, mut params: CertificateParams) -> Issued {
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
