@@ -14,7 +14,7 @@ const PERMITTED: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("registry", &["model"]),
     ("certificates", &["model"]),
-    ("probe", &["model"]),
+    ("probe", &["model", "certificates"]),
     ("client", &["model"]),
     ("runtime", &[]),
     (

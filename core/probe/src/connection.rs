@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::Failure;
+use crate::wire::Wire;
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response};
@@ -15,15 +17,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use model::HealthCheck;
-use tokio::net::TcpStream;
-
-use crate::Failure;
 
 /// What is read of an answer's head, and of its body, at most.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Driver = http1::Connection<TokioIo<Wire>, Empty<Bytes>>;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -33,9 +32,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) async fn handshake(stream: TcpStream) -> Result<Self, Failure> {
-        // A refusal only means that small packets may wait for each other.
-        let _ = stream.set_nodelay(true);
+    pub(crate) async fn handshake(stream: Wire) -> Result<Self, Failure> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))

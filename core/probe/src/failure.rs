@@ -23,6 +23,8 @@ pub enum Failure {
     Refused,
     #[error("cannot connect: {0}")]
     Connect(String),
+    #[error("TLS failed: {0}")]
+    Tls(String),
     #[error("connection reset")]
     Reset,
     #[error("connection closed before the answer's end")]
@@ -47,6 +49,7 @@ impl Failure {
             Self::TimedOut { .. } => "timeout",
             Self::Refused | Self::Connect(_) => "connect",
             Self::Reset | Self::Closed | Self::Connection(_) => "connection",
+            Self::Tls(_) => "tls",
             Self::NotHttp(_) | Self::NotHttp2(_) | Self::NotGrpc(_) => "protocol",
             Self::Request(_) => "request",
         }
@@ -62,6 +65,7 @@ impl Failure {
             | Self::Closed
             | Self::Connection(_) => true,
             Self::Status(_)
+            | Self::Tls(_)
             | Self::NotServing(_)
             | Self::GrpcStatus(_)
             | Self::NotHttp(_)
@@ -76,6 +80,17 @@ impl Failure {
             io::ErrorKind::ConnectionRefused => Self::Refused,
             io::ErrorKind::ConnectionReset => Self::Reset,
             kind => Self::Connect(kind.to_string()),
+        }
+    }
+
+    /// What is wrong with the server's TLS, or that it went away before there was any.
+    pub(crate) fn securing(error: &io::Error) -> Self {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(error) => Self::Tls(error.to_string()),
+            None => Self::lost(error),
         }
     }
 

@@ -11,15 +11,15 @@ use h2::client::{self, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use tokio::net::TcpStream;
 
 use crate::Failure;
+use crate::wire::Wire;
 
 /// What is read of an answer's fields and of its body, at most.
 const FIELDS_BYTES_MAX: u32 = 64 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-type Driver = client::Connection<TcpStream, Bytes>;
+type Driver = client::Connection<Wire, Bytes>;
 
 #[derive(Debug)]
 pub(crate) struct H2Connection {
@@ -39,9 +39,7 @@ pub(crate) struct Answer {
 }
 
 impl H2Connection {
-    pub(crate) async fn handshake(stream: TcpStream) -> Result<Self, Failure> {
-        // A refusal only means that small packets may wait for each other.
-        let _ = stream.set_nodelay(true);
+    pub(crate) async fn handshake(stream: Wire) -> Result<Self, Failure> {
         let (sender, driver) = client::Builder::new()
             .enable_push(false)
             .max_header_list_size(FIELDS_BYTES_MAX)

@@ -1,20 +1,23 @@
 //! Who probes one server: its address, and the connection kept from one probe to the next.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::{CheckKind, HealthCheck, Protocol};
-use tokio::net::TcpStream;
 
-use crate::Failure;
 use crate::connection::Connection;
 use crate::grpc;
 use crate::h2_connection::{Answer, H2Connection, get};
+use crate::wire::Wire;
+use crate::{Calling, Failure};
 
 /// Probes one address, over one kept connection where the server allows it.
 #[derive(Debug)]
 pub struct Prober {
     address: SocketAddr,
+    /// Nothing where it is called without TLS.
+    calling: Option<Arc<Calling>>,
     kept: Option<Kept>,
 }
 
@@ -29,7 +32,20 @@ impl Prober {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            calling: None,
             kept: None,
+        }
+    }
+
+    /// From now on the server is called so: within TLS, or without where there is nothing.
+    pub fn call_by(&mut self, calling: Option<Arc<Calling>>) {
+        let same = match (&self.calling, &calling) {
+            (Some(before), Some(calling)) => Arc::ptr_eq(before, calling),
+            (before, calling) => before.is_none() && calling.is_none(),
+        };
+        if !same {
+            self.kept = None;
+            self.calling = calling;
         }
     }
 
@@ -51,7 +67,8 @@ impl Prober {
                 }
                 // gRPC is HTTP/2, whatever else the server speaks.
                 (CheckKind::Grpc, _) => grpc::judge(&self.ask_over_http2(check).await?),
-                (CheckKind::Tcp, _) => self.connect().await.map(drop),
+                // Whether it takes connections, whatever is spoken on them.
+                (CheckKind::Tcp, _) => Wire::connect(self.address, None).await.map(drop),
                 (CheckKind::None, _) => Ok(()),
             }
         };
@@ -123,10 +140,8 @@ impl Prober {
         Ok(answer)
     }
 
-    async fn connect(&self) -> Result<TcpStream, Failure> {
-        TcpStream::connect(self.address)
-            .await
-            .map_err(|error| Failure::connecting(&error))
+    async fn connect(&self) -> Result<Wire, Failure> {
+        Wire::connect(self.address, self.calling.as_deref()).await
     }
 }
 
@@ -140,3 +155,5 @@ fn judge(check: &HealthCheck, status: u16) -> Result<(), Failure> {
 mod grpc_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use model::StatusRange;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 use super::*;

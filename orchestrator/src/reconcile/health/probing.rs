@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use model::{Revision, ServerKey};
-use probe::{Failure, Prober};
+use probe::{Callers, Failure, Prober};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -29,6 +29,7 @@ pub(super) struct Probing {
     /// How many connections may rest: each is an open file.
     connections_max: usize,
     running: JoinSet<Probed>,
+    callers: Callers,
     /// The probers at rest, each of one incarnation of its server.
     resting: HashMap<ServerKey, (Revision, Prober)>,
 }
@@ -39,6 +40,7 @@ impl Probing {
             concurrency,
             connections_max,
             running: JoinSet::new(),
+            callers: Callers::default(),
             resting: HashMap::new(),
         }
     }
@@ -60,11 +62,18 @@ impl Probing {
             Some((_, prober)) => prober,
             None => Prober::new(assignment.address),
         };
+        let calling = self.callers.calling(&assignment.pool.value);
         self.running.spawn(async move {
             let begun = Instant::now();
-            let outcome = prober
-                .probe(assignment.check(), assignment.pool.value.protocol)
-                .await;
+            let outcome = match calling {
+                Ok(calling) => {
+                    prober.call_by(calling);
+                    prober
+                        .probe(assignment.check(), assignment.pool.value.protocol)
+                        .await
+                }
+                Err(failure) => Err(failure),
+            };
             Probed {
                 assignment,
                 outcome,

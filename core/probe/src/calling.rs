@@ -1,0 +1,198 @@
+//! How a pool's servers are called within TLS: whom they must have been certified by, what for, and what is shown to them.
+//!
+//! It is here so that a probe believes what the balancers believe, and nothing else.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use certificates::parse_roots;
+use model::{Pool, PoolTls, Protocol};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// Sessions that are remembered per pool: a server's name or address has one place.
+const SESSIONS_MAX: usize = 1024;
+
+/// How the servers of a pool are called.
+pub struct Calling {
+    config: Arc<ClientConfig>,
+    /// The name that they are asked for; nothing where each is asked for its address.
+    name: Option<ServerName<'static>>,
+    settings: PoolTls,
+    protocol: Protocol,
+    own: Option<Arc<CertifiedKey>>,
+}
+
+/// The roots that this host trusts, read when they are first asked for.
+#[derive(Debug, Default)]
+pub struct HostRoots(OnceLock<Arc<RootCertStore>>);
+
+/// Without the key that may be in it.
+impl fmt::Debug for Calling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calling")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HostRoots {
+    fn get(&self) -> Arc<RootCertStore> {
+        let roots = self.0.get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            // What cannot be read is missing then: a server that needs it is not believed.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(roots)
+        });
+        Arc::clone(roots)
+    }
+}
+
+impl Calling {
+    /// How the servers of this pool are called, where it says that they are called within TLS; `own` is what they are shown, if they ask.
+    ///
+    /// # Errors
+    /// What of it cannot be used, by its field.
+    pub fn new(
+        pool: &Pool,
+        own: Option<Arc<CertifiedKey>>,
+        roots: &HostRoots,
+    ) -> Result<Self, String> {
+        let settings = &pool.tls;
+        let provider = Arc::new(ring::default_provider());
+        let verifier = verifier(settings, roots, &provider)?;
+        let name = match settings.server_name.as_str() {
+            "" => None,
+            name => {
+                let name = ServerName::try_from(name.to_owned());
+                Some(name.map_err(|_| "tls.server_name: is no name that a certificate can have")?)
+            }
+        };
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("tls: {error}"))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let own = SingleCertAndKey::from(Arc::clone(own));
+                builder.with_client_cert_resolver(Arc::new(own))
+            }
+        };
+        config.alpn_protocols = vec![alpn(pool.protocol).into()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        Ok(Self {
+            config: Arc::new(config),
+            name,
+            settings: settings.clone(),
+            protocol: pool.protocol,
+            own,
+        })
+    }
+
+    /// Whether it is how the servers of this pool are to be called.
+    pub fn is_of(&self, pool: &Pool, own: Option<&Arc<CertifiedKey>>) -> bool {
+        let same_own = match (&self.own, own) {
+            (Some(mine), Some(own)) => Arc::ptr_eq(mine, own),
+            (mine, own) => mine.is_none() && own.is_none(),
+        };
+        same_own && self.settings == pool.tls && self.protocol == pool.protocol
+    }
+
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// What a server is asked for, and what its certificate must be for.
+    pub fn name_of(&self, server: SocketAddr) -> ServerName<'static> {
+        let address = || ServerName::IpAddress(server.ip().to_canonical().into());
+        self.name.clone().unwrap_or_else(address)
+    }
+}
+
+/// A protocol's name (RFC 7301, 6).
+fn alpn(protocol: Protocol) -> &'static [u8] {
+    match protocol {
+        Protocol::Http1 => b"http/1.1",
+        Protocol::H2 => b"h2",
+    }
+}
+
+fn verifier(
+    settings: &PoolTls,
+    host: &HostRoots,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    if !settings.verify {
+        return Ok(Arc::new(Credulous(Arc::clone(provider))));
+    }
+    let roots = match settings.ca.as_str() {
+        "" => host.get(),
+        own => own_roots(own)?,
+    };
+    if roots.is_empty() {
+        return Err("tls.ca: is empty, and this host trusts no root: name one".into());
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+    Ok(verifier
+        .build()
+        .map_err(|error| format!("tls.ca: {error}"))?)
+}
+
+fn own_roots(pem: &str) -> Result<Arc<RootCertStore>, String> {
+    let parsed = parse_roots(pem).map_err(|error| format!("tls.ca {error}"))?;
+    let mut roots = RootCertStore::empty();
+    for root in parsed {
+        let added = roots.add(root);
+        added.map_err(|error| format!("tls.ca holds what is no root: {error}"))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Believes every certificate, where a pool says so, but still asks for its key.
+#[derive(Debug)]
+struct Credulous(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
