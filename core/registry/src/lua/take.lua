@@ -9,7 +9,9 @@ local now = moment()
 local function stored(key)
   local value = redis.pcall('GET', key)
   if type(value) ~= 'table' or not value.err or string.find(value.err, 'WRONGTYPE', 1, true) then
-    return tonumber(value or '') or now
+    local full_at = tonumber(value or '')
+    -- What is not equal to itself is no number (nan).
+    return full_at == full_at and full_at or now
   end
   return nil, value
 end

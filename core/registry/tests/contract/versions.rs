@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::{
-    Algorithm, Change, Collection, Health, HoldDecision, InstanceId, Pool, Ruling, Snapshot,
+    Algorithm, Change, Collection, Epoch, Health, HoldDecision, InstanceId, Pool, Ruling, Snapshot,
     Unknown,
 };
 use registry::testing::RedisServer;
@@ -293,11 +293,13 @@ async fn what_only_a_newer_version_can_read_is_seeded_as_it_was_stored(fixture: 
     assert_eq!(after.snapshot.unread.len(), 2);
 }
 
-async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixture: &Fixture) {
-    let mut snapshot = first_snapshot();
-    let more = json!({"list": [], "half": 0.5, "text": "\",\"value\":é"});
+/// One of each kind, with what only a newer version knows.
+fn one_of_each(
+    epoch: Epoch,
+    more: &Value,
+) -> [(Collection, &'static str, Value); Collection::ALL.len()] {
     let health = json!({"path": "/", "more": more});
-    let elements = [
+    [
         (
             Collection::Pools,
             "default",
@@ -316,7 +318,7 @@ async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixtu
         (
             Collection::Holds,
             "default",
-            json!({"epoch": snapshot.position.epoch, "revision": 1, "decision": "confirm", "more": more}),
+            json!({"epoch": epoch, "revision": 1, "decision": "confirm", "more": more}),
         ),
         (
             Collection::Routes,
@@ -349,7 +351,13 @@ async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixtu
             "sticky",
             json!({"id": "sticky", "current": "0a".repeat(32), "more": more}),
         ),
-    ];
+    ]
+}
+
+async fn fields_of_a_newer_version_outlive_a_seed_in_every_kind_of_element(fixture: &Fixture) {
+    let mut snapshot = first_snapshot();
+    let more = json!({"list": [], "half": 0.5, "text": "\",\"value\":é"});
+    let elements = one_of_each(snapshot.position.epoch, &more);
     assert_eq!(elements.each_ref().map(|it| it.0), Collection::ALL);
     for (collection, key, value) in &elements {
         snapshot.apply_stored(*collection, key.as_bytes(), stored(value).as_bytes());
