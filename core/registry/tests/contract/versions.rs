@@ -409,7 +409,7 @@ async fn what_only_a_newer_version_can_read_outlives_redis_in_an_older_ones_stat
 
     let copy = StateFile::load(&path, &fleet).expect("readable");
     let copy = copy.expect("a state");
-    let fresh = (model::Epoch::random(), model::RevisionId::random());
+    let fresh = (Epoch::random(), model::RevisionId::random());
     let restored = recovery::restored(&copy, &[], fresh);
     assert_eq!(registry.seed(&restored).await, Ok(true));
     assert_eq!([text("pools", "new"), text("weather", "r1")], before);
