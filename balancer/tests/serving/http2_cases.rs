@@ -92,8 +92,12 @@ fn bomb() -> Vec<u8> {
     frame(HEADERS, WHOLE, 1, &block)
 }
 
-/// What the client of a case sends behind preface and settings.
+/// What the client of a case about a request sends behind preface and settings.
 fn of_requests(id: &str) -> Option<Vec<u8>> {
+    of_given_requests(id).or_else(|| of_own_requests(id))
+}
+
+fn of_given_requests(id: &str) -> Option<Vec<u8>> {
     Some(match id {
         "H01" => sound_with(&[(b"X-Upper", b"1")]),
         "H03" => sound_with(&[(b"x", b"a\0b")]),
@@ -135,6 +139,12 @@ fn of_requests(id: &str) -> Option<Vec<u8>> {
             posting(&[], &parts)
         }
         "H35" => sound_with(&[(b"cookie", b"a=1"), (b"cookie", b"b=2")]),
+        _ => return None,
+    })
+}
+
+fn of_own_requests(id: &str) -> Option<Vec<u8>> {
+    Some(match id {
         "O01" => sound_with(&[(b"x", b"a\r\nevil: 1")]),
         "O02" => sound_with(&[(b"transfer-encoding", b"chunked")]),
         "O03" => sound_with(&[(b"upgrade", b"websocket")]),
@@ -187,7 +197,7 @@ fn of_requests(id: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// The same of the cases that are about the connection.
+/// The same of those about the connection.
 fn of_connections(id: &str) -> Option<Vec<u8>> {
     Some(match id {
         "G01" => frame(DATA, 0, 0, b"x"),
