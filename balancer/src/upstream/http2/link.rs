@@ -32,6 +32,10 @@ const CONNECTION_WINDOW: u32 = WINDOW * STREAMS_MAX as u32;
 /// Bytes of the fields of an answer, each with 32 more (RFC 9113, 6.5.2).
 const FIELDS_BYTES_MAX: u32 = 64 << 10;
 
+/// What `h2` counts of short frames that were not taken over yet, 256 for each less its length: past that it ends the connection. Each time it reads, it
+/// reads on for 2 MiB at the most before streams take over what is theirs, which frames of one byte are not enough to fill this with.
+const SHORT_FRAMES_MAX: usize = 64 << 20;
+
 /// How long a connection that is in doubt has to say anything.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -91,6 +95,7 @@ impl Link {
             .initial_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(FIELDS_BYTES_MAX)
+            .data_frame_budget(SHORT_FRAMES_MAX)
             .handshake(io)
             .await
             .map_err(io::Error::other)?;
