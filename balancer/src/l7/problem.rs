@@ -18,7 +18,7 @@ pub(super) enum Problem {
     SlowHead,
     /// The request's body stopped coming.
     SlowBody,
-    /// What is asked for is to be had over TLS alone, and was not asked for so.
+    /// What is asked for is not to be had on this connection: it is over TLS alone, or for hosts to whom the client has proved nothing.
     Misdirected,
     /// The balancer has been cut off from the registry for longer than it may be.
     CutOff,
@@ -201,7 +201,9 @@ impl Problem {
             Self::BadResponseBody(body) => return format!("the server's answer: {body}"),
             Self::SlowHead => "the request's head did not come in time",
             Self::SlowBody => "the request's body stopped coming",
-            Self::Misdirected => "an https target was asked for without TLS",
+            Self::Misdirected => {
+                "what is asked for is not to be had on this connection: an https target without TLS, or a host of another certificate"
+            }
             Self::CutOff => "this balancer has been cut off from the registry for too long",
             Self::Denied => "this client is not let in",
             Self::RouteDenied => "this client may not use the route",
