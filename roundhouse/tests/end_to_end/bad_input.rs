@@ -160,8 +160,8 @@ fn a_list_in_the_environment_is_read_like_one_on_the_command_line() {
         let variables = [("ROUNDHOUSE_TRUSTED_PROXIES", list)];
         let mut process = Process::start_with(&["balancer", "--registry", "memory"], &variables);
         assert_eq!(process.ended().code(), Some(2));
-        // What it wrote is read by a thread that may be behind.
-        while process.errors().is_empty() {
+        // What it wrote is read by a thread that may be behind, also in the middle of a line.
+        while !process.errors().ends_with('\n') {
             std::thread::yield_now();
         }
         process.errors()
