@@ -121,7 +121,7 @@ fn reset(present: Position) -> Event {
 mod tests {
     use super::*;
 
-    fn entry(collection: Collection, value: Value) -> Entry {
+    fn entry(collection: Collection, value: &Value) -> Entry {
         Entry {
             collection,
             key: "office".into(),
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_secret_is_told_by_its_name() {
         let secret = json!({"id": "sticky", "current": "ab", "previous": "cd"});
-        let told = told(&entry(Collection::Secrets, secret));
+        let told = told(&entry(Collection::Secrets, &secret));
         assert_eq!(told, Some(json!({"id": "sticky"})));
     }
 
@@ -140,10 +140,7 @@ mod tests {
     fn a_list_of_networks_is_told_by_its_size() {
         let list = json!({"id": "office", "networks": ["10.0.0.0/8", "192.0.2.0/24"]});
         let short = json!({"id": "office", "size": 2});
-        assert_eq!(
-            told(&entry(Collection::Networks, list.clone())),
-            Some(short)
-        );
-        assert_eq!(told(&entry(Collection::Pools, list.clone())), Some(list));
+        assert_eq!(told(&entry(Collection::Networks, &list)), Some(short));
+        assert_eq!(told(&entry(Collection::Pools, &list)), Some(list));
     }
 }

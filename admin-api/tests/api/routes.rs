@@ -151,34 +151,47 @@ async fn whatever_is_wrong_is_named_by_path_and_nothing_is_written() {
             "networks[0]",
         ),
         (("/v1/networks", json!({"id": "office", "size": 3})), "size"),
-        (route("limits", json!(["none"])), "limits[0]"),
-        (
-            ("/v1/pools", json!({"id": "web", "limits": ["none"]})),
-            "limits[0]",
-        ),
-        (("/v1/limits", json!({"id": "api"})), "requests"),
-        (
-            (
-                "/v1/limits",
-                json!({"id": "api", "requests": 1, "by": ["client", "moon"]}),
-            ),
-            "by[1]",
-        ),
-        (
-            (
-                "/v1/limits",
-                json!({"id": "api", "requests": 1, "per": "x"}),
-            ),
-            "per",
-        ),
     ] {
-        let answer = fixture.post(path, body.clone()).await;
-        let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(answer.fields(), [field], "{body}: {}", answer.detail());
+        refuses(&fixture, path, body, field).await;
     }
     let misnamed = fixture.put("/v1/networks/a%20b", json!({})).await;
     let misnamed = misnamed.expect(StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(misnamed.fields(), ["list"]);
+    assert_eq!(fixture.position().await.revision.0, 1);
+}
+
+async fn refuses(fixture: &Fixture, path: &str, body: Value, field: &str) {
+    let answer = fixture.post(path, body.clone()).await;
+    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.fields(), [field], "{body}: {}", answer.detail());
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_limits_is_named_by_path() {
+    let fixture = Fixture::start().await;
+    let limit = |field: &str, value: Value| {
+        let mut limit = json!({"id": "api", "requests": 1});
+        limit[field] = value;
+        limit
+    };
+    let route = json!({"id": "a", "action": {"pool": "default"}, "limits": ["none"]});
+    for (path, body, field) in [
+        ("/v1/routes", route, "limits[0]"),
+        (
+            "/v1/pools",
+            json!({"id": "web", "limits": ["none"]}),
+            "limits[0]",
+        ),
+        ("/v1/limits", json!({"id": "api"}), "requests"),
+        (
+            "/v1/limits",
+            limit("by", json!(["client", "moon"])),
+            "by[1]",
+        ),
+        ("/v1/limits", limit("per", json!("x")), "per"),
+    ] {
+        refuses(&fixture, path, body, field).await;
+    }
     assert_eq!(fixture.position().await.revision.0, 1);
 }
 

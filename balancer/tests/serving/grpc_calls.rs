@@ -91,7 +91,7 @@ async fn the_status_of_a_call_that_fails_comes_whole() {
     let fleet = fleet().await;
     let mut caller = Caller::of(fleet.address()).await;
     let refused = caller.call_with("/test.Talk/Refuse", &["a"]).await;
-    let refused = refused.err().expect("a failure");
+    let refused = refused.expect_err("a failure");
     assert_eq!(
         (refused.code(), refused.message()),
         (Code::PermissionDenied, "not for you: ü")
@@ -104,16 +104,13 @@ async fn the_status_of_a_call_that_fails_comes_whole() {
         answers.message().await.expect("an answer"),
         Some(Bytes::from("a"))
     );
-    let broken = answers.message().await.err().expect("a failure");
+    let broken = answers.message().await.expect_err("a failure");
     assert_eq!(
         (broken.code(), broken.message()),
         (Code::DataLoss, "broken")
     );
     let unknown = caller.call_with("/test.Nobody/Echo", &["a"]).await;
-    assert_eq!(
-        unknown.err().expect("a failure").code(),
-        Code::Unimplemented
-    );
+    assert_eq!(unknown.expect_err("a failure").code(), Code::Unimplemented);
     assert_eq!(
         called(&mut caller, "/test.Talk/Echo", &["still"]).await,
         ["still"]
@@ -145,5 +142,5 @@ async fn the_health_service_is_called_through_the_balancer() {
     assert_eq!(answer.into_inner().status, 1);
     let service = "unknown".to_owned();
     let failed = client.check(HealthCheckRequest { service }).await;
-    assert_eq!(failed.err().expect("a failure").code(), Code::NotFound);
+    assert_eq!(failed.expect_err("a failure").code(), Code::NotFound);
 }

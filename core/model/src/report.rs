@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn of_what_cannot_be_applied_the_first_hundred_are_named_and_the_others_counted() {
         let fault = |number: usize| Fault {
-            collection: if number % 2 == 0 {
+            collection: if number.is_multiple_of(2) {
                 Collection::Servers
             } else {
                 Collection::Routes

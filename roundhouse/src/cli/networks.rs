@@ -117,7 +117,7 @@ async fn add(args: Add) -> Result<(), Failure> {
         }
     };
     match edit(&common, &id, true, change).await? {
-        Edited::Changed(changed) => common.finish("added to", changed),
+        Edited::Changed(changed) => common.finish("added to", *changed),
         Edited::Same(list) => common.leave(&list),
     }
 }
@@ -133,14 +133,14 @@ async fn remove(args: Remove) -> Result<(), Failure> {
     }
     let change = |list: &mut NetworkList| list.networks.retain(|it| !networks.contains(it));
     match edit(&common, &id, false, change).await? {
-        Edited::Changed(changed) => common.finish("removed from", changed),
+        Edited::Changed(changed) => common.finish("removed from", *changed),
         Edited::Same(list) => common.leave(&list),
     }
 }
 
 /// A list that was to be changed.
 enum Edited {
-    Changed(Changed<Shown<NetworkList>>),
+    Changed(Box<Changed<Shown<NetworkList>>>),
     /// It was as it should be.
     Same(Box<Shown<NetworkList>>),
 }
@@ -188,9 +188,8 @@ async fn edit_once(
         present: Some(present),
         ..demand
     };
-    Ok(Edited::Changed(
-        client.put_element(id, &list, &demand).await?,
-    ))
+    let changed = client.put_element(id, &list, &demand).await?;
+    Ok(Edited::Changed(Box::new(changed)))
 }
 
 fn read(file: &Path) -> Result<Vec<IpNet>, Failure> {

@@ -64,7 +64,7 @@ mod tests {
     use crate::validate_pool;
 
     /// The fields of a pool with this stickiness that break a rule.
-    fn broken(sticky: Value) -> Vec<String> {
+    fn broken(sticky: &Value) -> Vec<String> {
         let pool = json!({"id": "default", "sticky": sticky});
         let pool = serde_json::from_value(pool).expect("a pool's shape");
         let problems = validate_pool(&pool).err().unwrap_or_default();
@@ -73,26 +73,26 @@ mod tests {
 
     #[test]
     fn the_balancers_own_cookie_needs_no_name_and_what_others_set_does() {
-        assert!(broken(json!({"kind": "cookie"})).is_empty());
+        assert!(broken(&json!({"kind": "cookie"})).is_empty());
         assert!(
-            broken(json!({"kind": "cookie", "name": "lb", "lifetime": "1h", "same_site": "none"}))
+            broken(&json!({"kind": "cookie", "name": "lb", "lifetime": "1h", "same_site": "none"}))
                 .is_empty()
         );
         assert_eq!(
-            broken(json!({"kind": "cookie", "name": "a=b"})),
+            broken(&json!({"kind": "cookie", "name": "a=b"})),
             ["sticky.name"]
         );
         for kind in ["application_cookie", "header"] {
-            assert_eq!(broken(json!({"kind": kind})), ["sticky.name"]);
+            assert_eq!(broken(&json!({"kind": kind})), ["sticky.name"]);
             assert_eq!(
-                broken(json!({"kind": kind, "name": "a b"})),
+                broken(&json!({"kind": kind, "name": "a b"})),
                 ["sticky.name"]
             );
-            assert!(broken(json!({"kind": kind, "name": "X-User"})).is_empty());
+            assert!(broken(&json!({"kind": kind, "name": "X-User"})).is_empty());
         }
-        assert!(broken(json!({"kind": "source"})).is_empty());
+        assert!(broken(&json!({"kind": "source"})).is_empty());
         assert_eq!(
-            broken(json!({"kind": "source", "name": "x"})),
+            broken(&json!({"kind": "source", "name": "x"})),
             ["sticky.name"]
         );
     }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_lifetime_is_one_that_a_browser_can_keep() {
-        let lifetime = |text: &str| broken(json!({"kind": "cookie", "lifetime": text}));
+        let lifetime = |text: &str| broken(&json!({"kind": "cookie", "lifetime": text}));
         for good in ["0s", "1s", "400days"] {
             assert!(lifetime(good).is_empty(), "{good}");
         }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_field_that_is_not_known_is_named() {
         assert_eq!(
-            broken(json!({"kind": "none", "sameSite": "lax"})),
+            broken(&json!({"kind": "none", "sameSite": "lax"})),
             ["sticky.sameSite"]
         );
     }
