@@ -27,6 +27,8 @@ async fn farewell(client: &mut Frames) -> (Vec<u32>, Vec<u32>) {
             _ => {}
         }
     }
+    // Which of two is answered first is nobody's choice.
+    answered.sort_unstable();
     (reasons, answered)
 }
 
