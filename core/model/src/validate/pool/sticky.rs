@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn what_is_said_of_a_cookie_needs_one() {
         let settings = json!({"kind": "source", "lifetime": "1h", "same_site": "strict"});
-        assert_eq!(broken(settings), ["sticky.lifetime", "sticky.same_site"]);
+        assert_eq!(broken(&settings), ["sticky.lifetime", "sticky.same_site"]);
         let kept = json!({"kind": "none", "name": "lb", "lifetime": "1h", "same_site": "strict"});
-        assert!(broken(kept).is_empty());
+        assert!(broken(&kept).is_empty());
     }
 
     #[test]
