@@ -36,6 +36,9 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         balancer.accepting().await;
         let (address, ops) = (balancer.address(), balancer.ops_address());
         runtime::announce("balancer", Some(address), Some(ops));
+        if let Some(address) = balancer.tls_address() {
+            runtime::announce_tls("balancer", address);
+        }
         let noticed = balancer.give_notice(supervisor.stop_token());
         supervisor.spawn("balancer notices", noticed);
         Ok::<_, StartError>(balancer)

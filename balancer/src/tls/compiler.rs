@@ -258,6 +258,7 @@ impl Shown {
             id: id.to_owned(),
             origin,
             names: Names::new(chain.names()),
+            not_before: chain.not_before(),
             not_after: chain.not_after_seconds(),
             key: Arc::new(certified.map_err(|error| format!("key {error}"))?),
         })

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -15,6 +16,7 @@ pub(crate) struct Shown {
     pub(super) id: String,
     pub(super) origin: Origin,
     pub(super) names: Names,
+    pub(super) not_before: SystemTime,
     /// When it expires, in seconds since 1970.
     pub(super) not_after: u64,
     pub(super) key: Arc<CertifiedKey>,
@@ -59,7 +61,7 @@ impl Origin {
 }
 
 impl Showcase {
-    /// Where several are for one name, the one that lasts longest is shown, of those that the client can verify.
+    /// Where several are for one name, the one that lasts longest is shown, of those that are valid already and that the client can verify.
     pub(super) fn new(
         all: impl IntoIterator<Item = Arc<Shown>>,
         standard: Option<Arc<Shown>>,
@@ -93,7 +95,10 @@ impl Showcase {
             return self.standard.as_ref();
         };
         let schemes = hello.signature_schemes();
-        let fits = |shown: &&Arc<Shown>| shown.key.key.choose_scheme(schemes).is_some();
+        let now = SystemTime::now();
+        let fits = |shown: &&Arc<Shown>| {
+            shown.not_before <= now && shown.key.key.choose_scheme(schemes).is_some()
+        };
         choice.iter().find(fits).or_else(|| choice.first())
     }
 

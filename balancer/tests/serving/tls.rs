@@ -57,6 +57,23 @@ async fn each_client_is_shown_the_certificate_for_the_name_that_it_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_put_ahead_of_its_time_is_not_shown_yet() {
+    let (trust, server) = (Trust::new(), Upstream::named("one").await);
+    let present = trust.authority.issue(&["shop.example"]);
+    let next = trust.authority.issue_for_later(&["shop.example"]);
+    let alone = trust.authority.issue_for_later(&["other.example"]);
+    let shown = [("a", &present), ("b", &next), ("c", &alone)];
+    let fleet = trust.fleet(&shown, &[server.address], &[]).await;
+    let config = Arc::new(trust.client(ANY));
+    let made = connect(tls_of(&fleet), "shop.example", &config).await;
+    assert_eq!(made.map(|stream| seen(&stream).leaf), Ok(leaf(&present)));
+    // Where there is no other, its client is told what is wrong with it.
+    let refused = connect(tls_of(&fleet), "other.example", &config).await;
+    let refused = refused.map(|_| ()).expect_err("it is not valid yet");
+    assert!(refused.contains("NotValidYet"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_versions_are_spoken_unless_the_older_one_is_not_wanted() {
     let (trust, server) = (Trust::new(), Upstream::named("one").await);
     let issued = trust.authority.issue(&["shop.example"]);

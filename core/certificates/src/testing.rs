@@ -64,6 +64,16 @@ impl Authority {
         self.issue_as(params)
     }
 
+    /// The same, which begins in an hour, and lasts longer than the others.
+    ///
+    /// # Panics
+    /// Where a name is none that a certificate can have.
+    pub fn issue_for_later(&self, names: &[&str]) -> Issued {
+        let mut params = params(names.first().expect("a name"), names, 2 * LIFETIME);
+        params.not_before = OffsetDateTime::from(SystemTime::now()) + Duration::from_secs(3600);
+        self.issue_as(params)
+    }
+
     fn issue_as(&self, mut params: CertificateParams) -> Issued {
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,

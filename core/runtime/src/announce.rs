@@ -16,15 +16,38 @@ pub fn row(role: &str, address: Option<SocketAddr>, ops: Option<SocketAddr>) -> 
     line.trim_end().to_owned()
 }
 
+/// One line: role, and the address for clients that come by TLS.
+pub fn tls_row(role: &str, address: SocketAddr) -> String {
+    format!("{role:<14} https://{address}")
+}
+
 /// Says where a role that has started can be reached.
 pub fn announce(role: &str, address: Option<SocketAddr>, ops: Option<SocketAddr>) {
+    say(&row(role, address, ops));
+}
+
+/// Says where it can be reached by TLS.
+pub fn announce_tls(role: &str, address: SocketAddr) {
+    say(&tls_row(role, address));
+}
+
+fn say(line: &str) {
     // Whoever started it may not be listening.
-    let _ = writeln!(std::io::stdout(), "{}", row(role, address, ops));
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_of_tls_names_its_scheme() {
+        let address = "127.0.0.1:8443".parse().unwrap();
+        assert_eq!(
+            tls_row("balancer", address),
+            "balancer       https://127.0.0.1:8443"
+        );
+    }
 
     #[test]
     fn a_row_says_what_there_is_and_ends_with_it() {

@@ -19,7 +19,7 @@ mod supervisor;
 mod telemetry;
 mod values;
 
-pub use announce::{announce, row};
+pub use announce::{announce, announce_tls, row, tls_row};
 pub use backoff::Backoff;
 pub use bind::{BindError, bind};
 pub use complaint::{complain, misused};

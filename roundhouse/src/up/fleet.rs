@@ -7,7 +7,7 @@ use balancer::Balancer;
 use demo_servers::DemoServer;
 use orchestrator::Orchestrator;
 use registry::Registry;
-use runtime::{reachable, row};
+use runtime::{reachable, row, tls_row};
 
 use super::StartError;
 use super::args::{Args, Seal};
@@ -80,11 +80,13 @@ impl Fleet {
 
     /// A line for each role.
     fn rows(&self) -> Vec<String> {
-        let balancers = (1..).zip(&self.balancers).map(|(number, balancer)| {
+        let balancers = (1..).zip(&self.balancers).flat_map(|(number, balancer)| {
             let role = format!("balancer {number}");
             let (address, ops) = (balancer.address(), balancer.ops_address());
-            row(&role, Some(address), Some(ops))
+            let tls = balancer.tls_address().map(|it| tls_row(&role, it));
+            [Some(row(&role, Some(address), Some(ops))), tls]
         });
+        let balancers = balancers.flatten();
         let admin = &self.admin;
         let control = [
             row("admin API", Some(admin.address()), admin.ops_address()),
