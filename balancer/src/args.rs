@@ -113,6 +113,11 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = model::parse_duration)]
     pub drain_timeout: Duration,
 
+    /// How long it still takes clients in when it is asked to end, while /readyz says already that it is stopping: as long as
+    /// whoever watches that needs to send no more. Where another process takes its place, nobody is waited for.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = model::parse_duration)]
+    pub shutdown_delay: Duration,
+
     /// How long a request's head may take from its first byte to its last.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = model::duration_from(TIMEOUT_MIN))]
     pub head_timeout: Duration,

@@ -1,5 +1,6 @@
 //! Where workers hold requests to limits: at once by the ledger that all share; and where that has to ask the registry, by a bounded
-//! queue that `sync` reads. Only a request of an exact limit waits, and only until its deadline.
+//! queue that `sync` reads. A request waits only where its limit is exact, or where this balancer's share is spent and the bucket is not,
+//! and only until the limit's deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,13 +45,16 @@ impl Limiting {
         checked
     }
 
-    /// The same of an exact limit, by the registry's word. Where that does not come in time, the limit says what holds.
+    /// The same by the registry's word, for each request of an exact limit, and for one that may ask. Where that does not come in time, the limit says what holds.
     pub(crate) async fn check_exactly(
         &self,
         limit: &Arc<Limit>,
         key: u128,
         now: impl Fn() -> Duration,
     ) -> Checked {
+        if let Some(crowded) = self.ledger.check_crowd(limit, key) {
+            return crowded;
+        }
         let (say, said) = oneshot::channel();
         if !self.ledger.may_wait(now()) || !self.ask(limit, key, Some(say)) {
             return self.ledger.check_alone(limit, key, now());

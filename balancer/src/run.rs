@@ -24,7 +24,10 @@ pub fn run(args: Args, log: &LogOptions) -> ExitCode {
         Err(error) => return runtime::misused(error),
     };
     let ending = Ending {
-        within: args.drain_timeout.saturating_add(GRACE),
+        within: args
+            .shutdown_delay
+            .saturating_add(args.drain_timeout)
+            .saturating_add(GRACE),
         awaits: "the requests under way",
     };
     runtime::run(log, ending, async |supervisor| {

@@ -230,6 +230,25 @@ impl<'a> Parts<'a> {
         });
     }
 
+    /// Fires when no more clients are taken in: at the stop, or as much later as was asked for. A successor has its listeners at once.
+    fn closing(&self) -> CancellationToken {
+        let (stop, delay) = (self.supervisor.stop_token(), self.args.shutdown_delay);
+        if delay.is_zero() {
+            return stop;
+        }
+        let closing = CancellationToken::new();
+        let mut turn = self.turn.subscribe();
+        self.supervisor.spawn("balancer closing", {
+            let closing = closing.clone();
+            async move {
+                stop.cancelled().await;
+                let _ = timeout(delay, turn.wait_for(|turn| *turn == Turn::After)).await;
+                closing.cancel();
+            }
+        });
+        closing
+    }
+
     pub(super) fn start_workers(
         &self,
         doors: impl IntoIterator<Item = (Entrance, (Vec<TcpListener>, bool))>,
@@ -246,6 +265,7 @@ impl<'a> Parts<'a> {
         let crowd = Arc::new(Crowd::new(clients_max, per_client_max));
         let shared_idle = Arc::new(SharedIdle::default());
         let left = Arc::new(AtomicUsize::new(workers));
+        let closing = self.closing();
         let dealt = deal_all(doors, workers).map_err(StartError::Sockets)?;
         for (index, listeners) in dealt.into_iter().enumerate() {
             let start = WorkerStart {
@@ -254,7 +274,7 @@ impl<'a> Parts<'a> {
                 door: Door {
                     listeners,
                     turn: self.turn.clone(),
-                    stop: self.supervisor.stop_token(),
+                    stop: closing.clone(),
                 },
                 counters: Arc::clone(&self.threads[index]),
                 suspecting: suspecting.clone(),

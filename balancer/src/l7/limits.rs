@@ -77,7 +77,7 @@ fn whole_seconds(time: Duration) -> u32 {
 }
 
 /// Counts a request by each of its limits, in their order, those of its route first. What it holds of them is held until it is over.
-/// It waits for the registry where a limit is exact, and else for nothing.
+/// It waits for the registry where a limit is exact, and where this balancer's share of one is spent and the fleet's is not.
 pub(super) async fn hold_to_limits(
     talk: &Talk,
     space: &mut Space,
@@ -111,10 +111,11 @@ async fn hold_to(
         return Ok(None);
     };
     let now = || worker.clock.now().since_start();
-    let checked = match limit.is_exact() {
+    let here = (!limit.is_exact()).then(|| worker.limiting.check(&limit, key, now()));
+    let checked = match here.filter(|checked| !checked.may_ask) {
+        Some(checked) => checked,
         // Boxed, so that others do not hold the memory of one that waits.
-        true => Box::pin(worker.limiting.check_exactly(&limit, key, now)).await,
-        false => worker.limiting.check(&limit, key, now()),
+        None => Box::pin(worker.limiting.check_exactly(&limit, key, now)).await,
     };
     space.limits.add(&limit, &checked);
     let refusal = checked.outcome.as_ref().err().copied();

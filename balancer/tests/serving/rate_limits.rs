@@ -249,6 +249,52 @@ async fn an_exact_limit_is_exact_over_all_balancers() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_balancer_passes_what_the_others_leave_of_a_burst() {
+    let patient = Limit {
+        deadline: Duration::from_secs(10),
+        ..limit(100)
+    };
+    let (_redis, fleets, _upstream) = on_redis(4, patient).await;
+    assert_eq!(passing(&fleets[0], 90).await, 90);
+    // No more than all of it passes, whoever is asked.
+    let mut passed = 90;
+    for fleet in &fleets {
+        passed += passing(fleet, 20).await;
+    }
+    assert!((94..=105).contains(&passed), "{passed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_too_many_at_the_same_time_takes_nothing_of_an_exact_limit() {
+    let exact = Limit {
+        mode: LimitMode::Exact,
+        deadline: Duration::from_secs(10),
+        concurrent: 1,
+        ..limit(3)
+    };
+    let (fleet, _servers) = limited(exact, &[]).await;
+    let mut uploading = fleet.client().await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
+    uploading.send(head.as_bytes()).await;
+    let refused = "roundhouse_balancer_limit_requests_total{limit=\"api\",outcome=\"passed\"}";
+    fleet.counts(refused, 1).await;
+    for _ in 0..5 {
+        let answer = client::get(fleet.address(), "/").await;
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.verdict().1, "concurrency-limited");
+    }
+    drop(uploading);
+    let passes = async || client::get(fleet.address(), "/").await.status() == 200;
+    let mut passed = 0;
+    let begun = Instant::now();
+    while passed < 2 && begun.elapsed() < LIMIT {
+        passed += usize::from(passes().await);
+    }
+    assert_eq!(passed, 2);
+    assert!(!passes().await);
+}
+
 /// How many of so many requests pass.
 async fn passing(fleet: &Fleet, requests: usize) -> usize {
     let mut client = fleet.client().await;

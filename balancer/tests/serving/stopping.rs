@@ -44,6 +44,24 @@ async fn a_stop_under_load_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_may_be_given_time_to_notice_before_it_takes_nobody_in() {
+    let server = Upstream::named("one").await;
+    let long = ["--shutdown-delay", "10min"];
+    let fleet = Fleet::at(pool(), &[server.address], &long).await;
+    fleet.supervisor.request_stop();
+    let readiness = fleet.ops("/readyz").await;
+    assert_eq!(readiness.status(), 503);
+    assert!(readiness.text().contains("it is stopping"));
+    assert_eq!(client::get(fleet.address(), "/").await.text(), "one");
+
+    let short = ["--shutdown-delay", "10ms"];
+    let fleet = Fleet::at(pool(), &[server.address], &short).await;
+    fleet.supervisor.request_stop();
+    fleet.supervisor.finished(LIMIT).await.expect("it ends");
+    assert_eq!(fleet.supervisor.failure(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_not_ready_takes_nobody_in_finishes_what_runs_and_says_goodbye() {
     let (answer, gate) = watch::channel(false);
     let server = Upstream::start(move |mut link: Link| {

@@ -45,6 +45,8 @@ pub struct Checked {
     pub reset: Duration,
     /// Whether the registry has to be asked about the key by whoever can: [`Ledger::ask`].
     pub wakes: bool,
+    /// It is refused for what this balancer may spend by itself; the registry may have more for it.
+    pub may_ask: bool,
 }
 
 /// Why a request may not go on.
@@ -153,8 +155,20 @@ impl Ledger {
         let wakes = settings.requests > 0 && !limit.is_exact() && self.wakes(meter, &terms, at);
         match passes {
             true => self.passed(limit, key, meter, &terms, wakes),
-            false => Checked::refused(meter, &terms, wakes),
+            false => Checked {
+                may_ask: !is_away && meter.may_have_more(&terms),
+                ..Checked::refused(meter, &terms, wakes)
+            },
         }
+    }
+
+    /// What is said of a request that is one too many at the same time, which is known without the registry.
+    pub fn check_crowd(&self, limit: &Limit, key: u128) -> Option<Checked> {
+        let concurrent = limit.settings().concurrent;
+        let is_crowded = |meter: &mut Meter| meter.in_flight >= concurrent;
+        let mut part = self.part(key).lock();
+        let crowded = concurrent > 0 && part.get(key).is_some_and(is_crowded);
+        crowded.then(Checked::crowded)
     }
 
     /// The same of a request of which the registry said whether it passes.
@@ -200,6 +214,7 @@ impl Ledger {
             remaining: (level + 1e-6).max(0.0) as u32,
             reset: terms.fills_in(level),
             wakes,
+            may_ask: false,
         }
     }
 
@@ -311,6 +326,7 @@ impl Checked {
             remaining: 0,
             reset: Duration::ZERO,
             wakes: false,
+            may_ask: false,
         }
     }
 
@@ -320,6 +336,7 @@ impl Checked {
             remaining: 0,
             reset: terms.wait(meter.level(terms)),
             wakes,
+            may_ask: false,
         }
     }
 
@@ -330,6 +347,7 @@ impl Checked {
             remaining: 0,
             reset: Duration::from_secs(1),
             wakes: false,
+            may_ask: false,
         }
     }
 }

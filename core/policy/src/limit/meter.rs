@@ -9,6 +9,10 @@
 //! - `leased`: tokens that were taken from the bucket ahead of need. They are asked for where the share does not cover what this balancer
 //!   is about to be asked for, and are never more than the bucket is given in 20 ms, or one.
 //!
+//! - `left`: what the bucket had when it was heard, less what was spent here since. Where that is more than a token for each balancer, a
+//!   request for which the share has none waits for the registry's word: so one balancer can pass what the others leave, such as all of a
+//!   client's burst. In a bucket that is kept empty there is no more, and nobody waits.
+//!
 //! What can be too much: a share that stems from long ago, when others had not yet emptied the bucket. That is no more than the bucket's
 //! capacity for all balancers together, or one request at each, and is made up for by what comes after.
 
@@ -79,6 +83,8 @@ pub(super) struct Meter {
     heard_at: u64,
     /// How long after that its bucket has a token.
     wait: u64,
+    /// What the bucket had then, without what was spent here since.
+    left: f64,
     /// When tokens were leased last.
     leased_at: u64,
     /// When the demand began to be counted.
@@ -103,6 +109,7 @@ impl Meter {
             at: now,
             heard_at: now.saturating_sub(GAP),
             wait: 0,
+            left: terms.capacity,
             leased_at: now,
             counted_from: now,
             leased: 0,
@@ -125,6 +132,7 @@ impl Meter {
         let has_one = self.share >= terms.share_min();
         if has_one {
             self.share -= 1.0;
+            self.left -= 1.0;
             self.spent = self.spent.saturating_add(1);
         }
         has_one
@@ -138,6 +146,12 @@ impl Meter {
         if now.saturating_sub(self.leased_at) > LEASED_FOR {
             self.leased = 0;
         }
+    }
+
+    /// Whether the bucket, when the registry was heard, had more than a token for each balancer that was not spent here: then it may
+    /// have one where the share has none.
+    pub(super) fn may_have_more(&self, terms: &Terms) -> bool {
+        self.left >= terms.live
     }
 
     /// Whether the registry has to hear of it: of what was spent, or that more is needed than there is.
@@ -184,6 +198,7 @@ impl Meter {
         self.told = 0;
         self.heard_at = now;
         self.wait = terms.wait(level).as_micros() as u64;
+        self.left = level - f64::from(self.spent);
     }
 
     /// The registry did not hear what it was told.
@@ -192,6 +207,7 @@ impl Meter {
         self.told = 0;
         self.heard_at = now;
         self.wait = 0;
+        self.left = 0.0;
     }
 
     /// The level of the bucket, as far as can be told from here.
