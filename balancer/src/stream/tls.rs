@@ -24,7 +24,7 @@ use crate::tls::Calling;
 pub(crate) use handshake_error::HandshakeError;
 pub(crate) use hello::Greeting;
 
-/// What is received at least, where there is room for less: a record is decrypted as a whole.
+/// Where there is room for less, it is received as TLS asks for it: a record is decrypted as a whole.
 const RECEIVED_MIN: usize = 4 << 10;
 
 /// What is received at once during a handshake. More would be data, of which TLS takes no more than a record in advance.
@@ -50,6 +50,9 @@ struct Session {
     /// Its end has been said.
     ended: bool,
 }
+
+/// Where TLS reads from.
+struct Source<T>(T);
 
 /// Where TLS writes to.
 struct Sink<'a>(&'a TcpStream);
@@ -304,11 +307,21 @@ impl Session {
             if !tcp::would_block(&read) {
                 return read;
             }
-            let mut piece = [0; HANDSHAKE_READS];
-            let count = receive(&mut piece)?;
-            // What fails is found at the next look.
-            let _ = self.take_in(socket, &piece[..count], |_| {});
+            self.pull(socket, &receive)?;
         }
+    }
+
+    /// Receives once, by `receive`, and decrypts. Nothing decrypted may be waiting: TLS takes in nothing more where that is longer than a
+    /// record, and by itself it receives no more than makes one full record and some of the next.
+    fn pull(
+        &mut self,
+        socket: &TcpStream,
+        receive: impl Fn(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        self.connection.read_tls(&mut Source(receive))?;
+        // What fails is found at the next look, behind what was decrypted before.
+        let _ = self.process(socket);
+        Ok(())
     }
 
     /// Receives once, as much as there is room for, and decrypts it into `buffer`. Says how much that was: it may be nothing.
@@ -318,23 +331,31 @@ impl Session {
         buffer: &mut Buffer,
         buffers: &Buffers,
     ) -> io::Result<usize> {
+        let room = buffer.room(buffers).len();
+        if room < RECEIVED_MIN {
+            self.pull(socket, |piece| tcp::try_receive(socket, piece))?;
+            return Ok(self.drain_into(buffer, buffers));
+        }
         buffers.lend(|piece| {
-            let most = buffer.room(buffers).len().max(RECEIVED_MIN);
-            let most = most.min(piece.len());
+            // No more than there is room for: besides that only what was there of one record can be left over.
+            let most = room.min(piece.len());
             let count = tcp::try_receive(socket, &mut piece[..most])?;
             let mut filled = 0;
-            let drained = |session: &mut Self| {
-                if !buffer.is_full() && session.has_something() {
-                    let read = session.take(|reader| reader.read(buffer.room(buffers)));
-                    let count = read.unwrap_or(0);
-                    buffer.fill(count);
-                    filled += count;
-                }
-            };
-            // What fails is found at the next look, behind what was decrypted before.
+            let drained = |session: &mut Self| filled += session.drain_into(buffer, buffers);
             let _ = self.take_in(socket, &piece[..count], drained);
             Ok(filled)
         })
+    }
+
+    /// Passes on what was decrypted, as far as there is room, and says how much that was.
+    fn drain_into(&mut self, buffer: &mut Buffer, buffers: &Buffers) -> usize {
+        if buffer.is_full() || !self.has_something() {
+            return 0;
+        }
+        let read = self.take(|reader| reader.read(buffer.room(buffers)));
+        let count = read.unwrap_or(0);
+        buffer.fill(count);
+        count
     }
 
     /// Takes in what was received; nothing is the end.
@@ -365,19 +386,32 @@ impl Session {
             if matches!(taken, Ok(0)) {
                 break;
             }
-            let result = match taken {
-                Ok(_) => self.connection.process_new_packets().map(drop),
-                Err(error) => Err(rustls::Error::General(error.to_string())),
-            };
-            if let Err(error) = result {
-                self.failed = Some(error.clone());
-                // The other side is told why, if it takes that now.
-                let _ = self.send(socket);
-                return Err(error);
+            match taken {
+                Ok(_) => self.process(socket)?,
+                Err(error) => {
+                    let error = rustls::Error::General(error.to_string());
+                    return Err(self.fail(socket, error));
+                }
             }
             decrypted(self);
         }
         Ok(())
+    }
+
+    /// Decrypts what was taken in.
+    fn process(&mut self, socket: &TcpStream) -> Result<(), rustls::Error> {
+        let processed = self.connection.process_new_packets();
+        processed
+            .map(drop)
+            .map_err(|error| self.fail(socket, error))
+    }
+
+    /// Breaks off.
+    fn fail(&mut self, socket: &TcpStream, error: rustls::Error) -> rustls::Error {
+        self.failed = Some(error.clone());
+        // The other side is told why, if it takes that now.
+        let _ = self.send(socket);
+        error
     }
 
     /// Writes what is encrypted, as far as the kernel takes it.
@@ -427,6 +461,13 @@ impl Session {
     }
 }
 
+impl<T: Fn(&mut [u8]) -> io::Result<usize>> Read for Source<T> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let Self(receive) = self;
+        receive(piece)
+    }
+}
+
 impl Write for Sink<'_> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         tcp::try_send(self.0, piece)
@@ -443,3 +484,6 @@ impl Write for Sink<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

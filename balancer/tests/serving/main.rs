@@ -44,6 +44,7 @@ mod stopping;
 mod tls;
 mod tls_bodies;
 mod tls_clients;
+mod tls_records;
 mod tls_servers;
 mod tls_sessions;
 mod touch;

@@ -15,7 +15,7 @@ use rustls::{
     SupportedProtocolVersion, version,
 };
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
@@ -28,6 +28,9 @@ use crate::wire::LIMIT;
 pub(crate) const ANY: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 pub(crate) const TLS12: &[&SupportedProtocolVersion] = &[&version::TLS12];
 pub(crate) const TLS13: &[&SupportedProtocolVersion] = &[&version::TLS13];
+
+/// What bridges pass on at once: the longest frame of HTTP/2 with its head, which makes one record of full length and one of 9 bytes.
+const PIECE: usize = 16_384 + 9;
 
 /// An authority whom clients believe, and the seal key of a fleet.
 pub(crate) struct Trust {
@@ -205,7 +208,7 @@ pub(crate) async fn bridge(address: SocketAddr, name: &str, config: ClientConfig
                 plain.set_nodelay(true).expect("no delay");
                 let mut secure = connect(address, &name, &config).await?;
                 // How it ends is seen at both ends.
-                let _ = copy_bidirectional(&mut plain, &mut secure).await;
+                let _ = copy_bidirectional_with_sizes(&mut plain, &mut secure, PIECE, PIECE).await;
                 Ok::<_, String>(())
             });
         }
@@ -223,7 +226,9 @@ pub(crate) async fn front(server: SocketAddr, config: Arc<ServerConfig>) -> Sock
             tokio::spawn(async move {
                 let mut secure = acceptor.accept(socket).await?;
                 let mut plain = TcpStream::connect(server).await?;
-                copy_bidirectional(&mut secure, &mut plain).await
+                plain.set_nodelay(true)?;
+                secure.get_ref().0.set_nodelay(true)?;
+                copy_bidirectional_with_sizes(&mut secure, &mut plain, PIECE, PIECE).await
             });
         }
     });

@@ -25,7 +25,7 @@ async fn fleet(trust: &Trust, server: SocketAddr) -> Fleet {
 }
 
 /// Bytes of which no two pieces are alike.
-fn much(length: usize) -> Vec<u8> {
+pub(crate) fn much(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut byte = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -35,7 +35,7 @@ fn much(length: usize) -> Vec<u8> {
 }
 
 /// Answers each request with its own body.
-async fn echo() -> Upstream {
+pub(crate) async fn echo() -> Upstream {
     Upstream::start(async |mut link: Link| {
         while let Some(request) = link.request().await {
             let length = request.body.len();
