@@ -8,10 +8,10 @@ mod tls;
 use std::io;
 use std::task::{Context, Poll};
 
+use probe::Calling;
 use tokio::net::TcpStream;
 
 use crate::buffers::{Buffer, Buffers};
-use crate::tls::Calling;
 
 pub(crate) use pipe::{Pipe, pipe};
 pub(crate) use tls::{Greeting, HandshakeError, Tls};

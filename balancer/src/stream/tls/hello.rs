@@ -9,7 +9,8 @@ use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
-use super::{HANDSHAKE_READS, HandshakeError, Sink, Tls, tcp};
+use super::session::Sink;
+use super::{HANDSHAKE_READS, HandshakeError, Tls, tcp};
 use crate::buffers::Buffers;
 
 /// The alert `unrecognized_name` (RFC 6066, 3), fatal, before anything is encrypted.
@@ -37,7 +38,7 @@ impl Greeting {
         }
     }
 
-    /// Reads the hello; ready with what `Greeted::new` takes.
+    /// Reads the hello; ready with what [`Greeting::greeted`] takes.
     pub(crate) fn poll(
         &mut self,
         context: &mut Context<'_>,
