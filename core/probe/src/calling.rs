@@ -18,11 +18,18 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 /// Sessions that are remembered per pool: a server's name or address has one place.
 const SESSIONS_MAX: usize = 1024;
 
-/// How the servers of a pool are called.
+/// How the servers of a pool are called, or one of them.
+#[derive(Clone)]
 pub struct Calling {
-    config: Arc<ClientConfig>,
-    /// The name that they are asked for; nothing where each is asked for its address.
+    common: Arc<Common>,
+    /// The name that is asked for; nothing where that is the server's address.
     name: Option<ServerName<'static>>,
+}
+
+/// What all servers of the pool are called with.
+struct Common {
+    http1: Arc<ClientConfig>,
+    h2: Arc<ClientConfig>,
     settings: PoolTls,
     protocol: Protocol,
     own: Option<Arc<CertifiedKey>>,
@@ -36,7 +43,8 @@ pub struct HostRoots(OnceLock<Arc<RootCertStore>>);
 impl fmt::Debug for Calling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calling")
-            .field("settings", &self.settings)
+            .field("settings", &self.common.settings)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
@@ -86,28 +94,67 @@ impl Calling {
                 builder.with_client_cert_resolver(Arc::new(own))
             }
         };
-        config.alpn_protocols = vec![alpn(pool.protocol).into()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        Ok(Self {
-            config: Arc::new(config),
-            name,
+        let speaking = |protocol| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![alpn(protocol).into()];
+            Arc::new(config)
+        };
+        let common = Common {
+            http1: speaking(Protocol::Http1),
+            h2: speaking(Protocol::H2),
             settings: settings.clone(),
             protocol: pool.protocol,
             own,
+        };
+        Ok(Self {
+            common: Arc::new(common),
+            name,
         })
+    }
+
+    /// How the server is called that was added by this name, if by any.
+    #[must_use]
+    pub fn to(&self, hostname: Option<&str>) -> Self {
+        let mut one = self.clone();
+        if self.asks_by_server() {
+            // What no certificate can be for is no name: then its address counts.
+            one.name = hostname.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        }
+        one
+    }
+
+    /// Whether each server is asked for a name of its own.
+    pub fn asks_by_server(&self) -> bool {
+        self.common.settings.server_name.is_empty()
+    }
+
+    /// Whether a connection that was made by the one is as good as one that is made by the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.common, &other.common) && self.name == other.name
     }
 
     /// Whether it is how the servers of this pool are to be called.
     pub fn is_of(&self, pool: &Pool, own: Option<&Arc<CertifiedKey>>) -> bool {
-        let same_own = match (&self.own, own) {
+        let common = &self.common;
+        let same_own = match (&common.own, own) {
             (Some(mine), Some(own)) => Arc::ptr_eq(mine, own),
             (mine, own) => mine.is_none() && own.is_none(),
         };
-        same_own && self.settings == pool.tls && self.protocol == pool.protocol
+        same_own && common.settings == pool.tls && common.protocol == pool.protocol
     }
 
+    /// To speak what is spoken with the pool's servers.
     pub fn config(&self) -> &Arc<ClientConfig> {
-        &self.config
+        self.config_of(self.common.protocol)
+    }
+
+    /// To speak this.
+    pub(crate) fn config_of(&self, protocol: Protocol) -> &Arc<ClientConfig> {
+        match protocol {
+            Protocol::Http1 => &self.common.http1,
+            Protocol::H2 => &self.common.h2,
+        }
     }
 
     /// What a server is asked for, and what its certificate must be for.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::format_duration;
 
 use crate::grpc::Code;
+use crate::wire::TLS_BROKE;
 
 /// How a server failed its health check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +126,7 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
             io::ErrorKind::UnexpectedEof => Self::Closed,
+            TLS_BROKE => Self::Tls(error.to_string()),
             // What a peer sent that speaks another protocol, as the library says it.
             io::ErrorKind::InvalidData => Self::NotHttp2(error.to_string()),
             kind => Self::Connection(kind.to_string()),

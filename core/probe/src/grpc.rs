@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, TE, USER_AGENT};
+use http::uri::Scheme;
 use http::{HeaderValue, Method, Request, Version};
 
 use crate::Failure;
@@ -64,11 +65,15 @@ impl fmt::Display for Code {
 }
 
 /// The call's head and its one message. `authority` is host and port.
-pub(crate) fn call(authority: &str, service: &str) -> Result<(Request<()>, Bytes), Failure> {
+pub(crate) fn call(
+    scheme: &Scheme,
+    authority: &str,
+    service: &str,
+) -> Result<(Request<()>, Bytes), Failure> {
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
-        .uri(format!("http://{authority}{PATH}"))
+        .uri(format!("{scheme}://{authority}{PATH}"))
         .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
         .header(TE, HeaderValue::from_static("trailers"))
         .header(USER_AGENT, HeaderValue::from_static("roundhouse-probe"))

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::header::USER_AGENT;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 
 use crate::Failure;
@@ -86,10 +87,10 @@ impl H2Connection {
 }
 
 /// The request of a check by status. `authority` is host and port, `path` an origin-form target.
-pub(crate) fn get(authority: &str, path: &str) -> Result<Request<()>, Failure> {
+pub(crate) fn get(scheme: &Scheme, authority: &str, path: &str) -> Result<Request<()>, Failure> {
     Request::builder()
         .version(Version::HTTP_2)
-        .uri(format!("http://{authority}{path}"))
+        .uri(format!("{scheme}://{authority}{path}"))
         .header(USER_AGENT, HeaderValue::from_static("roundhouse-probe"))
         .body(())
         .map_err(|error| Failure::Request(error.to_string()))

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use model::{CheckKind, HealthCheck, Protocol};
 
 use crate::connection::Connection;
@@ -40,7 +41,7 @@ impl Prober {
     /// From now on the server is called so: within TLS, or without where there is nothing.
     pub fn call_by(&mut self, calling: Option<Arc<Calling>>) {
         let same = match (&self.calling, &calling) {
-            (Some(before), Some(calling)) => Arc::ptr_eq(before, calling),
+            (Some(before), Some(calling)) => before.is_same(calling),
             (before, calling) => before.is_none() && calling.is_none(),
         };
         if !same {
@@ -68,7 +69,10 @@ impl Prober {
                 // gRPC is HTTP/2, whatever else the server speaks.
                 (CheckKind::Grpc, _) => grpc::judge(&self.ask_over_http2(check).await?),
                 // Whether it takes connections, whatever is spoken on them.
-                (CheckKind::Tcp, _) => Wire::connect(self.address, None).await.map(drop),
+                (CheckKind::Tcp, _) => {
+                    let connected = Wire::connect(self.address, None, protocol).await;
+                    connected.map(drop)
+                }
                 (CheckKind::None, _) => Ok(()),
             }
         };
@@ -95,7 +99,7 @@ impl Prober {
         if let Some(status) = kept {
             return Ok(status);
         }
-        let connection = Connection::handshake(self.connect().await?).await?;
+        let connection = Connection::handshake(self.connect(Protocol::Http1).await?).await?;
         self.exchange(connection, check).await
     }
 
@@ -108,7 +112,7 @@ impl Prober {
         if let Some(answer) = kept {
             return Ok(answer);
         }
-        let connection = H2Connection::handshake(self.connect().await?).await?;
+        let connection = H2Connection::handshake(self.connect(Protocol::H2).await?).await?;
         self.call(connection, check).await
     }
 
@@ -130,9 +134,13 @@ impl Prober {
     ) -> Result<Answer, Failure> {
         let authority = check.host.clone();
         let authority = authority.unwrap_or_else(|| self.address.to_string());
+        let scheme = match self.calling {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        };
         let (request, content) = match check.kind {
-            CheckKind::Grpc => grpc::call(&authority, &check.service)?,
-            _ => (get(&authority, &check.path)?, Bytes::new()),
+            CheckKind::Grpc => grpc::call(&scheme, &authority, &check.service)?,
+            _ => (get(&scheme, &authority, &check.path)?, Bytes::new()),
         };
         let answer = connection.exchange(request, content).await?;
         let kept = connection.into_reusable().await;
@@ -140,8 +148,8 @@ impl Prober {
         Ok(answer)
     }
 
-    async fn connect(&self) -> Result<Wire, Failure> {
-        Wire::connect(self.address, self.calling.as_deref()).await
+    async fn connect(&self, protocol: Protocol) -> Result<Wire, Failure> {
+        Wire::connect(self.address, self.calling.as_deref(), protocol).await
     }
 }
 

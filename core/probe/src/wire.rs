@@ -6,12 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use model::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::{Calling, Failure};
+
+/// That TLS broke off behind the handshake, as an alert of the server's does. Whoever speaks on top passes on an error's kind and text and
+/// nothing else, and no socket that is read or written fails by this kind.
+pub(crate) const TLS_BROKE: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
 /// One end of it.
 #[derive(Debug)]
@@ -21,10 +26,11 @@ pub(crate) enum Wire {
 }
 
 impl Wire {
-    /// Connects, and makes the handshake of TLS where the server is called within it.
+    /// Connects, and makes the handshake of TLS where the server is called within it, to speak this protocol.
     pub(crate) async fn connect(
         address: SocketAddr,
         calling: Option<&Calling>,
+        protocol: Protocol,
     ) -> Result<Self, Failure> {
         let socket = TcpStream::connect(address).await;
         let socket = socket.map_err(|error| Failure::connecting(&error))?;
@@ -33,10 +39,17 @@ impl Wire {
         let Some(calling) = calling else {
             return Ok(Self::Plain(socket));
         };
-        let connector = TlsConnector::from(Arc::clone(calling.config()));
+        let connector = TlsConnector::from(Arc::clone(calling.config_of(protocol)));
         let tls = connector.connect(calling.name_of(address), socket).await;
         let tls = tls.map_err(|error| Failure::securing(&error))?;
         Ok(Self::Tls(Box::new(tls)))
+    }
+}
+
+fn blame_tls(error: io::Error) -> io::Error {
+    match error.get_ref() {
+        Some(inner) if inner.is::<rustls::Error>() => io::Error::new(TLS_BROKE, inner.to_string()),
+        _ => error,
     }
 }
 
@@ -48,7 +61,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
-            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer).map_err(blame_tls),
         }
     }
 }
@@ -61,14 +74,14 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(context, bytes).map_err(blame_tls),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(context).map_err(blame_tls),
         }
     }
 
