@@ -35,7 +35,8 @@ struct Common {
     own: Option<Arc<CertifiedKey>>,
 }
 
-/// The roots that this host trusts, read when they are first asked for.
+/// The roots that this host trusts, read once, when they are first asked for: by the first pool whose servers must be verified and that has no
+/// `tls.ca`. That takes some milliseconds, in which nothing else is done.
 #[derive(Debug, Default)]
 pub struct HostRoots(OnceLock<Arc<RootCertStore>>);
 
@@ -52,9 +53,14 @@ impl fmt::Debug for Calling {
 impl HostRoots {
     fn get(&self) -> Arc<RootCertStore> {
         let roots = self.0.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
+            let found = rustls_native_certs::load_native_certs();
             // What cannot be read is missing then: a server that needs it is not believed.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            for error in &found.errors {
+                tracing::warn!(%error, "a root of this host cannot be read");
+            }
+            let mut roots = RootCertStore::empty();
+            let (added, ignored) = roots.add_parsable_certificates(found.certs);
+            tracing::debug!(added, ignored, "read the roots that this host trusts");
             Arc::new(roots)
         });
         Arc::clone(roots)

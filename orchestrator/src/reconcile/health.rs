@@ -171,6 +171,7 @@ impl Inspection {
         for key in self.inspector.sync(snapshot, now, &mut self.random) {
             self.probing.release(&key, self.inspector.incarnation(&key));
         }
+        self.probing.keep_callers(&snapshot.pools);
         let inspected = i64::try_from(self.inspector.len()).unwrap_or(i64::MAX);
         self.fleet.metrics.inspected.set(inspected);
     }

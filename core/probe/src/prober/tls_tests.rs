@@ -128,8 +128,13 @@ fn check(kind: CheckKind) -> HealthCheck {
 }
 
 async fn probe(address: SocketAddr, pool: &Pool) -> Result<(), Failure> {
+    probe_as(address, None, pool).await
+}
+
+/// The same for a server that was added by a name.
+async fn probe_as(address: SocketAddr, hostname: Option<&str>, pool: &Pool) -> Result<(), Failure> {
     let mut prober = Prober::new(address);
-    prober.call_by(Callers::default().calling(pool)?);
+    prober.call_by(Callers::default().calling(pool, hostname)?);
     prober.probe(&check(CheckKind::Http), pool.protocol).await
 }
 
@@ -171,7 +176,8 @@ async fn checks_over_http_2_go_within_tls_too() {
     ] {
         pool.protocol = protocol;
         let mut prober = Prober::new(address);
-        prober.call_by(Callers::default().calling(&pool).expect("settings"));
+        let calling = Callers::default().calling(&pool, None);
+        prober.call_by(calling.expect("settings"));
         for _ in 0..2 {
             let outcome = prober.probe(&check(kind), protocol).await;
             assert_eq!(outcome, Ok(()), "{kind:?} {protocol:?}");
@@ -212,4 +218,44 @@ async fn a_server_that_asks_for_a_certificate_fails_by_tls() {
         assert_eq!(failed.kind(), "tls", "{failed}");
         assert!(failed.to_string().contains("CertificateRequired"));
     }
+}
+
+#[tokio::test]
+async fn a_server_is_asked_for_the_name_that_the_pool_says_else_for_its_own_else_for_its_address() {
+    let authority = Authority::new("test authority");
+    let mut pool = pool(&authority);
+    let named = server(&authority.issue(&["web.internal"])).await;
+    let addressed = server(&authority.issue(&["127.0.0.1"])).await;
+    let common = server(&authority.issue(&["api.example"])).await;
+    let own = Some("web.internal");
+    assert_eq!(probe_as(common, own, &pool).await, Ok(()));
+    assert!(probe_as(named, own, &pool).await.is_err());
+    pool.tls.server_name = String::new();
+    assert_eq!(probe_as(named, own, &pool).await, Ok(()));
+    assert_eq!(probe_as(addressed, None, &pool).await, Ok(()));
+    for (address, hostname) in [(named, None), (addressed, own), (common, own)] {
+        let failed = probe_as(address, hostname, &pool).await;
+        assert_eq!(failed.expect_err("another name").kind(), "tls");
+    }
+}
+
+#[tokio::test]
+async fn no_connection_is_kept_that_was_made_for_another_name() {
+    let authority = Authority::new("test authority");
+    let issued = authority.issue(&["a.internal", "b.internal"]);
+    let (address, mut pool) = (h2_server(&issued).await, pool(&authority));
+    pool.protocol = Protocol::H2;
+    pool.tls.server_name = String::new();
+    let (mut callers, mut prober) = (Callers::default(), Prober::new(address));
+    let mut call = |prober: &mut Prober, name| {
+        let calling = callers.calling(&pool, Some(name));
+        prober.call_by(calling.expect("settings"));
+    };
+    call(&mut prober, "a.internal");
+    let outcome = prober.probe(&check(CheckKind::Http), Protocol::H2).await;
+    assert_eq!(outcome, Ok(()));
+    call(&mut prober, "a.internal");
+    assert!(prober.is_connected());
+    call(&mut prober, "b.internal");
+    assert!(!prober.is_connected());
 }

@@ -412,7 +412,7 @@ impl Inspector {
         if sighting.trusted {
             subject.recorded = sighting.recorded;
         }
-        let moved = subject.adopt(sighting.pool) && subject.on_turn.is_none();
+        let moved = subject.adopt(sighting.server, sighting.pool) && subject.on_turn.is_none();
         self.subjects.insert(key.clone(), subject);
         if moved {
             self.plan(key, now, random);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use model::{Revision, ServerKey};
+use model::{Elements, Pool, PoolId, Revision, ServerKey};
 use probe::{Callers, Failure, Prober};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -62,7 +62,8 @@ impl Probing {
             Some((_, prober)) => prober,
             None => Prober::new(assignment.address),
         };
-        let calling = self.callers.calling(&assignment.pool.value);
+        let hostname = assignment.hostname.as_deref();
+        let calling = self.callers.calling(&assignment.pool.value, hostname);
         self.running.spawn(async move {
             let begun = Instant::now();
             let outcome = match calling {
@@ -115,6 +116,11 @@ impl Probing {
         }
     }
 
+    /// Forgets how the servers of other pools than these were called.
+    pub(super) fn keep_callers(&mut self, pools: &Elements<PoolId, Pool>) {
+        self.callers.retain(pools);
+    }
+
     /// Ends every probe, and closes every connection.
     pub(super) fn abandon(&mut self) {
         self.running = JoinSet::new();
@@ -126,7 +132,7 @@ impl Probing {
 mod tests {
     use std::sync::Arc;
 
-    use model::{Pool, PoolId, Stamped};
+    use model::Stamped;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -149,6 +155,7 @@ mod tests {
             errand,
             incarnation: Revision(number),
             address,
+            hostname: None,
             pool: Arc::new(Stamped::new(Revision(1), Pool::new(PoolId::standard()))),
         }
     }

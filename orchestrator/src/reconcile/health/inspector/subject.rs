@@ -25,6 +25,8 @@ pub(in crate::reconcile::health) struct Assignment {
     pub(in crate::reconcile::health) errand: Errand,
     pub(in crate::reconcile::health) incarnation: Revision,
     pub(in crate::reconcile::health) address: SocketAddr,
+    /// The name that the server was added by.
+    pub(in crate::reconcile::health) hostname: Option<Arc<str>>,
     pub(in crate::reconcile::health) pool: Arc<Stamped<Pool>>,
 }
 
@@ -57,6 +59,7 @@ pub(super) struct Flight {
 pub(super) struct Subject {
     pub(super) incarnation: Revision,
     pub(super) address: SocketAddr,
+    pub(super) hostname: Option<Arc<str>>,
     pub(super) pool: Arc<Stamped<Pool>>,
     pub(super) state: RiseFall,
     /// Why a probe failed last.
@@ -83,6 +86,7 @@ impl Subject {
         Self {
             incarnation: sighting.server.incarnation,
             address: sighting.server.value.address,
+            hostname: hostname(sighting.server),
             pool: sighting.pool,
             state: RiseFall::inherited(sighting.recorded),
             reason: String::new(),
@@ -98,8 +102,11 @@ impl Subject {
         }
     }
 
-    /// Takes over the pool as it is now; answers whether that moves the server's turns.
-    pub(super) fn adopt(&mut self, pool: Arc<Stamped<Pool>>) -> bool {
+    /// Takes over the server's name and its pool as they are now; answers whether that moves the server's turns.
+    pub(super) fn adopt(&mut self, server: &Stamped<Server>, pool: Arc<Stamped<Pool>>) -> bool {
+        if self.hostname.as_deref() != server.value.hostname.as_deref() {
+            self.hostname = hostname(server);
+        }
         let changed = self.pool.value.health.interval != pool.value.health.interval;
         self.pool = pool;
         if changed {
@@ -168,6 +175,7 @@ impl Subject {
         Assignment {
             incarnation: self.incarnation,
             address: self.address,
+            hostname: self.hostname.clone(),
             pool: Arc::clone(&self.pool),
             key,
             errand,
@@ -206,6 +214,10 @@ impl Subject {
             unknown: model::Unknown::default(),
         }
     }
+}
+
+fn hostname(server: &Stamped<Server>) -> Option<Arc<str>> {
+    server.value.hostname.as_deref().map(Into::into)
 }
 
 fn grounds(suspected: bool) -> Grounds {
