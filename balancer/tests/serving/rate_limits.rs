@@ -277,8 +277,8 @@ async fn a_request_too_many_at_the_same_time_takes_nothing_of_an_exact_limit() {
     let mut uploading = fleet.client().await;
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
     uploading.send(head.as_bytes()).await;
-    let refused = "roundhouse_balancer_limit_requests_total{limit=\"api\",outcome=\"passed\"}";
-    fleet.counts(refused, 1).await;
+    let first = "roundhouse_balancer_limit_requests_total{limit=\"api\",outcome=\"passed\"}";
+    fleet.counts(first, 1).await;
     for _ in 0..5 {
         let answer = client::get(fleet.address(), "/").await;
         assert_eq!(answer.status(), 429);
