@@ -233,6 +233,12 @@ impl Worker {
             .is_some_and(|pool| pool.has_a_sound_other(tried))
     }
 
+    /// Closes all connections to servers that nobody uses, where there are files for nothing else.
+    pub(crate) fn give_way(&self) {
+        self.idle.give_way();
+        self.http2.give_way();
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.get()
     }

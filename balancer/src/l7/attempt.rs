@@ -175,8 +175,7 @@ async fn open(
     };
     opened.map_err(|error| match error {
         ConnectError::NoFile => {
-            talk.worker.idle.give_way();
-            talk.worker.http2.give_way();
+            talk.worker.give_way();
             Miss::Unsent
         }
         // Closing others would free none for a while.

@@ -160,7 +160,7 @@ async fn accept_from(worker: &Rc<Worker>, spaces: &Rc<Spaces>, listener: &Listen
                     tracing::warn!(%error, "cannot accept clients");
                     exhausted = true;
                 }
-                worker.idle.give_way();
+                worker.give_way();
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
             // Of a single connection that is gone already.
