@@ -14,7 +14,7 @@ pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()
     let headers = response.headers_mut();
     headers.try_reserve(head.fields.len() + 1)?;
     for field in head.fields.as_slice() {
-        if !is_passed_on(field.meaning) {
+        if field.meaning.is_of_http1() {
             continue;
         }
         let name = HeaderName::from_bytes(field.name.of(bytes))?;
@@ -32,23 +32,6 @@ pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(response)
-}
-
-/// What is about a connection of HTTP/1.1 has no place in HTTP/2 (RFC 9113, 8.2.2), and the length is said anew.
-fn is_passed_on(meaning: Name) -> bool {
-    !matches!(
-        meaning,
-        Name::Connection
-            | Name::ContentLength
-            | Name::TransferEncoding
-            | Name::Te
-            | Name::Upgrade
-            | Name::KeepAlive
-            | Name::ProxyConnection
-            | Name::Http2Settings
-            | Name::FramingImitation
-            | Name::Nominated
-    )
 }
 
 /// Adds whole lines of trailer fields.
