@@ -120,7 +120,7 @@ fn take_shared(
     let talk = exchange.talk;
     let shares = exchange.plan.protocol == Protocol::H2;
     let http2 = shares.then_some(&talk.worker.http2)?;
-    http2.take(live, reserved, calling, &talk.spaces)
+    http2.take(live, reserved, calling, &talk.spaces.buffers)
 }
 
 /// How the servers of the request's pool are called within TLS. Without it none is called: not in the open, and not as it was once.
@@ -166,7 +166,7 @@ async fn open(
                 address,
                 timers: &talk.worker.timers,
                 patience,
-                spaces: &talk.spaces,
+                buffers: &talk.spaces.buffers,
                 calling,
                 counters: &talk.worker.counters,
             };

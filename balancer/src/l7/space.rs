@@ -1,6 +1,7 @@
 //! What one exchange works in: buffers, heads and both directions. Kept per thread; a connection that waits for a request has none.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use super::codec::{RequestHead, ResponseHead};
 use super::limits::LimitFields;
@@ -35,7 +36,7 @@ pub(crate) struct Spaces {
         reason = "a space is large, and moves with every request"
     )]
     spaces: RefCell<Vec<Box<Space>>>,
-    pub(crate) buffers: Buffers,
+    pub(crate) buffers: Rc<Buffers>,
 }
 
 impl Space {
@@ -58,7 +59,7 @@ impl Spaces {
     pub(crate) fn new() -> Self {
         Self {
             spaces: RefCell::default(),
-            buffers: Buffers::new(),
+            buffers: Rc::new(Buffers::new()),
         }
     }
 

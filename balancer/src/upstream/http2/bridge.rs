@@ -12,7 +12,7 @@ use super::broken::UNPROCESSED;
 use super::download::Download;
 use super::link::Seat;
 use super::upload::{NoHead, Upload};
-use crate::l7::Spaces;
+use crate::buffers::Buffers;
 use crate::stream::Pipe;
 
 /// Who gives up after less than this may have been in a hurry; after more, the connection is asked whether it still lives.
@@ -34,11 +34,11 @@ enum End {
 }
 
 /// Carries one request over, and its answer back. Where the exchange lets go of its end of the pipe, the stream is cancelled.
-pub(super) async fn bridge(pipe: Pipe, seat: Seat, spaces: Rc<Spaces>) {
+pub(super) async fn bridge(pipe: Pipe, seat: Seat, buffers: Rc<Buffers>) {
     let began = Instant::now();
     let mut bridge = Bridge {
         pipe: &pipe,
-        upload: Upload::new(&spaces.buffers, seat.scheme()),
+        upload: Upload::new(&buffers, seat.scheme()),
         download: None,
         seat: &seat,
     };

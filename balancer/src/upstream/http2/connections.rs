@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use super::bridge::bridge;
 use super::link::{Link, STREAMS_MAX, Seat};
+use crate::buffers::Buffers;
 use crate::clock::Millis;
-use crate::l7::Spaces;
 use crate::metrics::Counters;
 use crate::stream::{Stream, pipe};
 use crate::timers::{Timer, Timers};
@@ -30,7 +30,7 @@ pub(crate) struct Call<'a> {
     pub(crate) timers: &'a Rc<Timers>,
     /// Until when a connection must have been opened, whoever waits for it.
     pub(crate) patience: Millis,
-    pub(crate) spaces: &'a Rc<Spaces>,
+    pub(crate) buffers: &'a Rc<Buffers>,
     /// Nothing where it is called without TLS.
     pub(crate) calling: Option<&'a Arc<Calling>>,
     pub(crate) counters: &'a Arc<Counters>,
@@ -66,9 +66,9 @@ impl Connections {
         live: &Arc<Live>,
         reserved: &mut Option<Place>,
         calling: Option<&Arc<Calling>>,
-        spaces: &Rc<Spaces>,
+        buffers: &Rc<Buffers>,
     ) -> Option<Connection> {
-        let stream = self.begin(live, calling, spaces)?;
+        let stream = self.begin(live, calling, buffers)?;
         let place = reserved.take().unwrap_or_else(|| Place::take(live));
         Some(Connection { stream, place })
     }
@@ -84,7 +84,7 @@ impl Connections {
         loop {
             in_time(self.wait_for_one(call), timer).await?;
             // Others who waited may have been faster.
-            if let Some(stream) = self.begin(call.live, call.calling, call.spaces) {
+            if let Some(stream) = self.begin(call.live, call.calling, call.buffers) {
                 return Ok(Connection { stream, place });
             }
         }
@@ -94,12 +94,12 @@ impl Connections {
         &self,
         live: &Live,
         calling: Option<&Arc<Calling>>,
-        spaces: &Rc<Spaces>,
+        buffers: &Rc<Buffers>,
     ) -> Option<Stream> {
         let mut by_server = self.by_server.borrow_mut();
         let seat = by_server.get_mut(&live.number())?.sit_down(calling)?;
         let (near, far) = pipe();
-        tokio::task::spawn_local(bridge(far, seat, Rc::clone(spaces)));
+        tokio::task::spawn_local(bridge(far, seat, Rc::clone(buffers)));
         Some(Stream::Pipe(near))
     }
 
@@ -157,13 +157,13 @@ impl Connections {
         let patience = call.timers.timer();
         patience.set(call.patience);
         let address = call.address;
-        let (spaces, counters) = (Rc::clone(call.spaces), Arc::clone(call.counters));
+        let (buffers, counters) = (Rc::clone(call.buffers), Arc::clone(call.counters));
         let calling = call.calling.cloned();
         tokio::task::spawn_local(async move {
             let dial = Dial {
                 address,
                 calling: calling.as_deref(),
-                buffers: &spaces.buffers,
+                buffers: &buffers,
                 counters: &counters,
             };
             let opened = open_link(dial, calling.clone(), &patience).await;
