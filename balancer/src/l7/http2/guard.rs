@@ -31,8 +31,14 @@ const FILLS_WITHIN: u64 = 10_000;
 /// Frames of one field section, at most, beyond those that its bytes need.
 const FRAMES_SPARE: usize = 8;
 
-/// How many times as long as a head may be a field section may be, before nobody can have meant it.
-const SECTION_TIMES: usize = 4;
+/// How many times as long as a request's head a field section may be and still be answered by this side's own 431.
+pub(super) const ANSWERED_TIMES: usize = 2;
+
+/// How many times as long it may be before nobody can have meant it, and the connection is ended.
+const ENDED_TIMES: usize = 4;
+
+/// How a connection is ended for what its client has too much of.
+pub(super) const FLOOD_REASON: Reason = Reason::ENHANCE_YOUR_CALM;
 
 /// The shortest frame length that clients may use at most.
 const FRAME_MAX: usize = 16 << 10;
@@ -83,11 +89,6 @@ pub(super) struct Guard {
 }
 
 impl Flood {
-    /// How the connection is ended.
-    pub(super) fn reason(self) -> Reason {
-        Reason::ENHANCE_YOUR_CALM
-    }
-
     /// For the metrics.
     pub(super) fn token(self) -> &'static str {
         match self {
@@ -141,7 +142,7 @@ impl Guard {
         Self {
             control: Account::new(bounds.control_frames, now),
             resets: Account::new(bounds.resets, now),
-            section_max: bounds.head * SECTION_TIMES,
+            section_max: bounds.head * ENDED_TIMES,
             section_frames: 0,
             section_bytes: 0,
         }

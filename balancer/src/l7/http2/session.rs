@@ -11,16 +11,13 @@ use h2::{Reason, RecvStream};
 use http::Request;
 
 use super::exchange;
-use super::guard::Flood;
+use super::guard::{ANSWERED_TIMES, FLOOD_REASON, Flood};
 use super::io::Io;
 use super::shared::Shared;
 use crate::buffers::Buffer;
 use crate::l7::conversation::linger;
 use crate::l7::talk::Talk;
 use crate::settings::{ANSWER_WITHIN, Settings};
-
-/// How many times as long as a request's head a field section may be and still be answered by this side's own 431.
-const SECTION_TIMES: usize = 2;
 
 /// What a field counts for besides its name and value (RFC 9113, 10.5.1).
 const FIELD_OVERHEAD: usize = 32;
@@ -78,7 +75,7 @@ async fn shake_hands(shared: &Shared, io: Io) -> Option<Connection<Io, Bytes>> {
 fn builder(settings: &Settings) -> Builder {
     let http2 = &settings.http2;
     let limits = &settings.request_limits;
-    let section_max = SECTION_TIMES * limits.head() + FIELD_OVERHEAD * limits.fields();
+    let section_max = ANSWERED_TIMES * limits.head() + FIELD_OVERHEAD * limits.fields();
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(http2.streams_max)
@@ -177,7 +174,7 @@ impl Session {
 
     fn end_for(&mut self, flood: Flood) {
         self.shared.talk.worker.counters.ended(flood.token());
-        self.end_now(flood.reason());
+        self.end_now(FLOOD_REASON);
     }
 
     /// Ends all streams, and the connection as soon as the client has taken the word for it.
