@@ -46,7 +46,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// What the connections of one thread share.
 pub(crate) struct Worker {
     pub(crate) settings: Settings,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Rc<Clock>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) idle: Idle,
     /// To servers that speak HTTP/2.
@@ -104,8 +104,10 @@ impl Worker {
         crowd: Arc<Crowd>,
         shared_idle: Arc<SharedIdle>,
     ) -> Self {
+        let clock = Rc::new(Clock::new(settings.started));
         Self {
-            clock: Clock::new(settings.started),
+            http2: Rc::new(Connections::new(Rc::clone(&clock))),
+            clock,
             timers: Rc::new(Timers::new()),
             idle: Idle::new(
                 shared_idle,
@@ -115,7 +117,6 @@ impl Worker {
                     workers: settings.workers,
                 },
             ),
-            http2: Rc::default(),
             counters,
             suspecting,
             limiting,

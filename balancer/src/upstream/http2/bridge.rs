@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use h2::Reason;
 
@@ -13,6 +13,7 @@ use super::download::Download;
 use super::link::Seat;
 use super::upload::{NoHead, Upload};
 use crate::buffers::Buffers;
+use crate::clock::Clock;
 use crate::stream::Pipe;
 
 /// Who gives up after less than this may have been in a hurry; after more, the connection is asked whether it still lives.
@@ -34,8 +35,8 @@ enum End {
 }
 
 /// Carries one request over, and its answer back. Where the exchange lets go of its end of the pipe, the stream is cancelled.
-pub(super) async fn bridge(pipe: Pipe, seat: Seat, buffers: Rc<Buffers>) {
-    let began = Instant::now();
+pub(super) async fn bridge(pipe: Pipe, seat: Seat, buffers: Rc<Buffers>, clock: Rc<Clock>) {
+    let doubtful_from = clock.now().after(PATIENCE);
     let mut bridge = Bridge {
         pipe: &pipe,
         upload: Upload::new(&buffers, seat.scheme()),
@@ -44,7 +45,7 @@ pub(super) async fn bridge(pipe: Pipe, seat: Seat, buffers: Rc<Buffers>) {
     };
     let end = poll_fn(|context| bridge.poll(context)).await;
     bridge.finish(end);
-    if end == End::Abandoned && !seat.has_heard() && began.elapsed() >= PATIENCE {
+    if end == End::Abandoned && !seat.has_heard() && clock.now() >= doubtful_from {
         seat.doubt();
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::bridge::bridge;
 use super::link::{Link, STREAMS_MAX, Seat};
 use crate::buffers::Buffers;
-use crate::clock::Millis;
+use crate::clock::{Clock, Millis};
 use crate::metrics::Counters;
 use crate::stream::{Stream, pipe};
 use crate::timers::{Timer, Timers};
@@ -39,8 +39,8 @@ pub(crate) struct Call<'a> {
 type Opened = Result<(), ConnectError>;
 
 /// The connections of one thread.
-#[derive(Default)]
 pub(crate) struct Connections {
+    clock: Rc<Clock>,
     by_server: RefCell<HashMap<u64, Server, BuildHasherDefault<NumberHasher>>>,
 }
 
@@ -60,6 +60,13 @@ struct Opening {
 }
 
 impl Connections {
+    pub(crate) fn new(clock: Rc<Clock>) -> Self {
+        Self {
+            clock,
+            by_server: RefCell::default(),
+        }
+    }
+
     /// A stream on a connection that is there, if one has room.
     pub(crate) fn take(
         &self,
@@ -99,7 +106,8 @@ impl Connections {
         let mut by_server = self.by_server.borrow_mut();
         let seat = by_server.get_mut(&live.number())?.sit_down(calling)?;
         let (near, far) = pipe();
-        tokio::task::spawn_local(bridge(far, seat, Rc::clone(buffers)));
+        let clock = Rc::clone(&self.clock);
+        tokio::task::spawn_local(bridge(far, seat, Rc::clone(buffers), clock));
         Some(Stream::Pipe(near))
     }
 
