@@ -5,7 +5,7 @@ mod pipe;
 mod tcp;
 mod tls;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use probe::Calling;
@@ -85,6 +85,23 @@ impl Stream {
             Self::Tls(tls) => tls.poll_write(context, parts),
             Self::Pipe(pipe) => pipe.poll_write(context, parts),
         }
+    }
+
+    /// The same of the first three slices that are not empty; where there are none, nothing is written.
+    pub(crate) fn poll_write_slices(
+        &self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut parts: [&[u8]; 3] = [b""; 3];
+        let filled = slices.iter().filter(|slice| !slice.is_empty());
+        for (part, slice) in parts.iter_mut().zip(filled) {
+            *part = slice;
+        }
+        if parts[0].is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_write(context, parts)
     }
 
     /// Waits until all that was taken by [`Stream::poll_write`] is in the kernel's hands.

@@ -58,15 +58,7 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut parts: [&[u8]; 3] = [b""; 3];
-        let filled = slices.iter().filter(|slice| !slice.is_empty());
-        for (part, slice) in parts.iter_mut().zip(filled) {
-            *part = slice;
-        }
-        if parts[0].is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.stream.poll_write(context, parts)
+        self.stream.poll_write_slices(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
