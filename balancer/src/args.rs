@@ -186,8 +186,8 @@ pub struct Args {
     pub http2_max_resets: u32,
 
     /// Frames that a client of HTTP/2 may send in a row though they bring nothing: PING, PRIORITY, WINDOW_UPDATE,
-    /// unknown ones, SETTINGS, each of which counts for ten, and DATA without content, for twenty. Requests and content, in either direction, allow more, and so does time:
-    /// each second a tenth of them.
+    /// unknown ones, SETTINGS, each of which counts for ten, and DATA without content, for twenty. There are two more for each of `--http2-max-streams`.
+    /// Requests and content, in either direction, allow more, and so does time: each second a tenth of all.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = runtime::whole_number::<u32>(100..=HTTP2_FRAMES_MAX))]
     pub http2_max_control_frames: u32,
 
