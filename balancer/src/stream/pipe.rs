@@ -11,6 +11,9 @@ use crate::buffers::{Buffer, Buffers};
 /// Bytes that may be under way in each direction.
 const UNDER_WAY_MAX: usize = 64 << 10;
 
+/// The same in a direction that is narrow.
+const NARROW_MAX: usize = 16 << 10;
+
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Pipe {
@@ -26,6 +29,7 @@ struct Lane {
     bytes: Vec<u8>,
     read: usize,
     state: State,
+    narrow: bool,
     /// Nobody reads any more.
     unread: bool,
     reader: Option<Waker>,
@@ -95,6 +99,14 @@ impl Pipe {
         }
         note(&mut lane.reader, context);
         Poll::Pending
+    }
+
+    /// Whether the other end may write little at a time alone. What it has written stays.
+    pub(crate) fn narrow(&self, narrow: bool) {
+        let mut lane = self.incoming.borrow_mut();
+        if std::mem::replace(&mut lane.narrow, narrow) && !narrow {
+            wake(&mut lane.writer);
+        }
     }
 
     /// As [`super::Stream::poll_write`].
@@ -200,7 +212,12 @@ impl Lane {
         if self.unread || self.state != State::Open {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let mut left = UNDER_WAY_MAX - self.unread();
+        let most = if self.narrow {
+            NARROW_MAX
+        } else {
+            UNDER_WAY_MAX
+        };
+        let mut left = most.saturating_sub(self.unread());
         if left == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -332,6 +349,30 @@ mod tests {
         client.break_off(io::ErrorKind::ConnectionRefused);
         drop(client);
         assert_eq!(read(&server), Err(io::ErrorKind::ConnectionRefused));
+    }
+
+    #[test]
+    fn a_narrow_direction_takes_little() {
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        let mut context = Context::from_waker(&waker);
+        let (client, server) = pipe();
+        let much = vec![b'x'; UNDER_WAY_MAX];
+        server.narrow(true);
+        let written = write(&client, &mut context, &much);
+        assert!(matches!(written, Poll::Ready(Ok(NARROW_MAX))));
+        assert!(write(&client, &mut context, b"more").is_pending());
+        server.narrow(false);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(
+            write(&client, &mut context, &much),
+            Poll::Ready(Ok(count)) if count == UNDER_WAY_MAX - NARROW_MAX
+        ));
+        // What is there already is more than would be taken now.
+        server.narrow(true);
+        assert!(write(&client, &mut context, b"more").is_pending());
+        let taken = server.poll_take(&mut context);
+        assert!(matches!(taken, Poll::Ready(Ok(bytes)) if bytes == much));
     }
 
     #[test]

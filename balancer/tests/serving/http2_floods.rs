@@ -1,5 +1,6 @@
 //! Clients that ask for too much: each is told so and counted, and nobody else notices.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::client;
@@ -133,6 +134,64 @@ async fn a_client_that_reads_nothing_is_not_waited_for() {
     fleet.has_ended("answer-not-taken", 1).await;
     crate::wire::eventually("the server is let go", || long.open() == 0).await;
     drop(client);
+}
+
+/// Reads on until each of these streams has brought so many bytes of content.
+async fn read_until(client: &mut Frames, streams: &[u32], length: usize, seen: &mut Seen) {
+    while streams
+        .iter()
+        .any(|stream| seen.get(stream) != Some(&length))
+    {
+        let frame = client.next().await.expect("a connection that goes on");
+        assert_ne!(frame.kind, RST_STREAM, "stream {} ends", frame.stream);
+        if frame.kind == DATA {
+            *seen.entry(frame.stream).or_default() += frame.payload.len();
+        }
+    }
+}
+
+/// Bytes of content by stream.
+type Seen = HashMap<u32, usize>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_read_hold_up_no_others_of_the_connection() {
+    const LENGTH: usize = 250_000;
+    const WINDOW: usize = 65_535;
+    let long = Upstream::start(async |mut link: crate::upstream::Link| {
+        while let Some(request) = link.request().await {
+            if request.head.starts_with("GET /sized") {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+                link.wire.send(head).await;
+                link.wire.send(vec![b'x'; LENGTH]).await;
+                continue;
+            }
+            let chunk = [b"64\r\n", &[b'x'; 100][..], b"\r\n"].concat();
+            let chunks = chunk.repeat(LENGTH / 100);
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            link.wire.send(head).await;
+            link.wire.send([&chunks, &b"0\r\n\r\n"[..]].concat()).await;
+        }
+    })
+    .await;
+    let fleet = fleet(&long, &[]).await;
+    let mut client = Frames::connect(fleet.address()).await;
+    client.send(WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]).await;
+    let streams: Vec<u32> = (0..100).map(|index| 2 * index + 1).collect();
+    for stream in &streams {
+        let path = ["/sized", "/chunked"][usize::from(stream % 4 == 1)];
+        let head = request("GET", path, &[]);
+        client.send(HEADERS, WHOLE, *stream, &head).await;
+    }
+    let mut seen = Seen::new();
+    // What is between the windows and the servers has filled up.
+    read_until(&mut client, &streams, WINDOW, &mut seen).await;
+    for some in [&streams[60..], &streams[..60]] {
+        for stream in some {
+            let more = u32::try_from(LENGTH).expect("a window").to_be_bytes();
+            client.send(WINDOW_UPDATE, 0, *stream, &more).await;
+        }
+        read_until(&mut client, some, LENGTH, &mut seen).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 
+use super::backlog::Share;
 use super::response::{add_trailers, response};
 use super::shared::Shared;
 use crate::l7::codec::{Asked, BodyDecoder, Carry, Limits, Parse, parse_response};
@@ -36,6 +37,8 @@ pub(super) struct Download {
     space: Box<Space>,
     /// What was read, and is not used up.
     read: Bytes,
+    /// What was read, and is not written.
+    share: Share,
     /// The body, once the head is sent.
     body: Option<Body>,
     is_complete: bool,
@@ -60,6 +63,7 @@ impl Download {
             asked,
             space,
             read: Bytes::new(),
+            share: shared.backlog.share(),
             body: None,
             is_complete: false,
             stalled: None,
@@ -106,7 +110,7 @@ impl Download {
                 Some(body) => body.stage(&mut self.read)?,
             };
             if needs_more {
-                ready!(self.poll_more(context, pipe))?;
+                ready!(self.poll_more(context, pipe, shared))?;
             } else if self.body.is_some() {
                 ready!(self.poll_send(context, shared))?;
             }
@@ -125,7 +129,9 @@ impl Download {
         let Parse::Complete { head_length } = parsed.map_err(|_| Broken::Source)? else {
             return Ok(false);
         };
-        let answer = response(&self.read, head).map_err(|_| Broken::Source)?;
+        // Its values stay in the connection's table of fields, where they are not to hold the body's memory.
+        let bytes = Bytes::copy_from_slice(&self.read[..head_length]);
+        let answer = response(&bytes, head).map_err(|_| Broken::Source)?;
         self.read.advance(head_length);
         if head.is_interim() {
             head.reset();
@@ -145,19 +151,29 @@ impl Download {
         Ok(true)
     }
 
-    fn poll_more(&mut self, context: &mut Context<'_>, pipe: &Pipe) -> Poll<Result<(), Broken>> {
+    fn poll_more(
+        &mut self,
+        context: &mut Context<'_>,
+        pipe: &Pipe,
+        shared: &Shared,
+    ) -> Poll<Result<(), Broken>> {
+        // It is the beginning of a head or of a line, if anything. What else was in its memory is the client's to take.
+        self.read = Bytes::copy_from_slice(&self.read);
+        if shared.backlog.poll_room(&self.share, context).is_pending() {
+            return poll_stalled(&mut self.stalled, context, shared);
+        }
+        self.stalled = None;
         let taken = ready!(pipe.poll_take(context));
         let more = taken.map_err(|_| Broken::Source)?;
         if more.is_empty() {
             // No body of the balancer's writing lasts until its end.
             return Poll::Ready(Err(Broken::Source));
         }
-        self.read = if self.read.is_empty() {
-            more.into()
+        self.read = self.share.take_over(if self.read.is_empty() {
+            more
         } else {
-            // The beginning of a head, or of a line.
-            [&self.read[..], &more].concat().into()
-        };
+            [&self.read[..], &more].concat()
+        });
         Poll::Ready(Ok(()))
     }
 

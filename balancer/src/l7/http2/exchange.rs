@@ -75,6 +75,9 @@ async fn exchange(shared: &Shared, upload: Upload, download: Download) {
     poll_fn(|context| {
         loop {
             ways.poll_request(context);
+            if let Some(pipe) = &ways.pipe {
+                pipe.narrow(shared.backlog.is_full());
+            }
             is_served = is_served || poll_once(served.as_mut(), context);
             let was_open = ways.pipe.is_some();
             ways.poll_answer(context);

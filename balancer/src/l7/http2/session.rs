@@ -118,7 +118,11 @@ impl Session {
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // All was written that the client takes.
+                    self.shared.backlog.let_go_on();
+                    return Poll::Pending;
+                }
             }
         }
     }

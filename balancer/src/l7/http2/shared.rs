@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::frames::Scanner;
 use super::guard::{Bounds, Flood, Guard};
 use crate::clock::Millis;
@@ -15,6 +16,8 @@ const READ_MAX: usize = 64 << 10;
 /// One client's connection.
 pub(super) struct Shared {
     pub(super) talk: Talk,
+    /// What of the answers waits for the client.
+    pub(super) backlog: Backlog,
     watch: RefCell<(Scanner, Guard)>,
     /// What the connection is to be ended for.
     flood: Cell<Option<Flood>>,
@@ -51,6 +54,7 @@ impl Shared {
             head: settings.request_limits.head(),
         };
         Self {
+            backlog: Backlog::default(),
             watch: RefCell::new((Scanner::new(), Guard::new(bounds, now))),
             flood: Cell::new(None),
             deaf: Cell::new(false),
@@ -198,6 +202,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         let Self(shared) = self;
         shared.open.set(shared.open.get() - 1);
+        shared.backlog.let_go_on();
         if shared.is_quiet() && !shared.deaf.get() {
             shared.quiet_since.set(shared.now());
             shared.talk.timer.set(shared.due());
