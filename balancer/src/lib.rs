@@ -12,6 +12,7 @@ mod clock;
 mod crowd;
 mod exhaustion;
 mod handover;
+mod http2;
 mod l7;
 mod limiting;
 mod listen;

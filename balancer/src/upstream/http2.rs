@@ -5,13 +5,11 @@
 //! are the same for both protocols, and are written once.
 //!
 //! `connections` has the connections of a thread and opens them, `link` is one of them, `io` what it is spoken over; `request` and `response`
-//! put heads into the other protocol, `upload` and `download` move the bodies, `content` is what of one is to be sent, and `broken` says
-//! what a stream's failure means.
+//! put heads into the other protocol, `upload` and `download` move the bodies, and `broken` says what a stream's failure means.
 
 mod bridge;
 mod broken;
 mod connections;
-mod content;
 mod download;
 mod io;
 mod link;

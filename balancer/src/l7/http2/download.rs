@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::HeaderMap;
 
 use super::backlog::Share;
-use super::response::{add_trailers, response};
+use super::response::response;
 use super::shared::Shared;
+use crate::http2::{Content, Gone, NoBody};
 use crate::l7::codec::{Asked, BodyDecoder, Carry, Limits, Parse, parse_response};
 use crate::l7::space::Space;
 use crate::stream::Pipe;
@@ -39,19 +39,22 @@ pub(super) struct Download {
     read: Bytes,
     /// What was read, and is not written.
     share: Share,
-    /// The body, once the head is sent.
-    body: Option<Body>,
+    /// The body and where it goes, once the head is sent.
+    body: Option<(Content, SendStream<Bytes>)>,
     is_complete: bool,
     stalled: Option<Timer>,
 }
 
-struct Body {
-    send: SendStream<Bytes>,
-    decoder: BodyDecoder,
-    piece: Bytes,
-    /// What follows the piece, looked at so that the last one is known.
-    ahead: Bytes,
-    trailers: HeaderMap,
+impl From<NoBody> for Broken {
+    fn from(_: NoBody) -> Self {
+        Self::Source
+    }
+}
+
+impl From<Gone> for Broken {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
 }
 
 impl Download {
@@ -78,7 +81,7 @@ impl Download {
     /// Whether the client has reset the stream.
     pub(super) fn is_reset(&mut self, context: &mut Context<'_>) -> bool {
         let reset = match &mut self.body {
-            Some(body) => body.send.poll_reset(context),
+            Some((_, stream)) => stream.poll_reset(context),
             None => self.respond.poll_reset(context),
         };
         reset.is_ready()
@@ -87,7 +90,7 @@ impl Download {
     /// Ends the stream in the middle.
     pub(super) fn reset(&mut self, reason: Reason) {
         match &mut self.body {
-            Some(body) => body.send.send_reset(reason),
+            Some((_, stream)) => stream.send_reset(reason),
             None => self.respond.send_reset(reason),
         }
     }
@@ -105,13 +108,13 @@ impl Download {
         shared: &Shared,
     ) -> Poll<Result<(), Broken>> {
         while !self.is_complete {
-            let needs_more = match &mut self.body {
-                None => !self.send_head()?,
-                Some(body) => body.stage(&mut self.read)?,
+            let (is_staged, needs_more) = match &mut self.body {
+                None => (false, !self.send_head()?),
+                Some((body, _)) => (true, body.stage(&mut self.read)?),
             };
             if needs_more {
                 ready!(self.poll_more(context, pipe, shared))?;
-            } else if self.body.is_some() {
+            } else if is_staged {
                 ready!(self.poll_send(context, shared))?;
             }
         }
@@ -141,13 +144,7 @@ impl Download {
         let decoder = BodyDecoder::new(head.framing, Carry::ContentAndTrailers, &limits);
         self.is_complete = decoder.is_done();
         let sent = self.respond.send_response(answer, self.is_complete);
-        self.body = Some(Body {
-            send: sent.map_err(|_| Broken::Gone)?,
-            decoder,
-            piece: Bytes::new(),
-            ahead: Bytes::new(),
-            trailers: HeaderMap::new(),
-        });
+        self.body = Some((Content::new(decoder), sent.map_err(|_| Broken::Gone)?));
         Ok(true)
     }
 
@@ -177,96 +174,25 @@ impl Download {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends what is staged, as far as the client's windows let it.
+    /// Sends of what is staged as much as the client's windows let it.
     fn poll_send(
         &mut self,
         context: &mut Context<'_>,
         shared: &Shared,
     ) -> Poll<Result<(), Broken>> {
-        let Some(body) = &mut self.body else {
+        let Some((body, stream)) = &mut self.body else {
             return Poll::Ready(Ok(()));
         };
-        while !body.piece.is_empty() {
-            let Poll::Ready(room) = body.poll_room(context) else {
-                return poll_stalled(&mut self.stalled, context, shared);
-            };
-            self.stalled = None;
-            let room = room?;
-            let cut = room < body.piece.len();
-            let piece = body.piece.split_to(room.min(body.piece.len()));
-            if !cut || piece.len() >= SMALL_CUT {
-                shared.note_sent(piece.len());
-            }
-            let ends = body.is_last() && body.trailers.is_empty();
-            let sent = body.send.send_data(piece, ends);
-            sent.map_err(|_| Broken::Gone)?;
-            self.is_complete = ends;
+        let Poll::Ready(sent) = body.poll_send(context, stream) else {
+            return poll_stalled(&mut self.stalled, context, shared);
+        };
+        self.stalled = None;
+        let sent = sent?;
+        if sent.length > 0 && (!sent.is_cut || sent.length >= SMALL_CUT) {
+            shared.note_sent(sent.length);
         }
-        if body.is_last() && !self.is_complete {
-            body.end().map_err(|_| Broken::Gone)?;
-            self.is_complete = true;
-        }
+        self.is_complete = sent.ends;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Body {
-    /// Takes pieces out of what was read. Whether more must be read before anything can be sent.
-    fn stage(&mut self, read: &mut Bytes) -> Result<bool, Broken> {
-        if self.piece.is_empty() {
-            self.piece = std::mem::take(&mut self.ahead);
-        }
-        if self.piece.is_empty() {
-            self.piece = self.next_piece(read)?;
-        }
-        if !self.piece.is_empty() && self.ahead.is_empty() {
-            self.ahead = self.next_piece(read)?;
-        }
-        Ok(self.piece.is_empty() && !self.decoder.is_done())
-    }
-
-    /// The next piece of content that was read; empty where there is none.
-    fn next_piece(&mut self, read: &mut Bytes) -> Result<Bytes, Broken> {
-        loop {
-            let advance = self.decoder.advance(read).map_err(|_| Broken::Source)?;
-            let part = read.slice(advance.relay);
-            read.advance(advance.consumed);
-            if advance.is_trailer {
-                add_trailers(&part, &mut self.trailers).map_err(|_| Broken::Source)?;
-            } else if !part.is_empty() {
-                return Ok(part);
-            }
-            if advance.consumed == 0 {
-                return Ok(Bytes::new());
-            }
-        }
-    }
-
-    /// Whether nothing follows what is left of the piece.
-    fn is_last(&self) -> bool {
-        self.piece.is_empty() && self.ahead.is_empty() && self.decoder.is_done()
-    }
-
-    /// How much of the piece may be sent.
-    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
-        self.send.reserve_capacity(self.piece.len());
-        let room = self.send.capacity();
-        if room > 0 {
-            return Poll::Ready(Ok(room));
-        }
-        Poll::Ready(match ready!(self.send.poll_capacity(context)) {
-            Some(Ok(room)) => Ok(room),
-            Some(Err(_)) | None => Err(Broken::Gone),
-        })
-    }
-
-    /// Ends the stream behind what was sent.
-    fn end(&mut self) -> Result<(), h2::Error> {
-        if self.trailers.is_empty() {
-            self.send.send_data(Bytes::new(), true)
-        } else {
-            self.send.send_trailers(std::mem::take(&mut self.trailers))
-        }
     }
 }
 

@@ -7,9 +7,10 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
+use crate::http2::{self, write_field};
 use crate::l7::codec::{Framing, Limits, Refusal, is_value_byte};
 
-/// Bytes of trailer fields, at most: more than may follow a body in any case.
+/// Bytes of names and values of trailer fields, at most: more than may follow a body in any case.
 const TRAILERS_MAX: usize = 32 << 10;
 
 /// How a request comes, besides what it says.
@@ -39,14 +40,14 @@ pub(super) fn write(
     let host = host(parts)?;
     request_line(parts, scheme, out)?;
     if let Some(host) = host {
-        field(out, b"host", host);
+        write_field(out, b"host", host);
     }
     cookies(&parts.headers, out)?;
     for (name, value) in &parts.headers {
         if *name == HOST || *name == COOKIE || *name == CONTENT_LENGTH || *name == TE {
             continue;
         }
-        field(out, name.as_str().as_bytes(), checked(value)?);
+        write_field(out, name.as_str().as_bytes(), checked(value)?);
         if out.len() > limits.head() {
             return Err(Refusal::HeadTooLong);
         }
@@ -59,9 +60,9 @@ pub(super) fn write(
     match framing {
         Framing::Length(length) => {
             let mut number = itoa::Buffer::new();
-            field(out, b"content-length", number.format(length).as_bytes());
+            write_field(out, b"content-length", number.format(length).as_bytes());
         }
-        Framing::Chunked => field(out, b"transfer-encoding", b"chunked"),
+        Framing::Chunked => write_field(out, b"transfer-encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }
     out.extend_from_slice(b"\r\n");
@@ -70,14 +71,14 @@ pub(super) fn write(
 
 /// Writes the fields that follow a chunked body, and the end of it.
 pub(super) fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    out.extend_from_slice(b"0\r\n");
+    let mut length = 0;
     for (name, value) in trailers {
-        field(out, name.as_str().as_bytes(), checked(value)?);
-        if out.len() > TRAILERS_MAX {
+        length += name.as_str().len() + checked(value)?.len();
+        if length > TRAILERS_MAX {
             return Err(Refusal::HeadTooLong);
         }
     }
-    out.extend_from_slice(b"\r\n");
+    http2::write_trailers(trailers, out);
     Ok(())
 }
 
@@ -174,12 +175,6 @@ fn checked(value: &HeaderValue) -> Result<&[u8], Refusal> {
         Ok(bytes)
     } else {
         Err(Refusal::FieldValue)
-    }
-}
-
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    for part in [name, b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use crate::l7::codec::{Framing, Name, ResponseHead};
 
@@ -32,19 +32,6 @@ pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(response)
-}
-
-/// Adds whole lines of trailer fields.
-pub(super) fn add_trailers(lines: &[u8], trailers: &mut HeaderMap) -> Result<(), http::Error> {
-    for line in lines.split(|byte| *byte == b'\n') {
-        let Some(colon) = memchr::memchr(b':', line) else {
-            continue;
-        };
-        let name = HeaderName::from_bytes(&line[..colon])?;
-        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii())?;
-        trailers.try_append(name, value)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -88,15 +75,5 @@ mod tests {
             let response = converted(text, asked);
             assert_eq!(response.headers()[CONTENT_LENGTH], "7");
         }
-    }
-
-    #[test]
-    fn trailers_are_read_line_by_line() {
-        let mut trailers = HeaderMap::new();
-        add_trailers(b"Grpc-Status: 0\r\ngrpc-message:\r\n", &mut trailers).unwrap();
-        add_trailers(b"X: a: b\r\n", &mut trailers).unwrap();
-        assert_eq!(trailers["grpc-status"], "0");
-        assert_eq!(trailers["grpc-message"], "");
-        assert_eq!(trailers["x"], "a: b");
     }
 }

@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
 use h2::RecvStream;
 use h2::client::ResponseFuture;
 
 use super::broken::{LOST, is_in_order, meaning};
-use super::response::{Ending, write_head, write_trailers};
-use crate::codec::{ChunkHead, LAST_CHUNK};
+use super::response::{Ending, write_head};
+use crate::codec::LAST_CHUNK;
+use crate::http2::{Piece, Staged, write_trailers};
 use crate::stream::Pipe;
 
 /// What of the request the answer's form depends on.
@@ -26,13 +26,7 @@ pub(super) struct Asked {
 pub(super) struct Download {
     asked: Asked,
     stage: Stage,
-    /// What is written first: heads, a chunk's line, the end.
-    out: Vec<u8>,
-    out_at: usize,
-    piece: Bytes,
-    /// How much of the window the piece takes until it is written.
-    held: usize,
-    tail: &'static [u8],
+    staged: Staged,
     /// What came while the piece could not be written.
     ahead: Vec<u8>,
     /// That nothing follows it, or why not.
@@ -50,11 +44,7 @@ impl Download {
         Self {
             asked,
             stage: Stage::Awaiting(response),
-            out: Vec::new(),
-            out_at: 0,
-            piece: Bytes::new(),
-            held: 0,
-            tail: b"",
+            staged: Staged::default(),
             ahead: Vec::new(),
             ended: None,
         }
@@ -86,12 +76,12 @@ impl Download {
         };
         if let Some(interim) = ready!(response.poll_informational(context)) {
             let interim = interim.map_err(|error| meaning(&error))?;
-            write_head(&interim, Ending::None, &mut self.out);
+            write_head(&interim, Ending::None, self.staged.out());
             return Poll::Ready(Ok(()));
         }
         let response = ready!(Pin::new(response).poll(context)).map_err(|error| meaning(&error))?;
         let ending = Ending::of(&response, self.asked);
-        write_head(&response, ending, &mut self.out);
+        write_head(&response, ending, self.staged.out());
         let stream = response.into_body();
         self.stage = match ending {
             Ending::None | Ending::Empty => Stage::Staged,
@@ -116,15 +106,11 @@ impl Download {
         };
         let trailers = match next {
             Some(Ok(data)) => {
-                let data: Bytes = data;
-                self.held = data.len();
-                // An empty chunk would be the last one.
-                if *chunked && !data.is_empty() {
-                    self.out
-                        .extend_from_slice(ChunkHead::of(data.len()).bytes());
-                    self.tail = b"\r\n";
-                }
-                self.piece = data;
+                let piece = match chunked {
+                    true => Piece::Chunk { last: false },
+                    false => Piece::Bare,
+                };
+                self.staged.stage(data, piece);
                 return Poll::Ready(Ok(()));
             }
             Some(Err(error)) if is_in_order(&error) => None,
@@ -133,8 +119,8 @@ impl Download {
         };
         match trailers {
             _ if !*chunked => {}
-            Some(trailers) => write_trailers(&trailers, &mut self.out),
-            None => self.out.extend_from_slice(LAST_CHUNK),
+            Some(trailers) => write_trailers(&trailers, self.staged.out()),
+            None => self.staged.out().extend_from_slice(LAST_CHUNK),
         }
         self.stage = Stage::Staged;
         Poll::Ready(Ok(()))
@@ -161,31 +147,11 @@ impl Download {
         context: &mut Context<'_>,
         pipe: &Pipe,
     ) -> Poll<Result<(), ErrorKind>> {
-        loop {
-            let parts = [&self.out[self.out_at..], &self.piece, self.tail];
-            if parts.iter().all(|part| part.is_empty()) {
-                break;
-            }
-            let written = ready!(pipe.poll_write(context, parts));
-            self.account(written.map_err(|error| error.kind())?);
-        }
-        self.out.clear();
-        self.out_at = 0;
-        let held = std::mem::take(&mut self.held);
-        if let Stage::Body { stream, .. } = &mut self.stage
-            && held > 0
-        {
-            // Where the stream has ended meanwhile, nobody waits for it.
-            let _ = stream.flow_control().release_capacity(held);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn account(&mut self, written: usize) {
-        let of_out = written.min(self.out.len() - self.out_at);
-        self.out_at += of_out;
-        let of_piece = (written - of_out).min(self.piece.len());
-        self.piece.advance(of_piece);
-        self.tail = &self.tail[written - of_out - of_piece..];
+        let stream = match &mut self.stage {
+            Stage::Body { stream, .. } => Some(stream),
+            Stage::Awaiting(_) | Stage::Staged => None,
+        };
+        let flushed = self.staged.poll_flush(context, pipe, stream);
+        flushed.map_err(|error| error.kind())
     }
 }

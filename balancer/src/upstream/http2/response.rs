@@ -1,10 +1,11 @@
 //! An answer of HTTP/2 as HTTP/1.1 has it.
 
 use h2::RecvStream;
+use http::Response;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response};
 
 use super::download::Asked;
+use crate::http2::write_field;
 
 /// Where an answer's body ends, and how that is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,30 +45,15 @@ pub(super) fn write_head<T>(response: &Response<T>, ending: Ending, out: &mut Ve
     out.extend_from_slice(b"\r\n");
     for (name, value) in response.headers() {
         if ending != Ending::Chunked || name != CONTENT_LENGTH {
-            write_field(name.as_str(), value.as_bytes(), out);
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     match ending {
         Ending::None | Ending::Declared => {}
-        Ending::Empty => write_field("content-length", b"0", out),
-        Ending::Chunked => write_field("transfer-encoding", b"chunked", out),
+        Ending::Empty => write_field(out, b"content-length", b"0"),
+        Ending::Chunked => write_field(out, b"transfer-encoding", b"chunked"),
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes the last chunk and the fields behind it.
-pub(super) fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers {
-        write_field(name.as_str(), value.as_bytes(), out);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
 }
 
 #[cfg(test)]
@@ -99,16 +85,5 @@ mod tests {
             written(Ending::Chunked),
             format!("{start}{cookies}transfer-encoding: chunked\r\n\r\n")
         );
-    }
-
-    #[test]
-    fn trailers_follow_the_last_chunk() {
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", "0".parse().unwrap());
-        trailers.insert("grpc-message", "".parse().unwrap());
-        let mut out = Vec::new();
-        write_trailers(&trailers, &mut out);
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "0\r\ngrpc-status: 0\r\ngrpc-message: \r\n\r\n");
     }
 }

@@ -7,11 +7,11 @@ use h2::{Reason, SendStream};
 use http::Request;
 use http::uri::Scheme;
 
-use super::content::{Content, poll_room};
 use super::download::Asked;
 use super::request::request;
 use crate::buffers::{Buffer, Buffers};
 use crate::codec::{BodyDecoder, Carry, Limits, Method, Parse, RequestHead, parse_request};
+use crate::http2::Content;
 use crate::stream::Pipe;
 
 /// What the exchange wrote ends in the middle.
@@ -125,10 +125,11 @@ impl<'a> Upload<'a> {
                 }
                 continue;
             }
-            match poll_send(context, body, stream) {
+            match body.poll_send(context, stream) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(true) => {}
-                Poll::Ready(false) => self.end_body(),
+                Poll::Ready(Ok(sent)) if !sent.ends => {}
+                // Where the stream is over, its answer says so.
+                Poll::Ready(_) => self.end_body(),
             }
         }
         Ok(())
@@ -163,26 +164,4 @@ impl Drop for Upload<'_> {
         self.buffer.clear();
         self.buffer.rest(self.buffers);
     }
-}
-
-/// Sends the piece as far as there is room, and behind the last one the end. False once there is no more to send, or nobody who takes it.
-fn poll_send(
-    context: &mut Context<'_>,
-    content: &mut Content,
-    stream: &mut SendStream<Bytes>,
-) -> Poll<bool> {
-    if !content.piece.is_empty() {
-        let Some(room) = ready!(poll_room(context, stream, content.piece.len())) else {
-            return Poll::Ready(false);
-        };
-        let piece = content.piece.split_to(room.min(content.piece.len()));
-        let ends = content.is_last() && content.trailers.is_empty();
-        return Poll::Ready(stream.send_data(piece, ends).is_ok() && !ends);
-    }
-    // Where the stream is over, its answer says so.
-    let _ = match content.trailers.is_empty() {
-        true => stream.send_data(Bytes::new(), true),
-        false => stream.send_trailers(std::mem::take(&mut content.trailers)),
-    };
-    Poll::Ready(false)
 }
