@@ -17,6 +17,7 @@ mod dispatch;
 mod edits;
 mod exchange;
 mod hashing;
+mod health;
 mod held;
 mod http2;
 mod incoming;

@@ -2,13 +2,14 @@
 //!
 //! `listen` and `l7` lead to `upstream`, all on a `worker`, one per core; they read one immutable table, which `sync` alone
 //! writes and `adoption` passes on. No request ever waits for the registry. `clock`, `timers`, `buffers`, `crowd` and
-//! `suspecting` are the ground that all of it stands on. `handover` passes the listeners to a process that takes this one's place.
+//! `suspecting` are the ground that all of it stands on, `condition` is what watchers are told. `handover` passes the listeners to a process that takes this one's place.
 
 mod adoption;
 mod args;
 mod balancer;
 mod buffers;
 mod clock;
+mod condition;
 mod crowd;
 mod exhaustion;
 mod handover;

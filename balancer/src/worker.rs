@@ -11,6 +11,7 @@
 //! - the queue of suspicions, where a server fails;
 //! - a part of the `Ledger`, and the queue of questions about it, where a request is held to a limit;
 //! - a shard of the `Crowd`, where a client's connection begins and where it ends;
+//! - those of the `Condition`, where a listener is asked `/readyz`;
 //! - the counters of this thread, for each answer, which only a scrape takes beside it.
 //!
 //! A worker takes each new table over between two turns of its loop and says so, which is what makes "applied" true: no request of
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 
 use crate::adoption::Adoption;
 use crate::clock::{Clock, Millis};
+use crate::condition::Condition;
 use crate::crowd::{Crowd, Full, Place};
 use crate::limiting::Limiting;
 use crate::listen::Entrance;
@@ -55,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) suspecting: Suspecting,
     pub(crate) limiting: Limiting,
     pub(crate) request_ids: RequestIds,
+    /// Of the whole process.
+    pub(crate) condition: Condition,
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
     tls: RefCell<Arc<Tls>>,
@@ -70,12 +74,14 @@ pub(crate) struct Worker {
     ended: Notify,
 }
 
-/// A listener's firewall, as the current table has it.
+/// What a request is asked at a listener, as the current table has it.
 struct Gate {
     /// The name by which the table has it.
     listener: ListenerId,
     /// Whether it has a rule.
     guarded: Cell<bool>,
+    /// Whether it answers about this balancer's health.
+    answers_health: Cell<bool>,
 }
 
 /// What a server is picked for: a request that goes to this pool, and has been to these servers.
@@ -102,6 +108,7 @@ impl Worker {
         suspecting: Suspecting,
         limiting: Limiting,
         crowd: Arc<Crowd>,
+        condition: Condition,
         shared_idle: Arc<SharedIdle>,
     ) -> Self {
         let clock = Rc::new(Clock::new(settings.started));
@@ -122,6 +129,7 @@ impl Worker {
             limiting,
             request_ids: RequestIds::new(),
             settings,
+            condition,
             crowd,
             table: RefCell::default(),
             tls: RefCell::default(),
@@ -147,6 +155,11 @@ impl Worker {
     /// Whether the listener's firewall has a rule.
     pub(crate) fn is_guarded(&self, entrance: Entrance) -> bool {
         self.gate(entrance).guarded.get()
+    }
+
+    /// Whether the listener answers about this balancer's health.
+    pub(crate) fn answers_health(&self, entrance: Entrance) -> bool {
+        self.gate(entrance).answers_health.get()
     }
 
     /// Whether the listener's firewall lets a client in.
@@ -306,6 +319,8 @@ impl Worker {
                 let firewall = published.table.listener_firewall(&gate.listener);
                 gate.guarded
                     .set(firewall.is_some_and(|rules| !rules.is_open()));
+                let answers_health = published.table.listener_answers_health(&gate.listener);
+                gate.answers_health.set(answers_health);
             }
             self.tls.replace(published.tls);
             let before = self.table.replace(published.table);
@@ -325,6 +340,7 @@ impl Gate {
         Self {
             listener: entrance.as_str().parse().expect("a valid name"),
             guarded: Cell::new(false),
+            answers_health: Cell::new(false),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::sockets::Sockets;
 use super::thread::{Serving, WorkerStart, work};
 use crate::Args;
 use crate::adoption::{Adopted, Adoption};
+use crate::condition::Condition;
 use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
 use crate::limiting::{Limiting, limiting};
@@ -95,7 +96,8 @@ impl<'a> Parts<'a> {
             .set_nonblocking(true)
             .and_then(|()| tokio::net::TcpListener::from_std(listener))
             .map_err(StartError::Sockets)?;
-        let router = runtime::ops_router(self.metrics(), self.readiness());
+        let condition = self.condition();
+        let router = runtime::ops_router(self.metrics(), move || condition.check());
         let mut turn = self.turn.subscribe();
         let has_predecessor = self.has_predecessor;
         let stop = self.supervisor.stop_token();
@@ -136,16 +138,11 @@ impl<'a> Parts<'a> {
         metrics
     }
 
-    fn readiness(&self) -> impl Fn() -> Result<(), String> + Clone + Send + Sync + 'static {
-        let standing = self.membership.standing.subscribe();
-        let turn = self.turn.subscribe();
-        let stop = self.supervisor.stop_token();
-        move || {
-            // What a successor serves is not stopping.
-            if stop.is_cancelled() && *turn.borrow() != Turn::After {
-                return Err("it is stopping".to_owned());
-            }
-            standing.borrow().check()
+    fn condition(&self) -> Condition {
+        Condition {
+            standing: self.membership.standing.subscribe(),
+            turn: self.turn.subscribe(),
+            stop: self.supervisor.stop_token(),
         }
     }
 
@@ -271,6 +268,7 @@ impl<'a> Parts<'a> {
             let start = WorkerStart {
                 settings: settings.clone(),
                 crowd: Arc::clone(&crowd),
+                condition: self.condition(),
                 door: Door {
                     listeners,
                     turn: self.turn.clone(),

@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::adoption::Adoption;
+use crate::condition::Condition;
 use crate::crowd::Crowd;
 use crate::limiting::Limiting;
 use crate::listen::{Door, accept};
@@ -22,6 +23,7 @@ use crate::worker::Worker;
 pub(super) struct WorkerStart {
     pub(super) settings: Settings,
     pub(super) crowd: Arc<Crowd>,
+    pub(super) condition: Condition,
     pub(super) door: Door,
     pub(super) counters: Arc<Counters>,
     pub(super) suspecting: Suspecting,
@@ -55,6 +57,7 @@ async fn serve(start: WorkerStart) {
         start.suspecting,
         start.limiting,
         start.crowd,
+        start.condition,
         start.shared_idle,
     ));
     let ticking = tokio::task::spawn_local({

@@ -6,11 +6,12 @@ use std::task::Poll;
 use policy::Action;
 
 use super::codec::{
-    Answer, FieldChanges, Method, RouteAnswer, Version, write_answer, write_options_answer,
-    write_route_answer,
+    Answer, FieldChanges, Method, TextAnswer, Version, write_answer, write_options_answer,
+    write_text_answer,
 };
 use super::edits::AnswerEdits;
 use super::exchange::Exchange;
+use super::health::Aspect;
 use super::problem::Problem;
 use super::routing::RouteReply;
 use super::space::Space;
@@ -79,6 +80,32 @@ pub(super) async fn answer_options(talk: &Talk, space: &mut Space) -> After {
     send(talk, space, keep_alive).await
 }
 
+/// Says how the balancer is. Nothing of the request's body was read.
+pub(super) async fn answer_about_health(talk: &Talk, space: &mut Space, aspect: Aspect) -> After {
+    let keep_alive = space.request.keep_alive && !space.request.has_body() && talk.may_go_on();
+    let (status, text) = aspect.answer(&talk.worker.condition);
+    let date = talk.worker.clock.date();
+    let request_id = space.request_id;
+    let answer = TextAnswer {
+        status,
+        token: "health",
+        location: None,
+        content_type: b"text/plain; charset=utf-8",
+        body: text.as_bytes(),
+        version: space.request.version,
+        keep_alive,
+        head_only: space.request.method == Method::Head,
+        date: &date,
+        request_id: request_id.bytes(),
+        // What was so a moment ago helps no watcher.
+        lines: b"Cache-Control: no-store\r\n",
+        changes: None,
+    };
+    space.download.begin();
+    write_text_answer(&answer, space.download.out());
+    send(talk, space, keep_alive).await
+}
+
 /// Says what the request's route says in a server's place. Nothing of the request's body was read.
 pub(super) async fn answer_as_routed(talk: &Talk, space: &mut Space, reply: &RouteReply) -> After {
     let keep_alive = space.request.keep_alive && !space.request.has_body() && talk.may_go_on();
@@ -90,7 +117,7 @@ pub(super) async fn answer_as_routed(talk: &Talk, space: &mut Space, reply: &Rou
     let edits = AnswerEdits::of(Some(route), reply.secure, &space.limits, None);
     let date = talk.worker.clock.date();
     let request_id = space.request_id;
-    let answer = RouteAnswer {
+    let answer = TextAnswer {
         status: reply.status,
         token: match reply.location {
             Some(_) => "route-redirect",
@@ -104,10 +131,11 @@ pub(super) async fn answer_as_routed(talk: &Talk, space: &mut Space, reply: &Rou
         head_only: space.request.method == Method::Head,
         date: &date,
         request_id: request_id.bytes(),
+        lines: &[],
         changes: edits.as_ref().map(|edits| edits as &dyn FieldChanges),
     };
     space.download.begin();
-    write_route_answer(&answer, space.download.out());
+    write_text_answer(&answer, space.download.out());
     send(talk, space, keep_alive).await
 }
 

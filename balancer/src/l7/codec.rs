@@ -40,7 +40,7 @@ mod span;
 mod target;
 mod trailer;
 
-pub use answer::{Answer, RouteAnswer, write_answer, write_options_answer, write_route_answer};
+pub use answer::{Answer, TextAnswer, write_answer, write_options_answer, write_text_answer};
 pub use body::{Advance, BodyDecoder, Carry, ChunkHead, LAST_CHUNK};
 pub use changes::FieldChanges;
 pub use date::HttpDate;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use policy::{Cause, InFlight, Outcome};
 
 use super::again::Again;
-use super::answer::{answer, answer_as_routed, answer_options, refuse};
+use super::answer::{answer, answer_about_health, answer_as_routed, answer_options, refuse};
 use super::attempt::attempt;
 use super::exchange::Exchange;
 use super::limits::hold_to_limits;
@@ -35,6 +35,7 @@ pub(super) async fn dispatch(talk: &Talk, space: &mut Space, head_length: usize)
             space.client.consume(head_length);
             return match early {
                 Early::Options => answer_options(talk, space).await,
+                Early::Health(aspect) => answer_about_health(talk, space, aspect).await,
                 Early::Problem(problem) => answer(talk, space, problem).await,
                 Early::Route(reply) => answer_as_routed(talk, space, &reply).await,
             };

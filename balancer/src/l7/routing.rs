@@ -1,5 +1,5 @@
-//! Where a request goes: what stands before all servers (the listener's firewall, the path's normal form, the routes), and what is
-//! answered there and then.
+//! Where a request goes: what stands before all servers (the listener's firewall, the balancer's health, the path's normal form, the routes),
+//! and what is answered there and then.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use model::{NormalPath, Paths, StickyKind};
 use policy::{Action, Asked, Pool, Question, Redirect, Route, Table};
 
 use super::codec::Refusal;
+use super::health::Aspect;
 use super::incoming::Incoming;
 use super::problem::Problem;
 use super::space::Space;
@@ -25,8 +26,10 @@ pub(super) struct Destination {
 
 /// Why a request goes to no server.
 pub(super) enum Early {
-    /// The balancer is asked about itself.
+    /// The balancer is asked what it can do.
     Options,
+    /// It is asked how it is, at a listener that is open to that.
+    Health(Aspect),
     Problem(Problem),
     /// The route answers.
     Route(RouteReply),
@@ -67,6 +70,12 @@ pub(super) fn route(talk: &Talk, space: &mut Space) -> Result<Destination, Early
     let entrance = talk.entrance;
     if worker.is_guarded(entrance) && !worker.lets_in(entrance, incoming.source()) {
         return Err(Problem::Denied.into());
+    }
+    // Before all that may be wrong with where the request is for: watchers know an address, and often no name.
+    if worker.answers_health(entrance)
+        && let Some(aspect) = Aspect::of(request, incoming.head)
+    {
+        return Err(Early::Health(aspect));
     }
     if request.ends_here() {
         return Err(Early::Options);

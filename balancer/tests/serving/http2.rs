@@ -17,6 +17,7 @@ use crate::http2_frames::{
     frame, number, request,
 };
 use crate::upstream::{Link, Upstream};
+use crate::watching::{listener, set};
 use crate::wire::{LIMIT, eventually, field};
 
 /// A client's connection, which a task of its own drives.
@@ -135,6 +136,27 @@ async fn mirror() -> Upstream {
         }
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_watches_the_balancer_is_answered_as_by_http_1() {
+    let server = Upstream::named("1").await;
+    let fleet = fleet(&server, &[]).await;
+    fleet.change(set(listener("http", true))).await;
+    let client = Client::connect(fleet.address()).await;
+    let ready = client.get("/readyz").await;
+    assert_eq!(
+        (ready.head.status(), ready.text()),
+        (StatusCode::OK, "ready\n".into())
+    );
+    assert_eq!(ready.field("cache-control"), Some("no-store"));
+    let (head, _) = client.begin(to("HEAD", "/livez"), true).await;
+    let head = read(head).await.expect("an answer");
+    assert_eq!(
+        (head.field("content-length"), head.text()),
+        (Some("5"), String::new())
+    );
+    assert_eq!(server.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

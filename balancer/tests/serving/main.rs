@@ -50,5 +50,6 @@ mod tls_sessions;
 mod touch;
 mod upstream;
 mod verdicts;
+mod watching;
 mod websocket;
 mod wire;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::client;
 use crate::fleet::{Fleet, args, commit, pool, server};
 use crate::upstream::Upstream;
+use crate::watching::{listener, set};
 use crate::wire::{LIMIT, Message};
 
 const COUNT: &str = "roundhouse_balancer_propagation_seconds_count";
@@ -30,6 +31,7 @@ async fn redis_with(address: SocketAddr) -> RedisServer {
     let put = vec![
         Change::put_pool(pool()),
         Change::put_server(server("s1", address)),
+        set(listener("http", true)),
     ];
     commit(&*registry, put).await;
     redis
@@ -75,6 +77,11 @@ async fn turns_away(fleet: &Fleet) {
     }
     let text = fleet.ops("/readyz").await.text();
     assert!(text.contains("--stale-limit"), "{text}");
+    let seen = client::get(fleet.address(), "/readyz").await;
+    assert_eq!(seen.verdict(), (503, "health".into()));
+    assert!(seen.text().contains("--stale-limit"), "{seen:?}");
+    let lives = client::get(fleet.address(), "/livez").await;
+    assert_eq!(lives.status(), 200);
 }
 
 /// Returns once clients are served.
@@ -85,6 +92,8 @@ async fn serves(fleet: &Fleet) {
     while fleet.ops("/readyz").await.status() != 200 {
         assert!(Instant::now() < deadline, "it says that it is not ready");
     }
+    let seen = client::get(fleet.address(), "/readyz").await;
+    assert_eq!(seen.verdict(), (200, "health".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 mod tls;
 
+use std::ops::Not;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Firewall, ListenerId, Unknown};
@@ -16,6 +18,9 @@ pub struct Listener {
     /// Judged before the first byte.
     #[serde(default)]
     pub firewall: Firewall,
+    /// Whether `/livez` and `/readyz` are answered here by the balancer itself, before any route: for whoever watches it from outside.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub health: bool,
     /// For the listener `https` alone.
     #[serde(default, skip_serializing_if = "ListenerTls::is_default")]
     pub tls: ListenerTls,
@@ -28,6 +33,7 @@ impl Listener {
         Self {
             id,
             firewall: Firewall::default(),
+            health: false,
             tls: ListenerTls::default(),
             unknown: Unknown::default(),
         }
@@ -39,6 +45,7 @@ impl Listener {
         let Self {
             id: _,
             firewall,
+            health: _,
             tls,
             unknown,
         } = self;
@@ -48,5 +55,27 @@ impl Listener {
             ("tls".to_owned(), &mut tls.unknown),
             (String::new(), unknown),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whether_it_answers_about_health_is_said_where_it_does() {
+        let quiet: Listener = serde_json::from_value(json!({"id": "http"})).expect("a listener");
+        assert!(!quiet.health);
+        let written = serde_json::to_value(&quiet).expect("JSON");
+        assert!(written.get("health").is_none(), "{written}");
+        let mut open = json!({"id": "http", "health": true});
+        let listener: Listener = serde_json::from_value(open.clone()).expect("a listener");
+        assert!(listener.health && listener.unknown.0.is_empty());
+        let written = serde_json::to_value(&listener).expect("JSON");
+        assert_eq!(written["health"], json!(true));
+        open["health"] = json!("yes");
+        serde_json::from_value::<Listener>(open).expect_err("no truth value");
     }
 }

@@ -83,6 +83,11 @@ impl Table {
         self.listeners.firewall(id)
     }
 
+    /// Whether a listener answers about the balancer's health. Not, where nothing is said of it.
+    pub fn listener_answers_health(&self, id: &ListenerId) -> bool {
+        self.listeners.answers_health(id)
+    }
+
     /// A limit. Of those that some route or pool names, one that is gone is as it was.
     pub fn limit(&self, id: &LimitId) -> Option<&Arc<Limit>> {
         self.limits.get(id)

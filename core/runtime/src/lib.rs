@@ -28,7 +28,7 @@ pub use host::{host_name, reachable};
 pub use metrics::Metrics;
 pub use notify::{notify_ready, notify_stopping};
 pub use open_files::open_files_max;
-pub use ops::{ops_router, serve_ops};
+pub use ops::{LIVE, ops_router, readiness, serve_ops};
 pub use run::{Ending, run};
 pub use serve::{Broken, Connection, Limits, serve};
 pub use supervisor::{Failure, Supervisor, Unfinished};

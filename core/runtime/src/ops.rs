@@ -1,16 +1,19 @@
 //! What whoever runs a process asks of it: does it live, is it ready, what has it counted.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header::CONTENT_TYPE};
-use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Connection, Limits, Metrics, serve};
+
+/// What `/livez` says, with 200.
+pub const LIVE: &str = "live\n";
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -27,7 +30,7 @@ pub fn ops_router(
     ready: impl Fn() -> Result<(), String> + Clone + Send + Sync + 'static,
 ) -> Router {
     Router::new()
-        .route("/livez", get(async || "live\n"))
+        .route("/livez", get(async || LIVE))
         .route("/readyz", get(async move || readiness(ready())))
         .route(
             "/metrics",
@@ -35,12 +38,13 @@ pub fn ops_router(
         )
 }
 
-fn readiness(ready: Result<(), String>) -> impl IntoResponse {
+/// What `/readyz` says of a process that is ready, or is not for this reason.
+pub fn readiness(ready: Result<(), String>) -> (StatusCode, Cow<'static, str>) {
     match ready {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(()) => (StatusCode::OK, "ready\n".into()),
         Err(reason) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("not ready: {reason}\n"),
+            format!("not ready: {reason}\n").into(),
         ),
     }
 }

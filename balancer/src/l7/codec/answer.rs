@@ -1,5 +1,5 @@
 //! The balancer's own answers: what went wrong, in a short text and a field that machines can read; and what a route says in a server's
-//! place.
+//! place, or the balancer of its health.
 
 use super::changes::{self, FieldChanges};
 use super::date::HttpDate;
@@ -88,9 +88,9 @@ pub fn write_options_answer(
     out.extend_from_slice(b"\r\n");
 }
 
-/// An answer that a route gives in a server's place.
+/// An answer whose text is its own: what a route says in a server's place, or how the balancer is.
 #[derive(Clone, Copy, Debug)]
-pub struct RouteAnswer<'a> {
+pub struct TextAnswer<'a> {
     /// The status code, 200-599.
     pub status: u16,
     /// The value of `Roundhouse-Reason`.
@@ -111,12 +111,14 @@ pub struct RouteAnswer<'a> {
     pub date: &'a HttpDate,
     /// The request's id.
     pub request_id: &'a [u8],
+    /// Whole lines beside these.
+    pub lines: &'a [u8],
     /// What the route changes of the fields.
     pub changes: Option<&'a dyn FieldChanges>,
 }
 
-/// Writes a route's answer. Statuses that have no body (RFC 9110, 15.3.5 and 15.4.5) say nothing of one either.
-pub fn write_route_answer(answer: &RouteAnswer<'_>, out: &mut Vec<u8>) {
+/// Writes such an answer. Statuses that have no body (RFC 9110, 15.3.5 and 15.4.5) say nothing of one either.
+pub fn write_text_answer(answer: &TextAnswer<'_>, out: &mut Vec<u8>) {
     status_line(answer.status, phrase(answer.status).as_bytes(), out);
     field(out, b"Roundhouse-Reason: ", answer.token.as_bytes());
     if let Some(location) = answer.location {
@@ -135,6 +137,7 @@ pub fn write_route_answer(answer: &RouteAnswer<'_>, out: &mut Vec<u8>) {
     }
     field(out, b"Date: ", answer.date.bytes());
     field(out, b"X-Request-Id: ", answer.request_id);
+    out.extend_from_slice(answer.lines);
     changes::write(answer.changes, out);
     out.extend_from_slice(connection_line(answer.version, answer.keep_alive));
     out.extend_from_slice(b"\r\n");
@@ -144,7 +147,7 @@ pub fn write_route_answer(answer: &RouteAnswer<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes a field that the route itself may have taken away.
-fn changeable(answer: &RouteAnswer<'_>, out: &mut Vec<u8>, start: &str, value: &[u8]) {
+fn changeable(answer: &TextAnswer<'_>, out: &mut Vec<u8>, start: &str, value: &[u8]) {
     if changes::keeps_own(answer.changes, start.trim_end_matches(": ").as_bytes()) {
         field(out, start.as_bytes(), value);
     }

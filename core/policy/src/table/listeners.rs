@@ -1,4 +1,4 @@
-//! What the listeners of a snapshot let in, compiled.
+//! What the listeners of a snapshot let in, compiled, and what they answer themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use model::{Collection, Fault, ListenerId, Snapshot, Stamped};
 use crate::Firewall;
 use crate::firewall::Lists;
 
-/// Every listener's firewall.
+/// Every listener's firewall, and what else is said of it.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     by_id: BTreeMap<ListenerId, Arc<Listener>>,
@@ -46,6 +46,12 @@ impl Listeners {
 
     pub(super) fn firewall(&self, id: &ListenerId) -> Option<&Firewall> {
         self.by_id.get(id).map(|listener| &listener.firewall)
+    }
+
+    /// Whether it answers about the balancer's health.
+    pub(super) fn answers_health(&self, id: &ListenerId) -> bool {
+        let listener = self.by_id.get(id);
+        listener.is_some_and(|listener| listener.source.value.health)
     }
 
     /// Those that name a list which is not there.

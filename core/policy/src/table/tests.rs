@@ -501,3 +501,19 @@ fn a_table_has_the_routes_and_firewalls_of_its_snapshot_and_tells_what_is_wrong_
             .is_none()
     );
 }
+
+#[test]
+fn a_listener_answers_about_health_where_the_latest_snapshot_says_so() {
+    let mut snapshot = fleet(&["a"]);
+    let id: ListenerId = "http".parse().expect("a name");
+    let mut table = compile(&snapshot, &Table::default());
+    assert!(!table.listener_answers_health(&id));
+    for (revision, health) in [(6, true), (7, false), (8, true)] {
+        let mut listener = model::Listener::new(id.clone());
+        listener.health = health;
+        let listener = stamped(revision, revision, listener);
+        snapshot.listeners.insert(id.clone(), listener);
+        table = compile(&snapshot, &table);
+        assert_eq!(table.listener_answers_health(&id), health);
+    }
+}

@@ -4,8 +4,8 @@ use super::checker::{Message, read, read_head, read_request};
 use super::proxy::{FORWARDING, date};
 use crate::l7::codec::{
     Asked, FieldChanges, Forwarding, Limits, Parse, RequestHead, ResponseHead, Returning,
-    RouteAnswer, Version, parse_request, parse_response, rewrite_request, rewrite_response,
-    write_route_answer,
+    TextAnswer, Version, parse_request, parse_response, rewrite_request, rewrite_response,
+    write_text_answer,
 };
 
 /// Takes these fields away, and adds lines.
@@ -150,7 +150,7 @@ fn a_final_answer_is_changed_and_an_interim_one_is_not() {
 /// A route's answer of this status, and what follows its head.
 fn given(status: u16, head_only: bool, edits: Option<&Edits>) -> (Message, Vec<u8>) {
     let date = date();
-    let answer = RouteAnswer {
+    let answer = TextAnswer {
         status,
         token: "route-answer",
         location: (status == 308).then_some(&b"https://a/b"[..]),
@@ -161,10 +161,11 @@ fn given(status: u16, head_only: bool, edits: Option<&Edits>) -> (Message, Vec<u
         head_only,
         date: &date,
         request_id: b"id-1",
+        lines: &[],
         changes: edits.map(|edits| edits as &dyn FieldChanges),
     };
     let mut out = Vec::new();
-    write_route_answer(&answer, &mut out);
+    write_text_answer(&answer, &mut out);
     let is_bare = head_only || [204, 304].contains(&status);
     let (message, rest) = if is_bare {
         read_head(&out)
