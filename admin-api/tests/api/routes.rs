@@ -16,7 +16,7 @@ fn kinds() -> [(&'static str, Value, Value); 4] {
         (
             "/v1/listeners",
             json!({"firewall": {"deny": ["10.0.0.0/8"]}}),
-            json!({"firewall": {"allow": ["192.0.2.1"]}}),
+            json!({"firewall": {"allow": ["192.0.2.1"]}, "health": true}),
         ),
         (
             "/v1/networks",
@@ -142,6 +142,10 @@ async fn whatever_is_wrong_is_named_by_path_and_nothing_is_written() {
                 json!({"id": "http", "firewall": {"deny": ["office"]}}),
             ),
             "firewall.deny[0]",
+        ),
+        (
+            ("/v1/listeners", json!({"id": "http", "health": "yes"})),
+            "health",
         ),
         (
             (

@@ -1,10 +1,11 @@
-//! `roundhouse listener list|show|set`: whom the balancers let in at their addresses, and how they speak TLS.
+//! `roundhouse listener list|show|set`: whom the balancers let in at their addresses, whether they answer about health
+//! there, and how they speak TLS.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use client::{Demand, Present, Shown};
-use model::{Firewall, Listener, ListenerId, ListenerTls, Networks, Unknown};
+use model::{Firewall, Listener, ListenerId, Networks, Unknown};
 
 use super::document;
 use super::elements::{self, Common, List, Show};
@@ -14,13 +15,14 @@ use super::output::columns;
 /// What can be done with listeners.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the listeners that have settings, with whom each lets in.
+    /// List the listeners that have settings, with whom each lets in, and whether it answers about health.
     #[command(after_help = EXIT_CODES)]
     List(List),
     /// Print a listener with all of its settings, as a document for `--file`.
     #[command(after_help = EXIT_CODES)]
     Show(Show<ListenerId>),
-    /// Set whom a listener lets in: what is not said is emptied. Its TLS stays as it is; a file sets all.
+    /// Set whom a listener lets in, where what is not said is emptied, or with --health whether it answers about health, or both. What
+    /// the command is not about stays as it is, and so does TLS; a file sets all.
     #[command(after_help = EXIT_CODES)]
     Set(Set),
 }
@@ -37,8 +39,17 @@ pub(crate) struct Set {
     /// A network, or the name of a list, whose clients are turned away. May be repeated.
     #[arg(long, value_name = "NETWORK|LIST")]
     deny: Vec<Networks>,
+    /// Answer `/livez` and `/readyz` there, for whoever watches the balancers from outside; `--health=false` ends that.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    health: Option<bool>,
     /// The listener, in YAML or JSON, as `roundhouse listener show` writes it; `-` is standard input.
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["allow", "deny"])]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["allow", "deny", "health"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -57,6 +68,7 @@ async fn set(args: Set) -> Result<(), Failure> {
         id,
         allow,
         deny,
+        health,
         file,
         common,
     } = args;
@@ -68,19 +80,21 @@ async fn set(args: Set) -> Result<(), Failure> {
             client.put_element(&id, &written, &demand).await?
         }
         None => {
-            let firewall = Firewall {
+            let (stored, present) = match client.element::<Listener>(&id).await {
+                Ok(stored) => (stored.value, Present::At(stored.revision)),
+                Err(error) if error.is_not_found() => (Listener::new(id.clone()), Present::Absent),
+                Err(error) => return Err(error.into()),
+            };
+            let is_about_clients = health.is_none() || !allow.is_empty() || !deny.is_empty();
+            let firewall = is_about_clients.then(|| Firewall {
                 allow,
                 deny,
                 unknown: Unknown::default(),
-            };
-            let (tls, present) = match client.element::<Listener>(&id).await {
-                Ok(stored) => (stored.value.tls, Present::At(stored.revision)),
-                Err(error) if error.is_not_found() => (ListenerTls::default(), Present::Absent),
-                Err(error) => return Err(error.into()),
-            };
+            });
             let listener = Listener {
-                firewall,
-                tls,
+                firewall: firewall.unwrap_or(stored.firewall),
+                health: health.unwrap_or(stored.health),
+                tls: stored.tls,
                 ..Listener::new(id.clone())
             };
             let demand = Demand {
@@ -95,11 +109,18 @@ async fn set(args: Set) -> Result<(), Failure> {
 
 pub(super) fn text(listeners: &[Shown<Listener>]) -> String {
     let row = |it: &Shown<Listener>| {
-        let Firewall { allow, deny, .. } = &it.value.firewall;
-        [it.value.id.to_string(), joined(allow), joined(deny)]
+        let Listener {
+            id,
+            firewall,
+            health,
+            ..
+        } = &it.value;
+        let (allow, deny) = (joined(&firewall.allow), joined(&firewall.deny));
+        let health = health.then(|| "answers".to_owned()).unwrap_or_default();
+        [id.to_string(), allow, deny, health]
     };
     let rows = listeners.iter().map(row).collect();
-    columns(["NAME", "ALLOW", "DENY"], rows)
+    columns(["NAME", "ALLOW", "DENY", "HEALTH"], rows)
 }
 
 /// How many networks a row names, so that it stays one line on a terminal; JSON has all.

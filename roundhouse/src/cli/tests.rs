@@ -261,11 +261,13 @@ fn lists_of_networks_and_listeners_are_listed_in_short() {
     );
     let many = ["10.0.0.0/8", "a", "b", "c", "d", "e", "f"];
     let listener = json!({"id": "http", "firewall": {"allow": [], "deny": many}});
+    let watched = json!({"id": "https", "health": true});
     assert_eq!(
-        lines(&listener::text(&[shown(&listener)])),
+        lines(&listener::text(&[shown(&listener), shown(&watched)])),
         [
-            "NAME ALLOW DENY",
-            "http - 10.0.0.0/8, a, b, c, d, and 2 more"
+            "NAME ALLOW DENY HEALTH",
+            "http - 10.0.0.0/8, a, b, c, d, and 2 more -",
+            "https - - answers"
         ]
     );
 }

@@ -95,11 +95,31 @@ fn a_certificate_is_put_listed_shown_exported_and_removed() {
         one_line(&errors).contains("is used by the listener \"https\""),
         "{errors}"
     );
-    // Whom a listener lets in is set, and its TLS stays.
+    // Whom a listener lets in is set, or whether it answers about health, and the rest stays.
     fleet.output("listener set https --deny 192.0.2.0/24");
     let https = fleet.json("listener show https");
     assert_eq!(https["tls"]["default"], "www");
     assert_eq!(https["firewall"]["deny"][0], "192.0.2.0/24");
+    fleet.output("listener set https --health");
+    let watched = fleet.json("listener show https");
+    assert_eq!(watched["health"], true);
+    assert_eq!(watched["tls"], https["tls"]);
+    assert_eq!(watched["firewall"], https["firewall"]);
+    fleet.output("listener set https");
+    let open = fleet.json("listener show https");
+    assert_eq!(
+        (&open["health"], &open["tls"]),
+        (&watched["health"], &https["tls"])
+    );
+    assert_eq!(open["firewall"]["deny"][0], Value::Null);
+    let document = fleet.output("export");
+    assert!(document.contains("\n  health: true\n"), "{document}");
+    fleet.output("listener set https --health=false");
+    let quiet = fleet.json("listener show https");
+    assert_eq!(
+        (&quiet["health"], &quiet["tls"]),
+        (&Value::Null, &https["tls"])
+    );
     fs::write(&listener, "{}\n").expect("a file");
     fleet.output(&format!("listener set https --file {}", listener.display()));
     let removed = fleet.output("certificate remove www --wait");
