@@ -116,8 +116,8 @@ pub(super) fn text(listeners: &[Shown<Listener>]) -> String {
             ..
         } = &it.value;
         let (allow, deny) = (joined(&firewall.allow), joined(&firewall.deny));
-        let health = health.then(|| "answers".to_owned()).unwrap_or_default();
-        [id.to_string(), allow, deny, health]
+        let health = if *health { "answers" } else { "" };
+        [id.to_string(), allow, deny, health.to_owned()]
     };
     let rows = listeners.iter().map(row).collect();
     columns(["NAME", "ALLOW", "DENY", "HEALTH"], rows)
