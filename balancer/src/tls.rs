@@ -34,6 +34,8 @@ pub(crate) struct Tls {
     serving: Option<Arc<Serving>>,
     /// The field that names the subject of a client's certificate, which no client may send.
     subject_header: Option<Arc<str>>,
+    /// Clients are asked for certificates.
+    verifies_clients: bool,
     /// Of the pools that are reached within TLS.
     calling: HashMap<PoolId, Arc<Calling>>,
     /// What cannot be used, of which the last good is in force.
@@ -50,6 +52,11 @@ impl Tls {
 
     pub(crate) fn subject_header(&self) -> Option<&Arc<str>> {
         self.subject_header.as_ref()
+    }
+
+    /// Whether servers may rely on what is said of clients' certificates.
+    pub(crate) fn verifies_clients(&self) -> bool {
+        self.verifies_clients
     }
 
     /// How the servers of a pool are called that is reached within TLS. Nothing where nothing that was said of it could be used.

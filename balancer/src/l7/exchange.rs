@@ -156,7 +156,7 @@ impl<'a> Exchange<'a> {
             field,
             value: self.talk.subject(),
         });
-        if (has_routes || subject.is_some()) && request.carry == Carry::Wire {
+        if (has_routes || tls.verifies_clients()) && request.carry == Carry::Wire {
             // What is taken away of the head does not come in by the back door.
             request.carry = Carry::WireWithoutTrailers;
         }

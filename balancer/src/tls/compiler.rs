@@ -129,13 +129,15 @@ impl Compiler {
         let in_force = settings.as_ref();
         let wanted = self.listener.as_ref().map(|it| &it.value.tls);
         // Where nothing is said of the listener, nobody relies on the field.
-        let subject_header = wanted.map(|wanted| in_force.unwrap_or(wanted));
-        let subject_header = subject_header.map(|of| of.client.subject_header.as_str().into());
+        let clients = wanted.map(|wanted| &in_force.unwrap_or(wanted).client);
+        let subject_header = clients.map(|clients| clients.subject_header.as_str().into());
+        let verifies_clients = clients.is_some_and(|it| it.verify != ClientVerify::None);
         let expiries = expiries.collect();
         self.settings = settings;
         Tls {
             serving,
             subject_header,
+            verifies_clients,
             calling,
             faults,
             expiries,

@@ -70,6 +70,30 @@ async fn each_flood_is_ended_and_counted_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_many_requests_at_once_is_ended_by_the_bound_that_was_set() {
+    let server = Upstream::named("1").await;
+    let fleet = fleet(&server, &["--http2-max-resets", "100"]).await;
+    let cancelled = |count: u32| -> Vec<u8> {
+        let streams = (0..count).map(|index| {
+            let stream = 2 * index + 1;
+            let begun = frame(HEADERS, WHOLE, stream, &request("GET", "/", &[]));
+            [begun, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
+        });
+        streams.flatten().collect()
+    };
+    let mut client = Frames::connect(fleet.address()).await;
+    client.write(&cancelled(90)).await;
+    client
+        .send(HEADERS, WHOLE, 1001, &request("GET", "/", &[]))
+        .await;
+    assert_eq!(client.end_of(1001).await, End::Answered(200));
+    let mut client = Frames::connect(fleet.address()).await;
+    client.write(&cancelled(150)).await;
+    assert_eq!(client.end().await, End::GoAway(ENHANCE_YOUR_CALM));
+    fleet.has_ended("http2-reset-flood", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_never_ends_runs_out_of_time() {
     let server = Upstream::named("1").await;
     let fleet = fleet(&server, &["--head-timeout", "300ms"]).await;

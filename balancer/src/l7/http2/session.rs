@@ -82,6 +82,8 @@ fn builder(settings: &Settings) -> Builder {
         .initial_window_size(http2.window)
         .initial_connection_window_size(http2.connection_window)
         .max_frame_size(http2.frame_max)
+        // The guard counts them too, and says what they are.
+        .max_pending_accept_reset_streams(2 * http2.resets_max as usize)
         .max_header_list_size(u32::try_from(section_max).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     builder
