@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use model::{Fault, PoolId};
 
+use calling::PoolCalls;
 pub(crate) use calling::{Calling, call};
 pub(crate) use compiler::Compiler;
 pub(crate) use files::{Disk, Files, follow_files};
@@ -37,7 +38,7 @@ pub(crate) struct Tls {
     /// Clients are asked for certificates.
     verifies_clients: bool,
     /// Of the pools that are reached within TLS.
-    calling: HashMap<PoolId, Arc<Calling>>,
+    calling: HashMap<PoolId, PoolCalls>,
     /// What cannot be used, of which the last good is in force.
     faults: Vec<Fault>,
     /// When what is shown expires, in seconds since 1970, by the certificate's name and where it is from.
@@ -59,9 +60,11 @@ impl Tls {
         self.verifies_clients
     }
 
-    /// How the servers of a pool are called that is reached within TLS. Nothing where nothing that was said of it could be used.
-    pub(crate) fn calling(&self, pool: &PoolId) -> Option<&Arc<Calling>> {
-        self.calling.get(pool)
+    /// How a server is called of a pool that is reached within TLS; `hostname` is the name that it was added by, if by any. Nothing where nothing
+    /// that was said of the pool could be used.
+    pub(crate) fn calling(&self, pool: &PoolId, hostname: Option<&str>) -> Option<Arc<Calling>> {
+        let calls = self.calling.get(pool)?;
+        Some(calls.of(hostname))
     }
 
     pub(crate) fn faults(&self) -> &[Fault] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model::Protocol;
-use policy::{Cause, InFlight, Live, Outcome, Place};
+use policy::{Cause, InFlight, Live, Outcome, Place, Server};
 
 use super::exchange::Exchange;
 use super::miss::Miss;
@@ -41,7 +41,7 @@ async fn try_once(exchange: &mut Exchange<'_>, flight: &mut InFlight) -> Result<
     let mut reserved = flight.take_place();
     let flight = &*flight;
     let live = flight.server().live();
-    let calling = calling(exchange)?;
+    let calling = calling(exchange, flight.server())?;
     let calling = calling.as_ref();
     let mut standing = None;
     if let Some(waited) = take(exchange, live, calling, &mut reserved) {
@@ -123,13 +123,13 @@ fn take_shared(
     http2.take(live, reserved, calling, &talk.spaces.buffers)
 }
 
-/// How the servers of the request's pool are called within TLS. Without it none is called: not in the open, and not as it was once.
-fn calling(exchange: &Exchange<'_>) -> Result<Option<Arc<Calling>>, Miss> {
+/// How a server of the request's pool is called within TLS. Without it none is called: not in the open, and not as it was once.
+fn calling(exchange: &Exchange<'_>, server: &Server) -> Result<Option<Arc<Calling>>, Miss> {
     if !exchange.plan.tls {
         return Ok(None);
     }
     let worker = &exchange.talk.worker;
-    let calling = worker.tls().calling(&exchange.pool).cloned();
+    let calling = worker.tls().calling(&exchange.pool, server.hostname());
     if calling.is_none() {
         worker.counters.call_failed("unusable-settings");
         return Err(Miss::NoConnection);

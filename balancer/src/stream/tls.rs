@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use probe::Calling;
-use rustls::{ClientConfig, ClientConnection, Connection};
+use rustls::{ClientConnection, Connection};
 use tokio::net::TcpStream;
 
 use super::tcp;
@@ -35,7 +35,7 @@ pub(crate) struct Tls {
     /// Absent only in one that has been taken over.
     socket: Option<TcpStream>,
     /// What a server was called with.
-    called: Option<Arc<ClientConfig>>,
+    called: Option<Calling>,
     session: RefCell<Session>,
 }
 
@@ -66,14 +66,14 @@ impl Tls {
         let config = calling.config();
         let connection = ClientConnection::new(Arc::clone(config), calling.name_of(server))?;
         let mut tls = Self::new(socket, Connection::Client(connection));
-        tls.called = Some(Arc::clone(config));
+        tls.called = Some(calling.clone());
         Ok(tls)
     }
 
     /// As [`super::Stream::is_called_by`].
     pub(crate) fn is_called_by(&self, calling: &Calling) -> bool {
         let called = self.called.as_ref();
-        called.is_some_and(|called| Arc::ptr_eq(called, calling.config()))
+        called.is_some_and(|called| called.is_same(calling))
     }
 
     fn socket(&self) -> &TcpStream {

@@ -163,9 +163,9 @@ impl Inspector {
             } = &pool.settings().value;
             let absent = void || silence >= check.interval.max(HEARTBEAT_PERIOD) * SILENT_INTERVALS;
             let called = pool.settings().value.tls.enabled;
-            let calling = tls.calling(pool.id()).filter(|_| called);
+            let calling = |hostname| tls.calling(pool.id(), hostname).filter(|_| called);
             // Of servers that cannot be called nothing can be found.
-            let unusable = called && calling.is_none();
+            let unusable = called && calling(None).is_none();
             if !absent || unusable || check.kind == CheckKind::None {
                 continue;
             }
@@ -182,6 +182,7 @@ impl Inspector {
                 };
                 let candidate =
                     known.unwrap_or_else(|| Candidate::new(server, check, *protocol, verdict));
+                let calling = calling(server.hostname());
                 chosen.insert(number, candidate.called_by(calling));
             }
         }
@@ -268,8 +269,8 @@ impl Candidate {
         }
     }
 
-    fn called_by(mut self, calling: Option<&Arc<Calling>>) -> Self {
-        self.prober.call_by(calling.cloned());
+    fn called_by(mut self, calling: Option<Arc<Calling>>) -> Self {
+        self.prober.call_by(calling);
         self
     }
 

@@ -1,12 +1,12 @@
 //! Makes what TLS is spoken with of what the registry and the files hold, and takes over what has not changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use certificates::{Chain, SealKeys, parse_roots};
 use model::{
     Certificate, CertificateId, ClientVerify, Collection, Elements, Fault, KeptKey, Listener,
-    ListenerId, ListenerTls, Pool, PoolId, Snapshot, Stamped, differing,
+    ListenerId, ListenerTls, Pool, PoolId, Server, ServerKey, Snapshot, Stamped, differing,
 };
 use probe::{Calling, HostRoots};
 use rustls::RootCertStore;
@@ -14,6 +14,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::ProducesTickets;
 
 use super::Tls;
+use super::calling::PoolCalls;
 use super::files::Files;
 use super::names::Names;
 use super::serving::Serving;
@@ -33,6 +34,8 @@ pub(crate) struct Compiler {
     settings: Option<ListenerTls>,
     tickets: Option<(Vec<u8>, Arc<dyn ProducesTickets>)>,
     pools: Elements<PoolId, Pool>,
+    servers: Elements<ServerKey, Server>,
+    hostnames: Hostnames,
     latest: Arc<Tls>,
 }
 
@@ -44,6 +47,9 @@ struct Opened {
     /// Why what the registry holds now cannot be.
     fault: Option<String>,
 }
+
+/// The names by which servers were added, of the pools whose servers are asked for them.
+type Hostnames = BTreeMap<PoolId, BTreeSet<Arc<str>>>;
 
 /// What can be shown, by name.
 type All<'a> = BTreeMap<&'a str, &'a Arc<Shown>>;
@@ -60,6 +66,8 @@ impl Compiler {
             settings: None,
             tickets: None,
             pools: Elements::new(),
+            servers: Elements::new(),
+            hostnames: Hostnames::new(),
             latest: Arc::default(),
         }
     }
@@ -72,12 +80,26 @@ impl Compiler {
         let listener = snapshot.listeners.get(&https());
         let listened = self.listener.as_ref() != listener;
         self.listener = listener.cloned();
-        let called = differing(&self.pools, &snapshot.pools).next().is_some();
-        self.pools = snapshot.pools.clone();
+        let called = self.note_pools(snapshot);
         if is_first || shown || listened || called {
             self.latest = Arc::new(self.make(is_first || shown || listened));
         }
         Arc::clone(&self.latest)
+    }
+
+    /// Takes in the pools and the names of their servers; says whether that may change how they are called.
+    fn note_pools(&mut self, snapshot: &Snapshot) -> bool {
+        let changed = differing(&self.pools, &snapshot.pools).next().is_some();
+        let moved = differing(&self.servers, &snapshot.servers).next().is_some();
+        self.pools = snapshot.pools.clone();
+        self.servers = snapshot.servers.clone();
+        if !changed && !moved {
+            return false;
+        }
+        let hostnames = hostnames(snapshot);
+        let renamed = hostnames != self.hostnames;
+        self.hostnames = hostnames;
+        changed || renamed
     }
 
     /// Opens the certificates that have changed, and with other seal keys all of them; says whether there was any.
@@ -190,19 +212,23 @@ impl Compiler {
     }
 
     /// How the servers of each pool are called: as before, where what the pool says now cannot be used.
-    fn call(&self, faults: &mut Vec<Fault>) -> HashMap<PoolId, Arc<Calling>> {
+    fn call(&self, faults: &mut Vec<Fault>) -> HashMap<PoolId, PoolCalls> {
         let all = all(&self.opened, &self.files);
         let mut calling = HashMap::new();
         let pools = self.pools.iter();
         for (id, pool) in pools.filter(|(_, pool)| pool.value.tls.enabled) {
             let before = self.latest.calling.get(id);
-            match self.call_one(&pool.value, before, &all) {
-                Ok(made) => _ = calling.insert(id.clone(), made),
+            let common = before.map(PoolCalls::common);
+            let made = match self.call_one(&pool.value, common, &all) {
+                Ok(made) => Some(made),
                 Err(reason) => {
                     faults.push(pool_fault(id, reason));
-                    calling.extend(before.map(|before| (id.clone(), Arc::clone(before))));
+                    common.cloned()
                 }
-            }
+            };
+            let hostnames = self.hostnames.get(id);
+            let made = made.map(|made| PoolCalls::new(made, hostnames, before));
+            calling.extend(made.map(|made| (id.clone(), made)));
         }
         calling
     }
@@ -228,6 +254,23 @@ impl Compiler {
         }
         Calling::new(pool, own.cloned(), &self.host_roots).map(Arc::new)
     }
+}
+
+fn hostnames(snapshot: &Snapshot) -> Hostnames {
+    let asks = |pool: &Pool| pool.tls.enabled && pool.tls.server_name.is_empty();
+    let pools = snapshot.pools.iter().filter(|(_, pool)| asks(&pool.value));
+    let mut hostnames: Hostnames = pools.map(|(id, _)| (id.clone(), BTreeSet::new())).collect();
+    if hostnames.is_empty() {
+        return hostnames;
+    }
+    for server in snapshot.servers.values().map(|server| &server.value) {
+        if let Some(name) = server.hostname.as_deref()
+            && let Some(names) = hostnames.get_mut(&server.pool)
+        {
+            names.insert(name.into());
+        }
+    }
+    hostnames
 }
 
 fn https() -> ListenerId {

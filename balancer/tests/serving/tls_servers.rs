@@ -112,6 +112,51 @@ async fn a_server_is_called_by_its_address_where_no_name_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_added_by_a_name_is_called_by_it() {
+    for protocol in [Protocol::Http1, Protocol::H2] {
+        let trust = Trust::new();
+        let issued = trust.authority.issue(&["web.internal", "www.internal"]);
+        let (http1, h2) = (Upstream::named("one").await, H2Upstream::named("one").await);
+        let mut config = Arc::unwrap_or_clone(server_config(&issued, None));
+        let address = match protocol {
+            Protocol::Http1 => http1.address,
+            Protocol::H2 => h2.address,
+        };
+        if protocol == Protocol::H2 {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        let address = front(address, Arc::new(config)).await;
+        let fleet = trust.fleet(&[], &[address], &["--threads", "1"]).await;
+        let mut pool = pool();
+        pool.protocol = protocol;
+        pool.tls = PoolTls {
+            server_name: String::new(),
+            ..tls(&trust)
+        };
+        fleet.change(Change::put_pool(pool)).await;
+        // Its certificate is not for its address.
+        assert_eq!(client::get(fleet.address(), "/").await.status(), 502);
+        let connections = || http1.connections() + h2.connections();
+        let mut client = fleet.client().await;
+        for (name, answers, opened) in [
+            ("web.internal", true, 1),
+            ("www.internal", true, 2),
+            ("other.internal", false, 2),
+            ("web.internal", true, 3),
+        ] {
+            let mut server = crate::fleet::server("s1", address);
+            server.hostname = Some(name.into());
+            fleet.change(Change::put_server(server)).await;
+            for _ in 0..3 {
+                let answer = client.get("/").await;
+                assert_eq!(answer.status() == 200, answers, "{name}");
+            }
+            assert_eq!(connections(), opened, "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_prove_who_it_is_gets_no_request_and_another_is_asked() {
     let (trust, server) = (Trust::new(), Upstream::named("bad").await);
     let expired = trust.authority.issue_expired(&["api.example"]);

@@ -65,6 +65,11 @@ impl Server {
         self.definition.value.address
     }
 
+    /// The name that it was added by, if by any.
+    pub fn hostname(&self) -> Option<&str> {
+        self.definition.value.hostname.as_deref()
+    }
+
     pub fn health(&self) -> Health {
         self.health
     }
