@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use certificates::{Chain, SealKeys, parse_roots};
+use certificates::{Chain, KeyError, SealKeys, parse_roots};
 use model::{
     Certificate, CertificateId, ClientVerify, Collection, Elements, Fault, KeptKey, Listener,
     ListenerId, ListenerTls, Pool, PoolId, Server, ServerKey, Snapshot, Stamped, differing,
@@ -284,7 +284,8 @@ fn open(seal_keys: &SealKeys, certificate: &Certificate) -> Result<Shown, String
     let KeptKey::Sealed(sealed) = key;
     let key = seal_keys.open(id, sealed);
     let key = key.map_err(|error| error.to_string())?;
-    Shown::new(id.as_str(), Origin::Registry, &chain, &key)
+    let shown = Shown::new(id.as_str(), Origin::Registry, &chain, &key);
+    shown.map_err(|error| format!("key {error}"))
 }
 
 impl Shown {
@@ -297,15 +298,15 @@ impl Shown {
         origin: Origin,
         chain: &Chain,
         key: &certificates::PrivateKey,
-    ) -> Result<Self, String> {
-        let certified = chain.with_key(key);
+    ) -> Result<Self, KeyError> {
+        let certified = chain.with_key(key)?;
         Ok(Self {
             id: id.to_owned(),
             origin,
             names: Names::new(chain.names()),
             not_before: chain.not_before(),
             not_after: chain.not_after_seconds(),
-            key: Arc::new(certified.map_err(|error| format!("key {error}"))?),
+            key: Arc::new(certified),
         })
     }
 }

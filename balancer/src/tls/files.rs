@@ -138,6 +138,7 @@ impl Disk {
             keys.map(|keys| keys.and(SealKeys::clone(own)))
         };
         let read = read(path).map(|text| vec![text]);
+        let read = read.map_err(|error| format!("--seal-key-file {error}"));
         self.seal_keys.look("the seal keys", read, parse)
     }
 
@@ -221,7 +222,7 @@ impl Pair {
         let key_at = self.key.display();
         let key = PrivateKey::parse(key).map_err(|error| format!("{key_at} {error}"))?;
         let shown = Shown::new(name, Origin::File, &chain, &key);
-        shown.map_err(|error| format!("{key_at}: {error}"))
+        shown.map_err(|error| format!("{key_at} {error}"))
     }
 }
 
@@ -233,5 +234,40 @@ fn read(path: &Path) -> Result<Zeroizing<String>, String> {
         _ => std::fs::read_to_string(path)
             .map(Zeroizing::new)
             .map_err(|error| format!("{at} cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use certificates::testing::Authority;
+
+    use super::*;
+
+    #[test]
+    fn a_seal_key_file_that_cannot_be_read_is_named_with_its_flag() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("seal.key");
+        let at = path.display().to_string();
+        let mut disk = Disk::new(Some(&path), SealKeys::default(), None);
+        let missing = disk.begin().expect_err("it is not there");
+        let wanted = format!("--seal-key-file {at} cannot be read: ");
+        assert!(missing.starts_with(&wanted), "{missing}");
+        std::fs::write(&path, "# nothing").expect("a file");
+        let empty = disk.begin().expect_err("there is none");
+        let wanted = format!("--seal-key-file {at} holds no seal key");
+        assert!(empty.starts_with(&wanted), "{empty}");
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_named_once() {
+        let authority = Authority::new("test authority");
+        let (one, other) = (authority.issue(&["a"]), authority.issue(&["a"]));
+        let pair = Pair {
+            chain: "a.pem".into(),
+            key: "a.key".into(),
+        };
+        let texts = [one.chain, other.key].map(Zeroizing::new);
+        let failed = pair.parse("a", &texts).expect_err("they differ");
+        assert_eq!(failed, "a.key is not the key of this certificate");
     }
 }

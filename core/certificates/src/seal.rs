@@ -78,14 +78,16 @@ pub enum SealKeysError {
 /// Why a sealed key does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    #[error("the key is sealed to {to}, and this balancer's seal keys are {own}")]
+    #[error(
+        "the key is sealed to {to}, and this balancer's seal keys are {own}: put it again, or add its seal key to --seal-key-file"
+    )]
     OtherKey { to: String, own: String },
     #[error(
         "the key is sealed to {to}, and this balancer has no seal key: --seal-key-file names them"
     )]
     NoKey { to: String },
     #[error(
-        "the key does not open: it was sealed for another certificate, or has been changed since"
+        "the key does not open, since it was sealed for another certificate, or has been changed: put it again"
     )]
     Damaged,
     #[error("what was sealed {0}")]
