@@ -21,9 +21,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::{Fault, PoolId};
+use probe::Calling;
 
 use calling::PoolCalls;
-pub(crate) use calling::{Calling, call};
+pub(crate) use calling::call;
 pub(crate) use compiler::Compiler;
 pub(crate) use files::{Disk, Files, follow_files};
 pub(crate) use handshake::{Made, Secured, handshake};

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use model::Protocol;
 use policy::{Cause, InFlight, Live, Outcome, Place, Server};
+use probe::Calling;
 
 use super::exchange::Exchange;
 use super::miss::Miss;
 use super::waiting::send_and_await;
-use crate::tls::Calling;
 use crate::upstream::{Call, ConnectError, Connection, Dial, Waiting, connect};
 
 /// Tries the server once, on an idle connection where there is one; if that proves stale, on a new one. The answer's head is in

@@ -4,14 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use probe::Calling;
 use tokio::net::TcpStream;
 
 use super::handshake::in_time;
 use crate::buffers::Buffers;
 use crate::stream::{HandshakeError, Tls};
 use crate::timers::Timer;
-
-pub(crate) use probe::Calling;
 
 /// How the servers of one pool are called.
 #[derive(Debug, Clone)]

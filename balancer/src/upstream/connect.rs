@@ -9,6 +9,7 @@ use std::task::Poll;
 use tokio::net::TcpStream;
 
 use policy::Place;
+use probe::Calling;
 
 use super::Connection;
 use crate::buffers::Buffers;
@@ -16,7 +17,7 @@ use crate::exhaustion::is_exhaustion;
 use crate::metrics::Counters;
 use crate::stream::{HandshakeError, Stream};
 use crate::timers::Timer;
-use crate::tls::{Calling, call};
+use crate::tls::call;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use policy::{Live, Place, Shelf};
+use probe::Calling;
 
 use super::shared_idle::{Resting, SharedIdle};
 use super::{Connection, NumberHasher};
 use crate::clock::Millis;
 use crate::crowd::Crowd;
-use crate::tls::Calling;
 
 /// How long a connection may wait for its next request.
 pub(super) const IDLE_FOR: Duration = Duration::from_secs(30);

@@ -1,12 +1,11 @@
 //! A client's first word, by which it is known what it asks for.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::Connection;
-use rustls::ServerConfig;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
-use std::sync::Arc;
+use rustls::{Connection, ServerConfig};
 use tokio::net::TcpStream;
 
 use super::session::Sink;

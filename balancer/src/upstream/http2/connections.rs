@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use policy::{Live, Place};
+use probe::Calling;
 use tokio::sync::oneshot;
 
 use super::bridge::bridge;
@@ -17,7 +18,6 @@ use crate::clock::{Clock, Millis};
 use crate::metrics::Counters;
 use crate::stream::{Stream, pipe};
 use crate::timers::{Timer, Timers};
-use crate::tls::Calling;
 use crate::upstream::connect::{ConnectError, Dial, dial, in_time};
 use crate::upstream::idle::IDLE_FOR;
 use crate::upstream::{Connection, NumberHasher};

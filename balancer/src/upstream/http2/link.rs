@@ -14,11 +14,11 @@ use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
 use http::uri::Scheme;
+use probe::Calling;
 
 use super::io::Io;
 use crate::clock::Millis;
 use crate::stream::Stream;
-use crate::tls::Calling;
 
 /// Streams at the same time on one connection, at most. Where there are more, another connection is opened.
 pub(super) const STREAMS_MAX: usize = 128;
