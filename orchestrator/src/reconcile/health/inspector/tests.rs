@@ -458,6 +458,22 @@ fn a_new_incarnation_inherits_nothing_and_a_late_outcome_is_refused() {
 }
 
 #[test]
+fn a_probe_knows_the_name_that_its_server_has_by_now() {
+    let mut stage = Stage::with(&[]);
+    stage.put("a", |server| server.hostname = Some("old.internal".into()));
+    stage.sync();
+    let probe = stage.launch().expect("it is new");
+    assert_eq!(probe.hostname.as_deref(), Some("old.internal"));
+    stage.finish(&probe, true);
+    let server = stage.snapshot.servers.get_mut(&key("a")).expect("there");
+    Arc::make_mut(server).value.hostname = Some("new.internal".into());
+    stage.sync();
+    stage.now = stage.next_due().expect("its next turn");
+    let probe = stage.launch().expect("its turn");
+    assert_eq!(probe.hostname.as_deref(), Some("new.internal"));
+}
+
+#[test]
 fn a_disabled_server_is_not_probed_and_its_verdict_is_taken_back() {
     let mut stage = Stage::with_up(&["s1", "s2"]);
     stage.record("s1", Health::Up);
