@@ -97,6 +97,10 @@ async fn whatever_is_wrong_is_named_by_path_and_nothing_is_written() {
         route[field] = value;
         ("/v1/routes", route)
     };
+    let list = |mut list: Value| {
+        list["id"] = json!("office");
+        ("/v1/networks", list)
+    };
     for ((path, body), field) in [
         (("/v1/routes", json!({"action": {"pool": "default"}})), "id"),
         (("/v1/routes", json!({"id": "a"})), "action"),
@@ -147,14 +151,8 @@ async fn whatever_is_wrong_is_named_by_path_and_nothing_is_written() {
             ("/v1/listeners", json!({"id": "http", "health": "yes"})),
             "health",
         ),
-        (
-            (
-                "/v1/networks",
-                json!({"id": "office", "networks": ["10.0.0.0/33"]}),
-            ),
-            "networks[0]",
-        ),
-        (("/v1/networks", json!({"id": "office", "size": 3})), "size"),
+        (list(json!({"networks": ["10.0.0.0/33"]})), "networks[0]"),
+        (list(json!({"size": 3})), "size"),
     ] {
         refuses(&fixture, path, body, field).await;
     }
