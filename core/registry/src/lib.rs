@@ -45,7 +45,7 @@ pub use open::{OpenError, open, open_shared};
 pub use options::{Options, RegistryUrl, TlsFiles};
 pub use roles::{
     Announcement, Announcements, Committing, Leading, Life, Listing, Metering, Observing, Reading,
-    Registry, Replication, Reporting, Snapshotted, Stream,
+    Registry, Remembered, Replication, Reporting, Snapshotted, Stream,
 };
 pub use silence::Silences;
 pub use state_file::{StateFile, StateFileError};

@@ -259,10 +259,11 @@ impl Observing for Memory {
 
     async fn listing(&self) -> Result<Listing, RegistryError> {
         let store = self.store.lock();
+        let now = self.clock.now();
         Ok(Listing {
             life: Life::default(),
-            since: store.since(),
-            instances: store.instances(self.clock.now()),
+            remembered: store.remembered(now),
+            instances: store.instances(now),
         })
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Delta, Epoch, Fault, Instance, InstanceId, Moment, Position, Registration, Report, Revision,
-    ServerKey, Snapshot, Suspicion, Term,
+    Delta, Fault, Instance, InstanceId, Moment, Position, Registration, Report, ServerKey,
+    Snapshot, Suspicion, Term,
 };
 use tokio::time::Instant;
 
@@ -177,10 +177,20 @@ pub struct Life(pub String);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
     pub life: Life,
-    /// The first revision since which it has remembered them without a gap: who was there before, it may have lost. Nothing where
-    /// it lost them, by an eviction say, after the last revision.
-    pub since: Option<(Epoch, Revision)>,
+    pub remembered: Remembered,
     pub instances: Vec<Instance>,
+}
+
+/// Since when a registry has remembered the instances without a gap: whom it knew before, it may have lost, by an eviction say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Remembered {
+    /// It lost them after the last commit.
+    #[default]
+    Unmarked,
+    /// Since its history began, or since a version that did not say when.
+    Always,
+    /// For so long: then a commit found them lost.
+    For(Duration),
 }
 
 /// What the leader and those who wait look at.

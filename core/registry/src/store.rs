@@ -17,12 +17,12 @@ mod stage;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{Collection, Delta, Epoch, InstanceId, Moment, Position, Revision, ServerKey};
+use model::{Collection, Delta, InstanceId, Moment, Position, ServerKey};
 
 use crate::{Head, HistoryEntry, Snapshotted};
 use answers::Answers;
 use lease::Lease;
-use reports::{Renewed, Reported};
+use reports::{Mark, Renewed, Reported};
 
 use plan::is_desired;
 
@@ -47,8 +47,8 @@ pub struct Store {
     history: VecDeque<HistoryEntry>,
     lease: Option<Lease>,
     instances: BTreeMap<InstanceId, Reported>,
-    /// Since which revision these are remembered.
-    since: Option<(Epoch, Revision)>,
+    /// Who says since when these are remembered; nothing where they were lost.
+    mark: Option<Mark>,
     registrations: BTreeMap<ServerKey, Renewed>,
     answers: Answers,
 }
@@ -129,7 +129,7 @@ impl Store {
             StoreKey::Log => self.log.clear(),
             StoreKey::Instances => {
                 self.instances.clear();
-                self.since = None;
+                self.mark = None;
             }
             StoreKey::Answers => self.answers = Answers::default(),
             StoreKey::Elements(collection) => {

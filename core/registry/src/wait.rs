@@ -6,19 +6,19 @@
 //! failover made the registry forget during the wait is named too. What a registry that has lost its memory
 //! lists proves nothing: a wait is over only where the log, read after the listing, still holds the goal, since
 //! who was registered before a commit is lost with it or not at all, unless an eviction takes the instances alone:
-//! so a listing says since which revision they are remembered. Who has followed a change and could not apply the very
-//! element that it wrote has not made it, and will not by being waited for. `wait_for` drives it.
+//! so a listing says for how long they are remembered, and proves nothing before whoever lives has reported again.
+//! Who has followed a change and could not apply the very element that it wrote has not made it, and will not by
+//! being waited for. `wait_for` drives it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use model::{
-    Delta, Epoch, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId, Role,
-    ServerKey,
+    Delta, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId, Role, ServerKey,
 };
 
 use crate::timing::LOST_AFTER;
-use crate::{Life, Listing};
+use crate::{Life, Listing, Remembered};
 
 mod drive;
 mod goal;
@@ -62,8 +62,8 @@ pub struct Waiter {
     /// Since when the server of the goal has requests again, as that log has it.
     returned: Option<Revision>,
     life: Life,
-    /// Since which revision the instances are remembered.
-    since: Option<(Epoch, Revision)>,
+    /// Since when it remembers who is listed.
+    remembered: Remembered,
     listed: Vec<Instance>,
     /// Who was listed by an earlier life of the registry, and by no later one yet: a failover may have
     /// forgotten them, and they may go on serving.
@@ -80,7 +80,7 @@ impl Waiter {
             is_kept: false,
             returned: None,
             life: Life::default(),
-            since: None,
+            remembered: Remembered::default(),
             listed: Vec::new(),
             forgotten: BTreeMap::new(),
             elders: BTreeSet::new(),
@@ -104,7 +104,7 @@ impl Waiter {
         self.forgotten
             .retain(|id, gone| !listed(*id) && !is_superseded(gone, newcomers()));
         self.life = listing.life;
-        self.since = listing.since;
+        self.remembered = listing.remembered;
         self.listed = listing.instances;
         self.is_kept = false;
     }
@@ -160,19 +160,23 @@ impl Waiter {
                 "the registry's log does not hold revision {revision} any more: it may have lost its memory"
             ));
         }
-        if !self.knows_all() {
-            return Outcome::Unknown(format!(
-                "the registry has forgotten its instances since revision {revision}: who has not reported again may not have done it"
-            ));
+        match self.forgetting() {
+            Some(reason) => Outcome::Unknown(reason),
+            None => Outcome::Done,
         }
-        Outcome::Done
     }
 
-    /// Whether the registry still knows of everybody whom it knew when the goal's revision was made.
-    fn knows_all(&self) -> bool {
-        let goal = self.goal.position();
-        let since = self.since;
-        since.is_some_and(|(epoch, revision)| epoch != goal.epoch || revision <= goal.revision)
+    /// Why the registry may not know everybody who lives: it lost them, and not everybody has had the time to report again.
+    fn forgetting(&self) -> Option<String> {
+        let when = match self.remembered {
+            Remembered::Always => return None,
+            Remembered::For(age) if age > LOST_AFTER => return None,
+            Remembered::For(age) => format!(", as was seen {} s ago", age.as_secs()),
+            Remembered::Unmarked => String::new(),
+        };
+        Some(format!(
+            "the registry has forgotten its instances{when}: who has not reported again may not have done it"
+        ))
     }
 
     /// How the wait ends where the log does not hold the goal, and the registry is here: nowhere, if that is another history.

@@ -17,7 +17,7 @@ pub(super) enum Failure {
     Token(#[from] TokenError),
     #[error("{0}{hint}", hint = hint(.0))]
     Api(#[from] Error),
-    #[error("{change} was made, but is not known to be done by: {unfinished}")]
+    #[error("{change} was made, but is not known to be done{by}: {unfinished}", by = by(.unfinished))]
     Unfinished {
         change: String,
         unfinished: Unfinished,
@@ -59,10 +59,54 @@ impl Failure {
     }
 }
 
+/// Leads over to the names of those who have not done it, where any are named, and not the reason alone.
+fn by(unfinished: &Unfinished) -> &'static str {
+    match unfinished.laggards.is_empty() {
+        true => "",
+        false => " by",
+    }
+}
+
 /// What helps where a token is missing.
 fn hint(error: &Error) -> &'static str {
     match error.status().map(|status| status.as_u16()) {
         Some(401) => "; name its file with --token-file",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_unfinished_is_told_with_who_has_not_done_it_or_with_the_reason_alone() {
+        let said = |unfinished| {
+            let change = "s1".into();
+            Failure::Unfinished { change, unfinished }.to_string()
+        };
+        let laggard = json!({
+            "instance": "6d0a1c3e-58b6-4dd9-9b9e-0a6f0a8f8a11",
+            "advertise": "10.0.0.1:8000",
+            "reason": "is at revision 4 of 5",
+        });
+        let named = Unfinished {
+            laggards: vec![serde_json::from_value(laggard).expect("a laggard")],
+            reason: String::new(),
+        };
+        assert_eq!(
+            said(named),
+            "s1 was made, but is not known to be done by: 10.0.0.1:8000 (is at revision 4 of 5)"
+        );
+        let nobody = Unfinished {
+            laggards: Vec::new(),
+            reason: "the registry has forgotten its instances".into(),
+        };
+        assert_eq!(
+            said(nobody),
+            "s1 was made, but is not known to be done: the registry has forgotten its instances"
+        );
     }
 }

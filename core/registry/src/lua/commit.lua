@@ -342,8 +342,8 @@ if #steps > 0 then
     remember()
   end
 end
--- Also where no revision was made: of the one that stands, nobody can say who was there.
-mark_instances(instances_key, head.epoch, revision)
+-- Also where no revision was made: who waits for the one that stands learns when it is known who is there.
+mark_instances(instances_key, head.epoch .. ' ' .. head.revision .. ' ' .. number(time))
 
 -- Answering ----------------------------------------------------------------------------------------------------------
 

@@ -90,11 +90,11 @@ local function missing_right(commands)
   end
 end
 
--- Says beside the reports since which revision the registry remembers them, where that is not said: at the first revision, and at the
--- first after the key was evicted. Of what other hands made of the key, those who read it speak.
-local function mark_instances(instances_key, epoch, revision)
+-- Says beside the reports since which revision the registry remembers them, where that is not said: at the seed, and at the first
+-- commit after the key was evicted, which adds its time in milliseconds. Of what other hands made of the key, those who read it speak.
+local function mark_instances(instances_key, mark)
   if redis.pcall('HEXISTS', instances_key, 'since') == 0 then
-    redis.call('HSET', instances_key, 'since', epoch .. ' ' .. revision)
+    redis.call('HSET', instances_key, 'since', mark)
   end
 end
 

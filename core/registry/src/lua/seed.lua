@@ -43,7 +43,7 @@ redis.call('HSET', head_key, 'epoch', epoch, 'revision', revision, 'id', id, 'de
 for collection in pairs(elements_of) do
   redis.call('HSET', head_key, collection .. ':count', number(counts[collection]), collection .. ':sum', number(sums[collection]))
 end
-mark_instances(instances_key, epoch, revision)
+mark_instances(instances_key, epoch .. ' ' .. revision)
 redis.call('XADD', log_key, revision .. '-1', 'delta', origin)
 redis.call('PUBLISH', channel, '{"delta":' .. origin .. '}')
 return 1

@@ -5,9 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{
-    Epoch, Instance, InstanceId, Position, Registration, Report, Revision, ServerKey, Suspicion,
-};
+use model::{Instance, InstanceId, Position, Registration, Report, ServerKey, Suspicion};
 use redis::Pipeline;
 use serde::de::DeserializeOwned;
 
@@ -16,7 +14,7 @@ use super::reading::{Entries, apart, delta, log_id};
 use super::subscription::Subscription;
 use super::wire::{self, Stamped};
 use crate::store::lag;
-use crate::{Listing, Observing, RegistryError, Stream};
+use crate::{Listing, Observing, RegistryError, Remembered, Stream};
 
 /// A hash as bytes: other hands may have written what is not text.
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
@@ -28,8 +26,9 @@ impl Observing for Redis {
         let commands = reading_of(hash);
         let answer = self.link.ask("reading the instances", &commands).await?;
         let (time, fields) = answer;
-        let (_, reports) = apart_from_mark(fields);
-        Ok(instances(self.read(hash, reports), wire::time(time)))
+        let now = wire::time(time);
+        let (_, reports) = apart_from_mark(fields, now);
+        Ok(instances(self.read(hash, reports), now))
     }
 
     async fn listing(&self) -> Result<Listing, RegistryError> {
@@ -39,11 +38,12 @@ impl Observing for Redis {
         commands.cmd("INFO").arg("replication");
         let answer = self.link.ask("listing the instances", &commands).await?;
         let (time, fields, server, replication): (_, _, String, String) = answer;
-        let (since, reports) = apart_from_mark(fields);
+        let now = wire::time(time);
+        let (remembered, reports) = apart_from_mark(fields, now);
         Ok(Listing {
             life: wire::life(&server, &replication),
-            since,
-            instances: instances(self.read(hash, reports), wire::time(time)),
+            remembered,
+            instances: instances(self.read(hash, reports), now),
         })
     }
 
@@ -113,14 +113,14 @@ fn reading_of(hash: &str) -> Pipeline {
 }
 
 /// Since when the instances are remembered, and their reports. A mark that cannot be read is left for nonsense.
-fn apart_from_mark(mut fields: Fields) -> (Option<(Epoch, Revision)>, Fields) {
+fn apart_from_mark(mut fields: Fields, now: Duration) -> (Remembered, Fields) {
     let mark = fields.iter().position(|(field, _)| field == b"since");
-    let read = mark.and_then(|at| Some((at, wire::since(&fields[at].1)?)));
-    let since = read.map(|(at, since)| {
+    let read = mark.and_then(|at| Some((at, wire::remembered(&fields[at].1, now)?)));
+    let remembered = read.map(|(at, remembered)| {
         fields.swap_remove(at);
-        since
+        remembered
     });
-    (since, fields)
+    (remembered.unwrap_or_default(), fields)
 }
 
 fn instances(reports: BTreeMap<InstanceId, Stamped<Report>>, now: Duration) -> Vec<Instance> {

@@ -10,7 +10,7 @@ use model::{Author, Collection, Delta, Entry, Epoch, Moment, Position, Revision,
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Announcement, Digest, Head, HistoryEntry, Life};
+use crate::{Announcement, Digest, Head, HistoryEntry, Life, Remembered};
 
 /// Which process answers, and since which promotion or restart it writes a history of its own: from two sections of INFO.
 pub(super) fn life(server: &str, replication: &str) -> Life {
@@ -129,10 +129,17 @@ pub(super) fn change(payload: &[u8]) -> Result<HistoryEntry, String> {
     })
 }
 
-/// The mark beside the reports: the epoch and the revision since which they are remembered.
-pub(super) fn since(text: &[u8]) -> Option<(Epoch, Revision)> {
-    let (epoch, revision) = str::from_utf8(text).ok()?.split_once(' ')?;
-    Some((epoch.parse().ok()?, Revision(revision.parse().ok()?)))
+/// The mark beside the reports: the epoch and the revision since which they are remembered, and in milliseconds when a
+/// commit made it. Nothing where it is nonsense.
+pub(super) fn remembered(text: &[u8], now: Duration) -> Option<Remembered> {
+    let mut parts = str::from_utf8(text).ok()?.split(' ');
+    let _: Epoch = parts.next()?.parse().ok()?;
+    let _: u64 = parts.next()?.parse().ok()?;
+    let time: Option<u64> = parts.next().map(str::parse).transpose().ok()?;
+    parts.next().is_none().then(|| match time {
+        Some(time) => Remembered::For(now.saturating_sub(Duration::from_millis(time))),
+        None => Remembered::Always,
+    })
 }
 
 /// What the script `stamp` wrote: a value and when.
@@ -181,6 +188,22 @@ mod tests {
             error,
             Err(r#"head: the field revision holds "many""#.into())
         );
+    }
+
+    #[test]
+    fn a_mark_says_for_how_long_the_instances_are_remembered_or_is_nonsense() {
+        let epoch = "6d0a1c3e-58b6-4dd9-9b9e-0a6f0a8f8a11";
+        let read = |rest: &str| {
+            let mark = format!("{epoch}{rest}");
+            remembered(mark.as_bytes(), Duration::from_millis(5_000))
+        };
+        let aged = |age| Some(Remembered::For(Duration::from_millis(age)));
+        assert_eq!(read(" 7"), Some(Remembered::Always));
+        assert_eq!(read(" 7 1500"), aged(3_500));
+        assert_eq!(read(" 7 6000"), aged(0), "the clock was set back");
+        for nonsense in ["", " ", " 7 ", " 7 soon", " 7 1500 8", "7"] {
+            assert_eq!(read(nonsense), None, "{nonsense:?}");
+        }
     }
 
     fn whole(more: &[(&str, &str)]) -> HashMap<String, String> {

@@ -12,7 +12,8 @@ use super::answers::Key;
 use super::lease::leads;
 use super::stage::{Stage, Step};
 use super::{
-    HISTORY_LENGTH, LOG_LENGTH, Store, Write, idempotency_key, is_desired, plan, whole_milliseconds,
+    HISTORY_LENGTH, LOG_LENGTH, Mark, Store, Write, idempotency_key, is_desired, plan,
+    whole_milliseconds,
 };
 use crate::commit::successor;
 use crate::{Commit, CommitError, Committed, Head, HistoryEntry};
@@ -38,7 +39,6 @@ impl Store {
         check_author(&head, commit)?;
         check_pools(self, &writes)?;
         let Stage { steps, refused, .. } = self.stage(&head, writes);
-        let before = head.position;
         let delta = (!steps.is_empty()).then(|| self.write(head, commit, &steps, now));
         let head = self.head.as_ref().expect("it was there at the start");
         let answer = Committed {
@@ -47,8 +47,8 @@ impl Store {
             refused,
             replayed: false,
         };
-        // Also where no revision was made: of the one that stands, nobody can say who was there.
-        self.mark_instances(before.epoch, before.revision.next());
+        // Also where no revision was made: who waits for the one that stands learns when it is known who is there.
+        self.mark_instances(Mark::Commit(now));
         self.answers.keep(commit.id, key, answer.clone(), now);
         Ok((answer, delta))
     }

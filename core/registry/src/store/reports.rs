@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use model::{Epoch, Instance, InstanceId, Registration, Report, Revision, ServerKey};
+use model::{Instance, InstanceId, Registration, Report, ServerKey};
 
 use super::{Store, whole_milliseconds};
+use crate::Remembered;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Reported {
@@ -16,6 +17,14 @@ pub(crate) struct Reported {
 pub(crate) struct Renewed {
     lifetime: Duration,
     at: Duration,
+}
+
+/// What made the registry remember the instances from then on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mark {
+    Seed,
+    /// A commit found no mark, at this time: the instances that were there before are lost.
+    Commit(Duration),
 }
 
 impl Store {
@@ -42,14 +51,20 @@ impl Store {
         self.instances.values().map(instance).collect()
     }
 
-    /// The first revision since which it has remembered the instances without a gap.
-    pub fn since(&self) -> Option<(Epoch, Revision)> {
-        self.since
+    /// Since when it has remembered the instances without a gap.
+    pub fn remembered(&self, now: Duration) -> Remembered {
+        match self.mark {
+            None => Remembered::Unmarked,
+            Some(Mark::Seed) => Remembered::Always,
+            Some(Mark::Commit(at)) => {
+                Remembered::For(whole_milliseconds(now).saturating_sub(whole_milliseconds(at)))
+            }
+        }
     }
 
     /// Says so, where it is not said.
-    pub(super) fn mark_instances(&mut self, epoch: Epoch, revision: Revision) {
-        self.since.get_or_insert((epoch, revision));
+    pub(super) fn mark_instances(&mut self, mark: Mark) {
+        self.mark.get_or_insert(mark);
     }
 
     /// Renews a server's own lease.

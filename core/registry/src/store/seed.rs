@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::element::Stamp;
-use super::{Answers, Store};
+use super::{Answers, Mark, Store};
 use crate::{Digest, Head};
 
 /// A snapshot as the elements that a backend writes.
@@ -136,7 +136,7 @@ impl Store {
         self.lease = None;
         self.answers = Answers::default();
         self.log = [origin.clone()].into();
-        self.mark_instances(snapshot.position.epoch, snapshot.position.revision);
+        self.mark_instances(Mark::Seed);
         Some(origin)
     }
 }

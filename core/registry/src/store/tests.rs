@@ -1,9 +1,11 @@
 //! What the contract's tests cannot reach through the traits: bounds, and what a lost head leaves behind.
 
-use model::{Author, Change, Epoch, InstanceId, Pool, PoolId, Position, Server, Snapshot};
+use model::{
+    Author, Change, Epoch, InstanceId, Pool, PoolId, Position, Revision, Server, Snapshot,
+};
 
 use super::*;
-use crate::Commit;
+use crate::{Commit, Remembered};
 
 const NOW: Duration = Duration::from_secs(1);
 
@@ -79,4 +81,28 @@ fn a_lease_runs_out_at_its_end_and_not_before() {
     let just_before = end - Duration::from_millis(1);
     assert_eq!(store.acquire(second, lifetime, just_before), None);
     assert!(store.acquire(second, lifetime, end).is_some());
+}
+
+#[test]
+fn who_was_evicted_is_missed_from_the_next_commit_on_be_it_one_that_changes_nothing() {
+    let (mut store, _) = seeded();
+    let at = Duration::from_secs;
+    let commit = |store: &mut Store, now| {
+        let author = Author::Source {
+            name: "test".into(),
+        };
+        let commit = Commit::new(author, vec![put(1)]);
+        store.commit(&commit, at(now)).expect("a commit")
+    };
+    commit(&mut store, 1);
+    assert_eq!(store.remembered(at(2)), Remembered::Always);
+    for evicted in [3, 13] {
+        store.evict(StoreKey::Instances);
+        assert_eq!(store.remembered(at(evicted)), Remembered::Unmarked);
+        let (_, delta) = commit(&mut store, evicted + 1);
+        assert_eq!(delta, None, "nothing was left to change");
+        commit(&mut store, evicted + 2);
+        let age = Remembered::For(at(4));
+        assert_eq!(store.remembered(at(evicted + 5)), age);
+    }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Author, Change, Collection, Entry, Nack, Origin, Server, ServerLoad, ServerState, Snapshot,
-    Stamped,
+    Author, Change, Collection, Entry, Epoch, Nack, Origin, Server, ServerLoad, ServerState,
+    Snapshot, Stamped,
 };
 
 use tokio::time::Instant;
@@ -100,7 +100,7 @@ fn judged_with(waiter: &mut Waiter, instances: &[Instance], log: &[Delta]) -> Ou
 fn listing(life: u32, instances: &[Instance]) -> Listing {
     Listing {
         life: Life(life.to_string()),
-        since: Some((EPOCH, Revision(1))),
+        remembered: Remembered::Always,
         instances: instances.to_vec(),
     }
 }
@@ -150,23 +150,43 @@ fn a_fleet_without_balancers_has_applied_everything() {
 
 #[test]
 fn what_a_registry_lists_that_has_forgotten_who_was_there_proves_nothing() {
-    let other = Epoch(uuid::Uuid::from_u128(2));
-    for (since, is_done) in [
-        (None, false),
-        (Some((EPOCH, Revision(6))), false),
-        (Some((EPOCH, Revision(5))), true),
-        (Some((other, Revision(9))), true),
+    let done = balancer(1, Some(position(5)));
+    for (remembered, is_done) in [
+        (Remembered::Unmarked, false),
+        (Remembered::For(Duration::ZERO), false),
+        (Remembered::For(LOST_AFTER), false),
+        (Remembered::For(LOST_AFTER + Duration::from_millis(1)), true),
+        (Remembered::Always, true),
     ] {
-        let mut waiter = Waiter::new(Goal::Applied(position(5)));
-        waiter.list(Listing {
-            since,
-            ..listing(1, &[balancer(1, Some(position(5)))])
-        });
-        waiter.learn(Some(&[]));
-        let outcome = waiter.outcome();
-        assert_eq!(outcome == Outcome::Done, is_done, "{since:?}: {outcome:?}");
-        assert_eq!(matches!(outcome, Outcome::Unknown(_)), !is_done);
+        for instances in [&[][..], std::slice::from_ref(&done)] {
+            let outcome = remembering(remembered, instances);
+            assert_eq!(outcome == Outcome::Done, is_done, "{remembered:?}");
+            assert_eq!(matches!(outcome, Outcome::Unknown(_)), !is_done);
+        }
     }
+    let reason = "the registry has forgotten its instances, as was seen 2 s ago: who has not reported again may not have done it";
+    let young = Remembered::For(Duration::from_millis(2_900));
+    assert_eq!(remembering(young, &[]), Outcome::Unknown(reason.into()));
+}
+
+#[test]
+fn who_has_reported_to_a_registry_that_had_forgotten_it_is_waited_for_at_every_time() {
+    let behind = [balancer(1, Some(position(4)))];
+    for age in [Duration::ZERO, LOST_AFTER * 2] {
+        let named = laggards(remembering(Remembered::For(age), &behind));
+        assert_eq!(named, [(id(1), "is at revision 4 of 5".into())]);
+    }
+}
+
+/// The outcome where a registry lists these, whom it has remembered since then.
+fn remembering(remembered: Remembered, instances: &[Instance]) -> Outcome {
+    let mut waiter = Waiter::new(Goal::Applied(position(5)));
+    waiter.list(Listing {
+        remembered,
+        ..listing(1, instances)
+    });
+    waiter.learn(Some(&[]));
+    waiter.outcome()
 }
 
 #[test]

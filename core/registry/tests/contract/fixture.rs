@@ -9,7 +9,8 @@ use model::{
 };
 use registry::testing::RedisServer;
 use registry::{
-    Announcement, Commit, Committed, Head, Memory, Options, Registry, Snapshotted, Stream, open,
+    Announcement, Commit, Committed, Head, Memory, Options, Registry, Snapshotted, StoreKey,
+    Stream, open,
 };
 
 /// How long anything that should happen may take.
@@ -61,6 +62,16 @@ impl Fixture {
                     Some(stored) => server.command(&["HSET", &hash, key, stored]),
                     None => server.command(&["HDEL", &hash, key]),
                 };
+            }
+        }
+    }
+
+    /// Loses what is known of the instances, as an eviction does.
+    pub(crate) fn evict_instances(&self) {
+        match &self.behind {
+            Behind::Memory(memory) => memory.tamper(|store| store.evict(StoreKey::Instances)),
+            Behind::Redis(server) => {
+                server.command(&["DEL", "roundhouse:{main}:instances"]);
             }
         }
     }

@@ -1,16 +1,25 @@
-//! Waits and following over a Redis that other hands have been at.
+//! Waits and following over a registry that other hands have been at.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{FleetName, InstanceId};
+use model::{FleetName, InstanceId, Position};
 use registry::testing::RedisServer;
-use registry::{Commit, FollowOptions, Goal, Outcome, View, follow, wait_for};
+use registry::{
+    Commit, FollowOptions, Goal, LOST_AFTER, Outcome, Registry, RegistryError, Remembered, View,
+    follow, wait_for,
+};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{DEADLINE, connect, first_snapshot, operator, put, report};
+use crate::contract;
+use crate::fixture::{DEADLINE, Fixture, connect, first_snapshot, operator, put, report};
+
+contract! {
+    who_was_evicted_has_time_to_report_again_before_a_wait_is_done,
+    who_reports_after_an_eviction_decides_whether_a_wait_is_done,
+}
 
 /// Some hand's entry, whose number is far beyond every revision's.
 const BY_HAND: [&str; 5] = ["XADD", "roundhouse:{main}:log", "*", "by", "hand"];
@@ -63,10 +72,63 @@ async fn a_wait_is_not_done_because_redis_has_evicted_who_is_there() {
     assert!(matches!(evicted, Ok(Outcome::Unknown(_))), "{evicted:?}");
     let second = commit(2).await;
     reach(second).await;
-    assert_eq!(outcome(second).await, Ok(Outcome::Done));
-    let evicted = outcome(first).await;
-    assert!(matches!(evicted, Ok(Outcome::Unknown(_))), "{evicted:?}");
+    assert_eq!(done(&*registry, second).await, Ok(Outcome::Done));
+    assert_eq!(outcome(first).await, Ok(Outcome::Done));
+    // A command that is given again, and changes nothing, is done in the end too.
+    redis.command(&["DEL", "roundhouse:{main}:instances"]);
+    assert_eq!(commit(2).await, second);
+    assert_eq!(done(&*registry, second).await, Ok(Outcome::Done));
     assert_eq!(registry.troubles(), [], "what marks it is no nonsense");
+}
+
+async fn who_was_evicted_has_time_to_report_again_before_a_wait_is_done(fixture: &Fixture) {
+    fixture.seed().await;
+    fixture.commit(vec![put("a", 1)]).await;
+    assert_eq!(remembered(&*fixture.registry).await, Remembered::Always);
+    fixture.evict_instances();
+    assert_eq!(remembered(&*fixture.registry).await, Remembered::Unmarked);
+    let goal = fixture.commit(vec![put("a", 2)]).await.position;
+    // Nobody is listed, so that nobody lags.
+    let outcome = done(&*fixture.registry, goal).await;
+    assert_eq!(outcome, Ok(Outcome::Done));
+}
+
+async fn who_reports_after_an_eviction_decides_whether_a_wait_is_done(fixture: &Fixture) {
+    fixture.seed().await;
+    fixture.evict_instances();
+    let goal = fixture.commit(vec![put("a", 1)]).await.position;
+    let mut quick = report(InstanceId::random());
+    quick.applied = Some(goal);
+    let slow = report(InstanceId::random());
+    let registry = &*fixture.registry;
+    registry.report(&quick, true).await.expect("a report");
+    let reporting = async {
+        sleep(LOST_AFTER / 10).await;
+        registry.report(&slow, true).await
+    };
+    let wait = Goal::Applied(goal);
+    let soon = Instant::now() + LOST_AFTER * 2;
+    let (outcome, reported) = tokio::join!(wait_for(registry, &wait, soon), reporting);
+    reported.expect("a report");
+    let Ok(Outcome::Waiting(laggards)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let named: Vec<_> = laggards.iter().map(|it| it.instance).collect();
+    assert_eq!(named, [slow.instance]);
+}
+
+/// Waits for the end, which must not come while the instances are remembered for a short time alone.
+async fn done(registry: &dyn Registry, position: Position) -> Result<Outcome, RegistryError> {
+    let deadline = Instant::now() + DEADLINE;
+    let outcome = wait_for(registry, &Goal::Applied(position), deadline).await;
+    let since = remembered(registry).await;
+    let is_old = matches!(since, Remembered::For(age) if age > LOST_AFTER);
+    assert!(is_old, "{outcome:?} after {since:?}");
+    outcome
+}
+
+async fn remembered(registry: &dyn Registry) -> Remembered {
+    registry.listing().await.expect("a listing").remembered
 }
 
 #[tokio::test]

@@ -232,6 +232,11 @@ impl World {
         };
         self.narrate(&key);
         self.redis.evict(key);
+        if key == StoreKey::Instances {
+            for operation in &mut self.operations {
+                operation.is_bereft = true;
+            }
+        }
         self.ledger.is_forgetful |= key == StoreKey::Answers;
         self.ledger.is_tampered |= matches!(key, StoreKey::Elements(_));
         if self.chance(self.weather.replication) {

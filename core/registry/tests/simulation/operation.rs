@@ -29,6 +29,8 @@ pub(crate) struct Operation {
     waiter: Option<Waiter>,
     /// Whom the wait is about: those that the registry knew when it committed the goal, and all that it listed since.
     known: BTreeSet<InstanceId>,
+    /// Whether an eviction took the instances since it began: then it is about those that the registry lists in the end.
+    pub(crate) is_bereft: bool,
     /// How far the log went that the answer rests on.
     learned: Option<Position>,
     deadline: Duration,
@@ -144,6 +146,9 @@ impl World {
             return self.look_later(index);
         };
         let listed = listing.instances.iter();
+        if own.is_bereft {
+            own.known.clear();
+        }
         own.known.extend(listed.map(|it| it.report.instance));
         let waiter = own.waiter.as_mut().expect("it waits");
         waiter.list(listing);

@@ -218,7 +218,7 @@ impl Redis {
             }
             Question::Instances => Answer::Instances(Some(Listing {
                 life: Life(self.life.to_string()),
-                since: self.store.since(),
+                remembered: self.store.remembered(now),
                 instances: self.store.instances(now),
             })),
             Question::Log(after) => Answer::Log(Some(self.store.log_after(*after))),
