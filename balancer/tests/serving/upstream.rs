@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::wire::{Message, Wire, eventually};
@@ -37,6 +37,20 @@ pub(crate) struct Link {
 /// Counts a connection while it is open.
 struct Open(Arc<Counts>);
 
+/// Clients that wait to be accepted, at most: more than any test has at a time. Whoever came on top would be heard a second later.
+const BACKLOG: u32 = 1024;
+
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.expect("a socket");
+    socket.set_reuseaddr(true).expect("an option");
+    socket.bind(address).expect("a port");
+    socket.listen(BACKLOG).expect("a listener")
+}
+
 impl Upstream {
     /// Runs the script for each connection.
     pub(crate) async fn start<F: Future<Output = ()> + Send + 'static>(
@@ -49,7 +63,7 @@ impl Upstream {
         address: SocketAddr,
         script: impl Fn(Link) -> F + Send + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a port");
+        let listener = listen(address);
         let address = listener.local_addr().expect("an address");
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
