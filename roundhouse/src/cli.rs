@@ -19,6 +19,7 @@ mod limit;
 mod listener;
 mod networks;
 mod output;
+mod pool;
 mod revision;
 mod route;
 pub(crate) mod seal_key;
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     /// Add, drain, activate or remove a server.
     #[command(subcommand)]
     Server(server::Command),
+    /// List, show, set or remove pools: how their servers are chosen, reached and inspected.
+    #[command(subcommand)]
+    Pool(pool::Command),
     /// List, show, add, set, remove or explain routes: which requests go where.
     #[command(subcommand)]
     Route(route::Command),
@@ -118,6 +122,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Servers(args) => servers::run(&args).await,
         Command::Server(command) => server::run(command).await,
+        Command::Pool(command) => pool::run(command).await,
         Command::Route(command) => route::run(command).await,
         Command::Networks(command) => networks::run(command).await,
         Command::Listener(command) => listener::run(command).await,

@@ -1,4 +1,5 @@
-//! `/v1/routes`, `/v1/listeners`, `/v1/networks`, `/v1/certificates` and `/v1/limits`: elements that are known by a name alone.
+//! `/v1/pools`, `/v1/routes`, `/v1/listeners`, `/v1/networks`, `/v1/certificates` and `/v1/limits`: elements that are known by a name
+//! alone.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -6,7 +7,7 @@ use std::str::FromStr;
 use http::Method;
 use model::{
     Certificate, CertificateId, Collection, InvalidName, Limit, LimitId, Listener, ListenerId,
-    NetworkList, NetworkListId, Revision, Route, RouteId,
+    NetworkList, NetworkListId, Pool, PoolId, Revision, Route, RouteId,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub trait Name:
 {
 }
 
+impl Name for PoolId {}
 impl Name for RouteId {}
 impl Name for ListenerId {}
 impl Name for NetworkListId {}
@@ -35,6 +37,17 @@ pub trait Element: Serialize + DeserializeOwned {
     const KIND: &'static str;
 
     fn id(&self) -> &Self::Id;
+}
+
+impl Element for Pool {
+    type Id = PoolId;
+
+    const COLLECTION: Collection = Collection::Pools;
+    const KIND: &'static str = "pool";
+
+    fn id(&self) -> &PoolId {
+        &self.id
+    }
 }
 
 impl Element for Route {
@@ -109,6 +122,15 @@ pub struct Attested {
     pub not_after: Option<String>,
 }
 
+/// How many servers a pool has, and how they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolServers {
+    pub total: usize,
+    pub up: usize,
+    pub down: usize,
+    pub unknown: usize,
+}
+
 /// An element as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shown<T> {
@@ -123,6 +145,9 @@ pub struct Shown<T> {
     /// How many networks a list has. Where lists are listed, they come without their networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
+    /// Of a pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<PoolServers>,
 }
 
 impl Client {
@@ -154,6 +179,17 @@ impl Client {
     ) -> Result<Changed<Shown<T>>, Error> {
         let call = demand.call(Method::PUT, &one::<T>(id));
         self.change(call.json(description)).await
+    }
+
+    /// Changes what a patch (RFC 7396) names of an element; the rest stays.
+    pub async fn patch_element<T: Element>(
+        &self,
+        id: &T::Id,
+        patch: &(impl Serialize + ?Sized),
+        demand: &Demand,
+    ) -> Result<Changed<Shown<T>>, Error> {
+        let call = demand.call(Method::PATCH, &one::<T>(id));
+        self.change(call.json(patch)).await
     }
 
     pub async fn remove_element<T: Element>(
@@ -192,6 +228,11 @@ mod tests {
         let listed: Shown<NetworkList> = serde_json::from_value(listed).unwrap();
         assert_eq!(listed.size, Some(3));
         assert!(listed.value.unknown.0.is_empty());
+        let servers = json!({"total": 3, "up": 2, "down": 1, "unknown": 0});
+        let pool = json!({"id": "web", "servers": servers, "revision": 7, "created": 5});
+        let pool: Shown<Pool> = serde_json::from_value(pool).unwrap();
+        assert_eq!(pool.servers.map(|it| (it.total, it.up)), Some((3, 2)));
+        assert!(pool.value.unknown.0.is_empty());
         let key = json!({"sealed": {"to": "00", "box": "AAAA"}});
         let answer = json!({"id": "www", "chain": "x", "key": key, "names": ["a.example"], "subject": "CN=a.example",
             "issuer": "CN=R", "not_before": "x", "not_after": "y", "revision": 7, "created": 5});

@@ -25,7 +25,7 @@ pub use address::{AdminUrl, InvalidUrl};
 pub use change::{Changed, Demand, Durability, Laggard, Outcome, Present, Unfinished, Until, Wait};
 pub use client::Client;
 pub use document::{ChangeKind, ElementChange, Import, WholeChange};
-pub use elements::{Attested, Element, Name, Shown};
+pub use elements::{Attested, Element, Name, PoolServers, Shown};
 pub use error::{Error, Refusal};
 pub use events::{Event, Events};
 pub use explain::{Considered, Explained, Inquiry, PoolShare};

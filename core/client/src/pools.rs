@@ -1,4 +1,4 @@
-//! `/v1/pools`.
+//! `/v1/pools`, of which no more is read than the names, so that a newer version's pools are found too.
 
 use model::{PoolId, Revision};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What the commands of routes, listeners, lists of networks and limits have in common: elements that are known by a name alone.
+//! What the commands of pools, routes, listeners, lists of networks and limits have in common: elements that are known by a name alone.
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::failure::Failure;
 
@@ -87,4 +88,19 @@ pub(super) fn columns<const N: usize>(header: [&str; N], rows: Vec<[String; N]>)
 /// Something that may be absent.
 pub(super) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// How many there are, and of those that are so or so, as far as there are any: `3, 2 up, 1 down`.
+pub(super) fn counts(total: usize, counted: &[(usize, &str)]) -> String {
+    let counted = counted.iter().filter(|(count, _)| *count > 0);
+    let counted = counted.map(|(count, what)| format!(", {count} {what}"));
+    total.to_string() + &counted.collect::<String>()
+}
+
+/// A setting's value as the API writes it.
+pub(super) fn word(value: &impl Serialize) -> String {
+    let word = serde_json::to_value(value).ok();
+    let word = word.as_ref().and_then(Value::as_str);
+    word.expect("such a setting is written as a word")
+        .to_owned()
 }

@@ -4,7 +4,7 @@ use client::{Alarm, InstanceSummary, Status};
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Output, columns};
+use super::output::{Output, columns, counts};
 
 /// The flags of `roundhouse status`.
 #[derive(clap::Args, Clone, Debug)]
@@ -99,21 +99,15 @@ fn instances(instances: Option<&[InstanceSummary]>) -> String {
 }
 
 fn servers(status: &Status) -> String {
-    let counts = &status.servers;
-    let shown = [
-        (counts.up, "up"),
-        (counts.down, "down"),
-        (counts.unknown, "unknown"),
-        (counts.draining, "draining"),
-        (counts.disabled, "disabled"),
+    let servers = &status.servers;
+    let counted = [
+        (servers.up, "up"),
+        (servers.down, "down"),
+        (servers.unknown, "unknown"),
+        (servers.draining, "draining"),
+        (servers.disabled, "disabled"),
     ];
-    let mut text = counts.total.to_string();
-    for (count, what) in shown {
-        if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
-        }
-    }
-    text
+    counts(servers.total, &counted)
 }
 
 fn alarms(alarms: &[Alarm]) -> String {

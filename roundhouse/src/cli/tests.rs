@@ -273,6 +273,28 @@ fn lists_of_networks_and_listeners_are_listed_in_short() {
 }
 
 #[test]
+fn a_pool_is_one_row_that_says_how_its_servers_are_chosen_reached_and_inspected() {
+    let plain = json!({"id": "default", "servers": {"total": 3, "up": 2, "down": 1, "unknown": 0}});
+    let grpc = json!({"id": "grpc", "algorithm": "least_connections", "protocol": "h2", "tls": {"enabled": true},
+        "sticky": {"kind": "header", "name": "X-User"}, "health": {"kind": "grpc", "service": "shop.v1.Orders"}});
+    let tcp = json!({"id": "tcp", "tls": {"enabled": true, "verify": false}, "sticky": {"kind": "cookie"},
+        "health": {"kind": "tcp"}, "servers": {"total": 0, "up": 0, "down": 0, "unknown": 0}});
+    assert_eq!(
+        lines(&pool::table::text(&[
+            shown(&plain),
+            shown(&grpc),
+            shown(&tcp)
+        ])),
+        [
+            "NAME ALGORITHM PROTOCOL TLS STICKY HEALTH SERVERS",
+            "default round_robin http1 - - http / 3, 2 up, 1 down",
+            "grpc least_connections h2 verified header X-User grpc shop.v1.Orders -",
+            "tcp round_robin http1 unverified cookie tcp 0",
+        ]
+    );
+}
+
+#[test]
 fn limits_are_listed_by_what_they_bound() {
     let by = json!(["client", {"header": "X-Api-Key"}]);
     let api = json!({"id": "api", "by": by, "requests": 100, "per": "10s", "concurrent": 5});

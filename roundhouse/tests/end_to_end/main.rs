@@ -11,6 +11,7 @@ mod leadership;
 mod limits;
 mod one_command;
 mod operators;
+mod pools;
 mod processes;
 mod routes;
 #[path = "../shared/mod.rs"]

@@ -23,6 +23,19 @@ pub enum CheckKind {
     None,
 }
 
+impl CheckKind {
+    /// The settings that a check of this kind does not ask by, and that have to be left at their defaults with it.
+    pub fn foreign(self) -> &'static [&'static str] {
+        match self {
+            Self::Http => &["service"],
+            Self::Tcp => &["path", "host", "status", "service"],
+            Self::Grpc => &["path", "status"],
+            // They are kept for when there is inspection again.
+            Self::None => &[],
+        }
+    }
+}
+
 /// How the pool's servers are inspected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

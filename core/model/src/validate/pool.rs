@@ -213,26 +213,20 @@ fn check_service(health: &HealthCheck, problems: &mut Problems) {
     );
 }
 
-/// What a check of this kind does not ask. Where the kind is none, it is kept for when there is inspection again.
+/// What a check of this kind does not ask by.
 fn check_only_for_others(health: &HealthCheck, problems: &mut Problems) {
     let default = HealthCheck::default();
-    let path = ("health.path", health.path == default.path);
-    let host = ("health.host", health.host == default.host);
-    let status = ("health.status", health.status == default.status);
-    let service = ("health.service", health.service == default.service);
-    let foreign = match health.kind {
-        CheckKind::Http => &[service][..],
-        CheckKind::Tcp => &[path, host, status, service],
-        CheckKind::Grpc => &[path, status],
-        CheckKind::None => &[],
-    };
-    for (field, is_default) in foreign {
-        let rule = match *field {
-            "health.service" => "is for the kind grpc alone: null takes it away",
-            "health.host" => "is for the kinds http and grpc alone: null takes it away",
-            _ => "is for the kind http alone: null takes it away",
-        };
-        problems.check(*is_default, field, rule);
+    let settings = [
+        ("path", health.path == default.path, "kind http"),
+        ("host", health.host == default.host, "kinds http and grpc"),
+        ("status", health.status == default.status, "kind http"),
+        ("service", health.service == default.service, "kind grpc"),
+    ];
+    for (setting, is_default, kinds) in settings {
+        let is_foreign = health.kind.foreign().contains(&setting);
+        let rule = format!("is for the {kinds} alone: null takes it away");
+        let field = format!("health.{setting}");
+        problems.check(is_default || !is_foreign, &field, rule);
     }
 }
 
