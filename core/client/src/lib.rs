@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod fleet;
 mod holds;
+mod limits;
 mod pools;
 mod registrations;
 mod revisions;

@@ -15,9 +15,9 @@ use super::output::Output;
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct List {
     #[command(flatten)]
-    connection: Connection,
+    pub(super) connection: Connection,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 /// The flags of a command that shows one.

@@ -1,21 +1,21 @@
 //! `roundhouse limit list|show|set|remove`: how many requests are taken.
 
+pub(super) mod table;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use client::Shown;
-use model::{Limit, LimitId, LimitMode, LimitPart, format_duration, parse_duration};
+use model::{Limit, LimitId, LimitMode, LimitPart, parse_duration};
 
 use super::document;
 use super::elements::{self, Common, List, Remove, Show};
 use super::failure::{EXIT_CODES, Failure};
-use super::output::columns;
 
 /// What can be done with limits.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the limits.
+    /// List the limits, with what each counts and bounds, and the routes and pools that name it.
     #[command(after_help = EXIT_CODES)]
     List(List),
     /// Print a limit with all of its settings, as a document for `--file`.
@@ -71,11 +71,19 @@ struct Rate {
 
 pub(super) async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::List(args) => elements::list(&args, text).await,
+        Command::List(args) => list(&args).await,
         Command::Show(args) => elements::show::<Limit>(&args).await,
         Command::Set(args) => set(args).await,
         Command::Remove(args) => elements::remove::<Limit>(&args).await,
     }
+}
+
+async fn list(args: &List) -> Result<(), Failure> {
+    let client = args.connection.client()?;
+    let limits = client.elements::<Limit>().await?;
+    let users = client.limit_users().await?;
+    let text = |limits: &Vec<_>| table::text(limits, &users);
+    args.output.write(&limits, text)
 }
 
 async fn set(args: Set) -> Result<(), Failure> {
@@ -127,44 +135,5 @@ fn part(text: &str) -> Result<LimitPart, String> {
             Some(name) if !name.is_empty() => Ok(LimitPart::Header(name.into())),
             _ => Err("must be client, route, host, or header: and a name".into()),
         },
-    }
-}
-
-pub(super) fn text(limits: &[Shown<Limit>]) -> String {
-    let header = ["NAME", "BY", "REQUESTS", "BURST", "CONCURRENT", "MODE"];
-    let rows = limits.iter().map(|it| row(&it.value)).collect();
-    columns(header, rows)
-}
-
-fn row(limit: &Limit) -> [String; 6] {
-    let or_none = |number: u32| match number {
-        0 => String::new(),
-        number => number.to_string(),
-    };
-    let requests = match limit.requests {
-        0 => String::new(),
-        requests => format!("{requests}/{}", format_duration(limit.per)),
-    };
-    let by: Vec<_> = limit.by.iter().map(spelt).collect();
-    let mode = match limit.mode {
-        LimitMode::Leased => "leased",
-        LimitMode::Exact => "exact",
-    };
-    [
-        limit.id.to_string(),
-        by.join(", "),
-        requests,
-        or_none(limit.capacity()),
-        or_none(limit.concurrent),
-        mode.to_owned(),
-    ]
-}
-
-fn spelt(part: &LimitPart) -> String {
-    match part {
-        LimitPart::Client => "client".to_owned(),
-        LimitPart::Route => "route".to_owned(),
-        LimitPart::Host => "host".to_owned(),
-        LimitPart::Header(name) => format!("header:{name}"),
     }
 }

@@ -90,6 +90,25 @@ pub(super) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
+/// The first of many, and what says how many more there are of this total.
+pub(super) fn first_of<T>(
+    mut all: Vec<T>,
+    most: usize,
+    total: usize,
+    more: impl FnOnce(String) -> T,
+) -> Vec<T> {
+    all.truncate(most);
+    let rest = total.saturating_sub(all.len());
+    all.extend((rest > 0).then(|| more(format!("and {rest} more"))));
+    all
+}
+
+/// The same of names in one cell, so that a row stays one line on a terminal; JSON has all.
+pub(super) fn some(names: Vec<String>, most: usize) -> String {
+    let total = names.len();
+    first_of(names, most, total, |more| more).join(", ")
+}
+
 /// How many there are, and of those that are so or so, as far as there are any: `3, 2 up, 1 down`.
 pub(super) fn counts(total: usize, counted: &[(usize, &str)]) -> String {
     let counted = counted.iter().filter(|(count, _)| *count > 0);

@@ -298,13 +298,22 @@ fn a_pool_is_one_row_that_says_how_its_servers_are_chosen_reached_and_inspected(
 fn limits_are_listed_by_what_they_bound() {
     let by = json!(["client", {"header": "X-Api-Key"}]);
     let api = json!({"id": "api", "by": by, "requests": 100, "per": "10s", "concurrent": 5});
-    let slow = json!({"id": "slow", "requests": 1, "per": "1m", "burst": 3, "mode": "exact"});
+    let busy = json!({"id": "busy", "concurrent": 9});
+    let slow = json!({"id": "slow", "requests": 1, "per": "1m", "burst": 3, "mode": "exact",
+        "without_registry": "closed", "exempt": ["10.0.0.0/8", "192.0.2.7"]});
+    let names = ["route a", "route b", "route c", "pool web"];
+    let names = names.map(str::to_owned).to_vec();
+    let users = [("api", names), ("slow", vec!["pool web".into()])];
+    let users =
+        users.map(|(limit, users)| (limit.parse::<model::LimitId>().expect("a name"), users));
+    let limits = [&api, &busy, &slow].map(shown::<model::Limit>);
     assert_eq!(
-        lines(&limit::text(&[shown(&api), shown(&slow)])),
+        lines(&limit::table::text(&limits, &users.into())),
         [
-            "NAME BY REQUESTS BURST CONCURRENT MODE",
-            "api client, header:X-Api-Key 100/10s 100 5 leased",
-            "slow - 1/1m 3 - exact",
+            "NAME BY REQUESTS BURST CONCURRENT MODE ALONE EXEMPT USED BY",
+            "api client, header:X-Api-Key 100/10s 100 5 leased share - route a, route b, route c, and 1 more",
+            "busy - - - 9 - - - -",
+            "slow - 1/1m 3 - exact 50ms closed 2 pool web",
         ]
     );
 }

@@ -30,6 +30,9 @@ fn a_limit_is_set_listed_shown_named_and_removed() {
         "20",
         "5",
         "leased",
+        "share",
+        "-",
+        "-",
     ];
     assert_eq!(row, expected, "{listed}");
     let folder = tempfile::tempdir().expect("a folder");
@@ -40,6 +43,8 @@ fn a_limit_is_set_listed_shown_named_and_removed() {
     fleet.output(&format!("limit set api --file {}", file.display()));
     assert_eq!(fleet.json("limit show api")["burst"], 30);
     fleet.output("route add web --path-prefix / --pool default --limit api");
+    let listed = fleet.output("limit list");
+    assert!(listed.trim_end().ends_with("  route web"), "{listed}");
     let (code, _, errors) = fleet.run("limit remove api");
     let told = "roundhouse: the limit \"api\" is used by the route \"web\": change that first\n";
     assert_eq!((code != 0, errors.as_str()), (true, told));
