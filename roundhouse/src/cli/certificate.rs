@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::document::{read_text, refused};
 use super::elements::{self, Common, List, Remove, Show};
 use super::failure::{EXIT_CODES, Failure};
-use super::output::columns;
+use super::output::{columns, some};
 
 /// What can be done with certificates.
 #[derive(Debug, Subcommand)]
@@ -109,7 +109,7 @@ fn check(
     Ok(key)
 }
 
-/// How many names a row has, so that it stays one line on a terminal; JSON has all.
+/// How many names a row has.
 const NAMES_MAX: usize = 3;
 
 pub(super) fn text(certificates: &[Shown<Certificate>]) -> String {
@@ -117,7 +117,7 @@ pub(super) fn text(certificates: &[Shown<Certificate>]) -> String {
         let KeptKey::Sealed(key) = &it.value.key;
         [
             it.value.id.to_string(),
-            names(&it.attested.names),
+            some(it.attested.names.clone(), NAMES_MAX),
             it.attested.not_after.clone().unwrap_or_default(),
             key.to.clone(),
             it.revision.to_string(),
@@ -126,11 +126,4 @@ pub(super) fn text(certificates: &[Shown<Certificate>]) -> String {
     let rows = certificates.iter().map(row).collect();
     let header = ["NAME", "FOR", "VALID UNTIL", "SEALED TO", "REVISION"];
     columns(header, rows)
-}
-
-fn names(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES_MAX).cloned();
-    let more = names.len().saturating_sub(NAMES_MAX);
-    let more = (more > 0).then(|| format!("and {more} more"));
-    shown.chain(more).collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,7 @@ use client::HoldView;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Output, columns};
+use super::output::{Output, columns, first_of};
 
 /// The flags of `roundhouse holds`.
 #[derive(clap::Args, Clone, Debug)]
@@ -29,16 +29,14 @@ pub(super) fn text(holds: &[HoldView]) -> String {
 const NAMED_MAX: usize = 5;
 
 fn row(hold: &HoldView) -> [String; 4] {
-    let named = hold.servers.iter().take(NAMED_MAX);
-    let servers = named.map(|key| key.server.to_string());
+    let servers = hold.servers.iter().map(|key| key.server.to_string());
     let total = hold.total.max(hold.servers.len());
-    let unnamed = total.saturating_sub(hold.servers.len().min(NAMED_MAX));
-    let unnamed = (unnamed > 0).then(|| format!("and {unnamed} more"));
+    let servers = first_of(servers.collect(), NAMED_MAX, total, |more| more);
     let balancers = hold.balancers.iter().map(|holder| holder.advertise.clone());
     [
         hold.pool.to_string(),
         hold.revision.to_string(),
-        servers.chain(unnamed).collect::<Vec<_>>().join(", "),
+        servers.join(", "),
         balancers.collect::<Vec<_>>().join(", "),
     ]
 }

@@ -10,7 +10,7 @@ use model::{Firewall, Listener, ListenerId, Networks, Unknown};
 use super::document;
 use super::elements::{self, Common, List, Show};
 use super::failure::{EXIT_CODES, Failure};
-use super::output::columns;
+use super::output::{columns, some};
 
 /// What can be done with listeners.
 #[derive(Debug, Subcommand)]
@@ -123,12 +123,10 @@ pub(super) fn text(listeners: &[Shown<Listener>]) -> String {
     columns(["NAME", "ALLOW", "DENY", "HEALTH"], rows)
 }
 
-/// How many networks a row names, so that it stays one line on a terminal; JSON has all.
+/// How many networks a row names.
 const NAMED_MAX: usize = 5;
 
 fn joined(networks: &[Networks]) -> String {
-    let named = networks.iter().take(NAMED_MAX).map(ToString::to_string);
-    let unnamed = networks.len().saturating_sub(NAMED_MAX);
-    let unnamed = (unnamed > 0).then(|| format!("and {unnamed} more"));
-    named.chain(unnamed).collect::<Vec<_>>().join(", ")
+    let names = networks.iter().map(ToString::to_string);
+    some(names.collect(), NAMED_MAX)
 }

@@ -9,7 +9,7 @@ use model::{Author, Revision, parse_duration};
 use super::change::{demand, finish};
 use super::connection::Connection;
 use super::failure::{EXIT_CODES, Failure};
-use super::output::{Output, columns};
+use super::output::{Output, columns, first_of};
 use super::whole;
 
 /// What can be done with revisions.
@@ -104,15 +104,15 @@ const NAMED_MAX: usize = 3;
 fn row(revision: &RevisionView) -> [String; 5] {
     let named = revision.changes.iter().take(NAMED_MAX);
     let named = named.map(|it| format!("{} {}", it.collection, it.key));
-    let unnamed = revision.changes.len().saturating_sub(NAMED_MAX);
-    let unnamed = (unnamed > 0).then(|| format!("and {unnamed} more"));
+    let total = revision.changes.len();
+    let named = first_of(named.collect(), NAMED_MAX, total, |more| more);
     [
         revision.revision.to_string(),
         revision.time.clone(),
         author(&revision.author),
         // A reason of several lines would break the table.
         revision.reason.replace(char::is_control, " "),
-        named.chain(unnamed).collect::<Vec<_>>().join(", "),
+        named.join(", "),
     ]
 }
 

@@ -4,7 +4,7 @@ use client::{Alarm, InstanceSummary, Status};
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Output, columns, counts};
+use super::output::{Output, columns, counts, first_of};
 
 /// The flags of `roundhouse status`.
 #[derive(clap::Args, Clone, Debug)]
@@ -110,7 +110,23 @@ fn servers(status: &Status) -> String {
     counts(servers.total, &counted)
 }
 
+/// How many alarms of one kind are shown, so that hundreds of them hide no others; JSON has all.
+const ALARMS_MAX: usize = 10;
+
+/// The alarms, those of one kind side by side.
 fn alarms(alarms: &[Alarm]) -> String {
+    let mut kinds: Vec<&str> = Vec::new();
+    for alarm in alarms {
+        if !kinds.contains(&alarm.kind.as_str()) {
+            kinds.push(&alarm.kind);
+        }
+    }
+    let rows = kinds.into_iter().flat_map(|kind| of_kind(kind, alarms));
+    columns(["ALARM", "CONCERNS", "WHAT"], rows.collect())
+}
+
+fn of_kind(kind: &str, alarms: &[Alarm]) -> Vec<[String; 3]> {
+    let alarms = alarms.iter().filter(|alarm| alarm.kind == kind);
     let row = |alarm: &Alarm| {
         [
             alarm.kind.clone(),
@@ -118,8 +134,8 @@ fn alarms(alarms: &[Alarm]) -> String {
             alarm.detail.clone(),
         ]
     };
-    columns(
-        ["ALARM", "CONCERNS", "WHAT"],
-        alarms.iter().map(row).collect(),
-    )
+    let rows: Vec<_> = alarms.map(row).collect();
+    let total = rows.len();
+    let rest = |more| [kind.to_owned(), String::new(), more];
+    first_of(rows, ALARMS_MAX, total, rest)
 }

@@ -63,6 +63,26 @@ fn the_status_ends_with_what_somebody_should_look_at() {
 }
 
 #[test]
+fn hundreds_of_alarms_of_one_kind_are_ten_rows_and_hide_no_others() {
+    let fault = |number| json!({"kind": "fault", "subject": format!("servers web/s{number}"), "detail": "nonsense"});
+    let mut alarms: Vec<_> = (0..200).map(fault).collect();
+    let lost =
+        json!({"kind": "lost", "subject": "balancer 10.0.0.1:8000", "detail": "silent for 9s"});
+    alarms.insert(100, lost);
+    let text = status::text(&status(|status| status["alarms"] = json!(alarms)));
+    let lines = lines(&text);
+    assert_eq!(lines.len(), 8 + 10 + 2, "{text}");
+    assert_eq!(
+        lines[17..],
+        [
+            "fault servers web/s9 nonsense",
+            "fault - and 190 more",
+            "lost balancer 10.0.0.1:8000 silent for 9s"
+        ]
+    );
+}
+
+#[test]
 fn servers_are_listed_in_aligned_columns() {
     let server = |id: &str, reason: &str| -> ServerView {
         let view = json!({"pool": "default", "id": id, "address": "10.0.0.5:80", "weight": 1, "state": "active",
