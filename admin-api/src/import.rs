@@ -29,7 +29,7 @@ pub(crate) struct Imported {
     networks: Elements<NetworkList>,
     limits: Elements<Limit>,
     certificates: Elements<Certificate>,
-    /// Whether what it does not hold is removed.
+    /// Whether what it does not hold is removed, of the kinds that it says something of.
     prunes: bool,
 }
 
@@ -216,17 +216,13 @@ struct Laying<'a> {
 
 impl Laying<'_> {
     /// Lays the values that the sent fields make over those that are there, each in place of the stored one. A list that the document
-    /// does not have says nothing, which is not enough for who prunes.
+    /// does not have says nothing of that kind: nothing of it is changed, nor pruned.
     fn lay<R: Resource>(
         &mut self,
         elements: &Elements<R>,
         present: &mut BTreeMap<R::Key, R>,
     ) -> Result<(), Problem> {
         let Some(elements) = elements else {
-            if self.prunes && !present.is_empty() {
-                let rule = "is required with prune: an empty list removes all";
-                self.problems.add(R::COLLECTION.as_str(), rule);
-            }
             return Ok(());
         };
         if self.prunes {

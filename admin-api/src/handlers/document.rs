@@ -23,7 +23,7 @@ use crate::query::Parameters;
 pub(crate) struct Manner {
     intent: Intent,
     is_dry_run: bool,
-    /// Whether what the document does not hold is removed.
+    /// Whether what the document does not hold is removed, of the kinds that it says something of.
     prunes: bool,
 }
 

@@ -95,19 +95,28 @@ async fn a_list_that_a_document_does_not_have_is_not_removed_by_silence() {
         .await
         .expect(StatusCode::OK);
     assert_eq!(kept.body["changed"], false);
-    let answer = fixture.put(PRUNE, older).await;
-    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(
-        answer.fields(),
-        ["routes", "listeners", "networks", "limits"]
-    );
-    // Where there is nothing of a kind, there is nothing to be said of it.
-    let (empty, first) = (
-        Fixture::start().await,
-        json!({"pools": [{"id": "default"}]}),
-    );
-    let answer = empty.put(PRUNE, first).await.expect(StatusCode::OK);
-    assert_eq!(answer.body["changed"], false);
+    let pruned = fixture.put(PRUNE, older).await.expect(StatusCode::OK);
+    assert_eq!(pruned.body["changed"], false);
+    // One that names a kind, be it by an empty list, says what there is to be of it.
+    let no_routes = json!({"routes": []});
+    let pruned = fixture.put(PRUNE, no_routes).await.expect(StatusCode::OK);
+    assert_eq!(told(&pruned), ["removed routes api"]);
+}
+
+#[tokio::test]
+async fn an_export_says_of_every_kind_what_there_is_and_so_takes_back_what_came_later() {
+    let fixture = Fixture::start().await;
+    let export = fixture.get("/v1/export").await.expect(StatusCode::OK).body;
+    fixture.put(IMPORT, document()).await.expect(StatusCode::OK);
+    let answer = fixture.put(PRUNE, export).await.expect(StatusCode::OK);
+    let removed = [
+        "removed pools web",
+        "removed routes api",
+        "removed listeners http",
+        "removed networks bad",
+        "removed limits slow",
+    ];
+    assert_eq!(told(&answer), removed);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pub enum ChangeKind {
 pub struct Import {
     /// Nothing is changed; the answer tells what would be.
     pub dry_run: bool,
-    /// What the document does not hold is removed.
+    /// What the document does not hold is removed, of the kinds that it has a list of.
     pub prune: bool,
 }
 

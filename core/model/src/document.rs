@@ -10,47 +10,23 @@ use crate::{
     Unread,
 };
 
-/// Every element that people keep, as desired. Written as lists in the order of the keys, so that the same state is the same text.
+/// Every element that people keep, as desired. Written as lists in the order of the keys, so that the same state is the same text. What
+/// there is none of is an empty list, which says so: a document without that list says nothing of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fleet {
     #[serde(default, serialize_with = "list", deserialize_with = "pools")]
     pub pools: BTreeMap<PoolId, Pool>,
     #[serde(default, serialize_with = "list", deserialize_with = "servers")]
     pub servers: BTreeMap<ServerKey, Server>,
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        serialize_with = "list",
-        deserialize_with = "routes"
-    )]
+    #[serde(default, serialize_with = "list", deserialize_with = "routes")]
     pub routes: BTreeMap<RouteId, Route>,
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        serialize_with = "list",
-        deserialize_with = "listeners"
-    )]
+    #[serde(default, serialize_with = "list", deserialize_with = "listeners")]
     pub listeners: BTreeMap<ListenerId, Listener>,
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        serialize_with = "list",
-        deserialize_with = "networks"
-    )]
+    #[serde(default, serialize_with = "list", deserialize_with = "networks")]
     pub networks: BTreeMap<NetworkListId, NetworkList>,
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        serialize_with = "list",
-        deserialize_with = "certificates"
-    )]
+    #[serde(default, serialize_with = "list", deserialize_with = "certificates")]
     pub certificates: BTreeMap<CertificateId, Certificate>,
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        serialize_with = "list",
-        deserialize_with = "limits"
-    )]
+    #[serde(default, serialize_with = "list", deserialize_with = "limits")]
     pub limits: BTreeMap<LimitId, Limit>,
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -218,6 +194,15 @@ mod tests {
         assert_eq!(document["servers"][0]["rack"], 7);
         assert_eq!(document["weather"], json!([]));
         assert_eq!(document["pools"][0]["health"]["path"], "/");
+    }
+
+    #[test]
+    fn a_document_says_of_each_kind_that_there_is_none() {
+        let document = serde_json::to_value(Fleet::default()).expect("JSON");
+        let documented = Collection::ALL.into_iter();
+        let documented = documented.filter(|it| it.is_documented());
+        let expected = documented.map(|it| (it.to_string(), json!([])));
+        assert_eq!(document, serde_json::Value::Object(expected.collect()));
     }
 
     #[test]

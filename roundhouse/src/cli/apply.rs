@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Change nothing, and tell what would change.
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Remove what the document does not hold of what there is.
+    /// Remove what the document does not hold, of the kinds that it has a list of: an empty list removes all of its kind.
     #[arg(long)]
     prune: bool,
     /// Wait until every balancer works with it.

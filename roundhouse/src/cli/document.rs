@@ -161,7 +161,9 @@ mod tests {
     #[test]
     fn an_empty_fleet_is_written_and_read_back() {
         let fleet = Fleet::default();
-        let expected = json!({"pools": [], "servers": []});
+        let expected = json!({
+            "pools": [], "servers": [], "routes": [], "listeners": [], "networks": [], "certificates": [], "limits": [],
+        });
         assert_eq!(read_back(&yaml(&fleet)), expected);
         assert_eq!(read_back(&json(&fleet)), expected);
     }

@@ -31,6 +31,10 @@ fn a_fleet_is_exported_changed_applied_and_restored() {
     fs::write(&file, &export).expect("a file");
     let nothing = output("apply --prune", path);
     assert!(nothing.starts_with("nothing to change at "), "{nothing}");
+    output("route add late --path-prefix /late --pool default", "");
+    let pruned = output("apply --prune --wait", path);
+    assert!(pruned.starts_with("- routes late\n"), "{pruned}");
+    assert_eq!(output("export", ""), export);
     let changed = export.replacen("weight: 1\n", "weight: 7\n", 1);
     fs::write(&file, &changed).expect("a file");
     let dry = output("apply --dry-run", path);
