@@ -62,8 +62,8 @@ fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Result<
     Ok(resource)
 }
 
-/// The rules for the value alone. A field that this version does not know is no mistake where it is stored already, by a newer version,
-/// and stays what it is.
+/// The rules for the value alone. What is stored just so is no mistake of who sends it back, as in a document. A field that this version
+/// does not know is no mistake where it is stored already, by a newer version, and stays what it is.
 fn check_fields<R: Resource>(resource: &R, stored: Option<&R>) -> Result<(), Problem> {
     let Err(problems) = resource.validate() else {
         return Ok(());
@@ -71,6 +71,9 @@ fn check_fields<R: Resource>(resource: &R, stored: Option<&R>) -> Result<(), Pro
     let Some(stored) = stored else {
         return Err(problems.into());
     };
+    if stored == resource {
+        return Ok(());
+    }
     let mut sent = resource.clone();
     each_unknown(&mut sent, stored, Unknown::drop_same);
     Ok(sent.validate()?)

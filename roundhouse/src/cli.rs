@@ -58,7 +58,7 @@ pub(crate) enum Command {
     /// List, show, set or change lists of networks, which firewalls name.
     #[command(subcommand)]
     Networks(networks::Command),
-    /// List, show or set whom the balancers let in at their addresses.
+    /// List, show, set or remove whom the balancers let in at their addresses.
     #[command(subcommand)]
     Listener(listener::Command),
     /// List, show, set or remove limits: how many requests are taken.

@@ -180,16 +180,7 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             raise("unserved", format!("pool {pool}"), detail);
         }
     }
-    for certificate in sources.snapshot.certificates.values() {
-        certificate_alarms(&certificate.value, sources.seals_to.as_deref(), &mut raise);
-    }
-    for fault in sources.snapshot.element_faults() {
-        raise(
-            "fault",
-            format!("{} {}", fault.collection, fault.key),
-            fault.reason.clone(),
-        );
-    }
+    element_alarms(sources, &mut raise);
     for damage in &view.damage {
         raise(
             "damage",
@@ -207,6 +198,24 @@ fn alarms(sources: &Sources) -> Vec<Value> {
         raise("settings", "registry".into(), warning.clone());
     }
     alarms
+}
+
+fn element_alarms(sources: &Sources, raise: &mut impl FnMut(&str, String, String)) {
+    let snapshot = &sources.snapshot;
+    for certificate in snapshot.certificates.values() {
+        certificate_alarms(&certificate.value, sources.seals_to.as_deref(), raise);
+    }
+    for id in snapshot.listeners.keys().filter(|id| !id.is_known()) {
+        let detail = "no balancer has a listener of that name: what is set there protects nothing";
+        raise("unheeded", format!("listener {id}"), detail.into());
+    }
+    for fault in snapshot.element_faults() {
+        raise(
+            "fault",
+            format!("{} {}", fault.collection, fault.key),
+            fault.reason.clone(),
+        );
+    }
 }
 
 /// Why no server of a pool takes requests, if that is so. A pool that has none is in order, but for the one

@@ -198,3 +198,35 @@ async fn fields_of_a_newer_version_stay_in_the_part_that_they_are_of() {
     let misspelt = misspelt.await.expect(StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(misspelt.fields(), ["match.hots"]);
 }
+
+#[tokio::test]
+async fn a_stored_listener_that_no_balancer_has_is_shown_with_an_alarm_exported_kept_and_removed() {
+    let mut snapshot: Snapshot = new_fleet();
+    let stored = r#"{"revision":1,"created":1,"ordinal":0,"incarnation":1,"value":{"id":"htps","health":true}}"#;
+    snapshot.apply_stored(Collection::Listeners, b"htps", stored.as_bytes());
+    assert_eq!(snapshot.faults, []);
+    let registry = Arc::new(Memory::new());
+    assert_eq!(registry.seed(&snapshot).await, Ok(true));
+    let fixture = Fixture::over(registry, args()).await;
+    within(fixture.api.ready()).await;
+    let one = "/v1/listeners/htps";
+    let shown = fixture.get(one).await.expect(StatusCode::OK).body;
+    assert_eq!(shown["health"], true);
+    let status = fixture.get("/v1/status").await.body;
+    let alarms = status["alarms"].as_array().expect("alarms");
+    let is_told = |it: &&Value| it["kind"] == "unheeded" && it["subject"] == "listener htps";
+    assert_eq!(alarms.iter().filter(is_told).count(), 1, "{alarms:?}");
+    let export = fixture.get("/v1/export").await.body;
+    assert_eq!(export["listeners"][0]["id"], "htps");
+    let again = fixture.put(PRUNE, export).await.expect(StatusCode::OK);
+    assert_eq!(again.body["changed"], false);
+    let changed = fixture.patch(one, json!({"health": false})).await;
+    let changed = changed.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(changed.fields(), ["id"]);
+    let removed = fixture.delete(one).await.expect(StatusCode::OK).body;
+    let revision = removed["revision"].as_u64().expect("a revision");
+    // The way back goes by what was stored.
+    let back = format!("/v1/revisions/{}/restore", revision - 1);
+    let back = fixture.post(&back, json!({})).await.expect(StatusCode::OK);
+    assert_eq!(told(&back), ["created listeners htps"]);
+}

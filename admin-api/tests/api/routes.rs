@@ -5,26 +5,30 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Fixture};
 
-/// A path for each kind, a body without its name, and a patch of that.
-fn kinds() -> [(&'static str, Value, Value); 4] {
+/// A path for each kind, a name, a body without it, and a patch of that.
+fn kinds() -> [(&'static str, &'static str, Value, Value); 4] {
     [
         (
             "/v1/routes",
+            "a",
             json!({"action": {"pool": "default"}}),
             json!({"priority": 5}),
         ),
         (
             "/v1/listeners",
+            "http",
             json!({"firewall": {"deny": ["10.0.0.0/8"]}}),
             json!({"firewall": {"allow": ["192.0.2.1"]}, "health": true}),
         ),
         (
             "/v1/networks",
+            "a",
             json!({"networks": ["10.0.0.0/8"]}),
             json!({"networks": ["192.0.2.0/24"]}),
         ),
         (
             "/v1/limits",
+            "a",
             json!({"by": ["client"], "requests": 5}),
             json!({"burst": 9}),
         ),
@@ -43,14 +47,14 @@ async fn add(fixture: &Fixture, path: &str, body: Value) -> Answer {
 
 #[tokio::test]
 async fn an_element_is_created_listed_patched_replaced_and_removed() {
-    for (path, body, patch) in kinds() {
+    for (path, id, body, patch) in kinds() {
         let fixture = Fixture::start().await;
         assert_eq!(fixture.get(path).await.body, json!([]));
-        let one = format!("{path}/a");
-        let created = add(&fixture, path, named(&body, "a")).await;
+        let one = format!("{path}/{id}");
+        let created = add(&fixture, path, named(&body, id)).await;
         assert_eq!(created.header("location"), one);
         assert_eq!(created.header("etag"), "\"2\"");
-        let twice = fixture.post(path, named(&body, "a")).await;
+        let twice = fixture.post(path, named(&body, id)).await;
         let twice = twice.expect(StatusCode::CONFLICT);
         assert_eq!(twice.fields(), ["id"]);
 
@@ -77,11 +81,11 @@ async fn an_element_is_created_listed_patched_replaced_and_removed() {
         let listed = fixture.get(path).await.body;
         assert_eq!(
             (&listed[0]["id"], listed[0]["revision"].as_u64()),
-            (&json!("a"), Some(3))
+            (&json!(id), Some(3))
         );
 
         let removed = fixture.delete(&one).await.expect(StatusCode::OK);
-        assert_eq!(removed.body["id"], "a");
+        assert_eq!(removed.body["id"], id);
         fixture.get(&one).await.expect(StatusCode::NOT_FOUND);
         fixture.delete(&one).await.expect(StatusCode::NOT_FOUND);
         let made = fixture.put(&one, body).await.expect(StatusCode::CREATED);
@@ -166,6 +170,28 @@ async fn refuses(fixture: &Fixture, path: &str, body: Value, field: &str) {
     let answer = fixture.post(path, body.clone()).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(answer.fields(), [field], "{body}: {}", answer.detail());
+}
+
+#[tokio::test]
+async fn a_listener_that_no_balancer_has_is_refused_by_every_way() {
+    let fixture = Fixture::start().await;
+    let deny = json!({"firewall": {"deny": ["10.0.0.0/8"]}});
+    let sent = named(&deny, "htps");
+    let document = json!({"listeners": [sent]});
+    for (answer, field) in [
+        (fixture.post("/v1/listeners", sent).await, "id"),
+        (fixture.put("/v1/listeners/htps", deny).await, "id"),
+        (
+            fixture.put("/v1/import", document).await,
+            "listeners[htps].id",
+        ),
+    ] {
+        let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.fields(), [field]);
+        let rule = "must be \"http\", for the address of --listen, or \"https\"";
+        assert!(answer.detail().contains(rule), "{}", answer.detail());
+    }
+    assert_eq!(fixture.position().await.revision.0, 1);
 }
 
 #[tokio::test]

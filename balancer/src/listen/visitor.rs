@@ -37,3 +37,15 @@ impl Entrance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::ListenerId;
+
+    use super::*;
+
+    #[test]
+    fn the_registry_may_say_more_of_each_of_them_and_of_no_other() {
+        assert_eq!(Entrance::ALL.map(Entrance::as_str), ListenerId::KNOWN);
+    }
+}

@@ -130,6 +130,16 @@ impl PoolId {
     }
 }
 
+impl ListenerId {
+    /// The names that the listeners of balancers have: for the address of `--listen`, and for that of `--listen-tls`.
+    pub const KNOWN: [&'static str; 2] = ["http", "https"];
+
+    /// Whether balancers have a listener of that name.
+    pub fn is_known(&self) -> bool {
+        Self::KNOWN.contains(&self.as_str())
+    }
+}
+
 impl SecretId {
     /// What signs the cookies of sticky sessions.
     pub fn sticky() -> Self {

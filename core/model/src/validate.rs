@@ -34,6 +34,10 @@ pub struct Problem {
 /// The rule that a field breaks which this version does not know.
 const KNOWN: &str = "is not a known field";
 
+/// The rule that a listener's name breaks which no balancer of this version has.
+const LISTENERS: &str = "must be \"http\", for the address of --listen, or \"https\", for that of --listen-tls: \
+    no balancer has another listener";
+
 impl Problem {
     /// A field that this version does not know.
     pub fn unknown_field(field: impl Into<String>) -> Self {
@@ -41,18 +45,18 @@ impl Problem {
         Self { field, rule }
     }
 
-    /// Whether the field is one that this version does not know: a mistake where a person sent it, none where
-    /// a newer version stored it.
-    pub fn is_unknown_field(&self) -> bool {
-        self.rule == KNOWN
+    /// Whether the field, or the listener of that name, is one that this version does not know: a mistake where a person sent it, none
+    /// where a newer version stored it.
+    pub fn is_unknown(&self) -> bool {
+        self.rule == KNOWN || self.rule == LISTENERS
     }
 }
 
-/// What is wrong with a stored element, of what validation found. A newer version's fields are no reason to
+/// What is wrong with a stored element, of what validation found. What a newer version knows is no reason to
 /// refuse it: this may be an older process that reads it, or writes it again.
 pub fn first_grave(found: Result<(), Vec<Problem>>) -> Option<Problem> {
     let mut problems = found.err().into_iter().flatten();
-    problems.find(|problem| !problem.is_unknown_field())
+    problems.find(|problem| !problem.is_unknown())
 }
 
 /// Fields that this version does not know.

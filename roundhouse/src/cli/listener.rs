@@ -1,4 +1,4 @@
-//! `roundhouse listener list|show|set`: whom the balancers let in at their addresses, whether they answer about health
+//! `roundhouse listener list|show|set|remove`: whom the balancers let in at their addresses, whether they answer about health
 //! there, and how they speak TLS.
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use client::{Demand, Present, Shown};
 use model::{Firewall, Listener, ListenerId, Networks, Unknown};
 
 use super::document;
-use super::elements::{self, Common, List, Show};
+use super::elements::{self, Common, List, Remove, Show};
 use super::failure::{EXIT_CODES, Failure};
 use super::output::{columns, some};
 
@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// the command is not about stays as it is, and so does TLS; a file sets all.
     #[command(after_help = EXIT_CODES)]
     Set(Set),
+    /// Remove a listener's settings, so that all of it is as by default.
+    #[command(after_help = EXIT_CODES)]
+    Remove(Remove<ListenerId>),
 }
 
 /// The flags of `roundhouse listener set`.
@@ -60,6 +63,7 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
         Command::List(args) => elements::list(&args, text).await,
         Command::Show(args) => elements::show::<Listener>(&args).await,
         Command::Set(args) => set(args).await,
+        Command::Remove(args) => elements::remove::<Listener>(&args).await,
     }
 }
 

@@ -115,6 +115,8 @@ fn a_list_is_made_changed_and_named_by_a_listener() {
     );
     fleet.output("listener set http");
     fleet.output("networks remove bad");
+    fleet.output("listener remove http");
+    assert_eq!(fleet.output("listener list").lines().count(), 1);
     assert_eq!(fleet.output("networks list").lines().count(), 1);
 }
 
@@ -136,6 +138,11 @@ fn what_is_wrong_with_a_route_or_a_list_is_one_line() {
         ),
         ("route show api", 1, "no route \"api\""),
         ("route remove api", 1, "no route \"api\""),
+        (
+            "listener set htps --deny 10.0.0.0/8",
+            2,
+            "id: must be \"http\", for the address of --listen, or \"https\"",
+        ),
         ("networks show bad", 1, "no list \"bad\""),
         ("networks remove bad 10.0.0.0/8", 1, "no list \"bad\""),
         (bad.as_str(), 2, "line 2: \"192.0.2.0/33\" is not a network"),

@@ -1,7 +1,7 @@
 //! What makes listeners and lists of networks valid.
 
 use super::tls::check_listener;
-use super::{Problem, Problems};
+use super::{LISTENERS, Problem, Problems};
 use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
 
 /// Checks a listener on its own.
@@ -10,6 +10,7 @@ use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
 /// Every problem found.
 pub fn validate_listener(listener: &Listener) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
+    problems.check(listener.id.is_known(), "id", LISTENERS);
     check_firewall(&listener.firewall, &mut problems);
     check_listener(listener, &mut problems);
     listener.unknown.check("", &mut problems);
@@ -37,4 +38,26 @@ pub(super) fn check_firewall(firewall: &Firewall, problems: &mut Problems) {
         problems.check(rules.len() <= 1_000, field, rule);
     }
     firewall.unknown.check("firewall.", problems);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ListenerId, first_grave};
+
+    #[test]
+    fn a_listener_that_no_balancer_has_is_refused_when_sent_and_read_when_stored() {
+        let listener = |id: &str| Listener::new(id.parse().expect("a name"));
+        for known in ListenerId::KNOWN {
+            assert_eq!(validate_listener(&listener(known)), Ok(()));
+        }
+        let misspelt = validate_listener(&listener("htps"));
+        let problems = misspelt.clone().expect_err("no such listener");
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].field, "id");
+        for known in ListenerId::KNOWN {
+            assert!(problems[0].rule.contains(&format!("{known:?}")));
+        }
+        assert_eq!(first_grave(misspelt), None);
+    }
 }
