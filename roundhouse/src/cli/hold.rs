@@ -29,7 +29,7 @@ pub(crate) struct Ruling {
     #[arg(value_name = "POOL")]
     pool: PoolId,
     /// Decide on what was withdrawn up to this revision; on what is held now where none is given.
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
     revision: Option<u64>,
     /// Wait until every balancer works with it.
     #[arg(long)]

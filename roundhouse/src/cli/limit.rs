@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
+use clap::builder::TypedValueParser;
 use model::{Limit, LimitId, LimitMode, LimitPart, parse_duration};
 
 use super::document;
@@ -39,10 +40,15 @@ pub(crate) struct Set {
     #[arg(long, value_name = "N/TIME", value_parser = rate)]
     requests: Option<Rate>,
     /// How many may come at once after a quiet time; as many as --requests, where nothing is said.
-    #[arg(long, value_name = "N", requires = "requests")]
+    #[arg(long, value_name = "N", requires = "requests", value_parser = count())]
     burst: Option<u32>,
     /// How many requests one balancer takes at the same time.
-    #[arg(long, value_name = "N", required_unless_present_any = ["requests", "file"])]
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present_any = ["requests", "file"],
+        value_parser = count()
+    )]
     concurrent: Option<u32>,
     /// What makes requests count together: client, route, host, or header:NAME. May be repeated.
     #[arg(long, value_name = "PART", value_parser = part)]
@@ -117,12 +123,16 @@ impl Set {
     }
 }
 
+fn count() -> impl TypedValueParser<Value = u32> {
+    runtime::whole_number::<u32>(1..=u64::from(u32::MAX))
+}
+
 fn rate(text: &str) -> Result<Rate, String> {
     let rule = || "must be a number, / and a time, such as 100/1s".to_owned();
     let (requests, per) = text.split_once('/').ok_or_else(rule)?;
     Ok(Rate {
         requests: requests.parse().map_err(|_| rule())?,
-        per: parse_duration(per)?,
+        per: parse_duration(per).map_err(|_| rule())?,
     })
 }
 

@@ -27,10 +27,10 @@ pub(crate) enum Command {
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct List {
     /// How many to list.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = runtime::whole_number::<u16>(1..=1000))]
     limit: u16,
     /// List those before this revision.
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
     before: Option<u64>,
     #[command(flatten)]
     connection: Connection,
@@ -42,7 +42,7 @@ pub(crate) struct List {
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Restore {
     /// The revision whose state comes back.
-    #[arg(value_name = "REVISION")]
+    #[arg(value_name = "REVISION", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
     revision: u64,
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]

@@ -95,6 +95,81 @@ fn a_bad_value_is_told_what_it_must_be() {
     }
 }
 
+/// Each command has a flag whose value breaks a rule, which one line names with the flag.
+fn refuses_each(cases: &[(&str, &str, &str)]) {
+    for (command, flag, rule) in cases {
+        let arguments: Vec<_> = command.split(' ').collect();
+        let (code, _, errors) = run(&arguments);
+        assert_eq!(code, 2, "{command}: {errors}");
+        let line = one_line(&errors);
+        assert!(
+            line.contains(flag) && line.contains(rule),
+            "{command}: {line}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_number_of_a_command_is_named_with_its_flag_and_its_bounds() {
+    let above_zero = "must be a whole number from 1 to 4294967295";
+    let count = "must be a whole number from 0 to 4294967295";
+    let priority = "must be a whole number from -2147483648 to 2147483647";
+    let revision = "must be a whole number from 0 to 18446744073709551615";
+    refuses_each(&[
+        (
+            "server add a:1 --max-connections -1",
+            "--max-connections",
+            count,
+        ),
+        (
+            "limit set a --requests x/1s",
+            "--requests",
+            "such as 100/1s",
+        ),
+        ("limit set a --requests 5/x", "--requests", "such as 100/1s"),
+        (
+            "limit set a --requests 5/1s --burst x",
+            "--burst",
+            above_zero,
+        ),
+        ("limit set a --concurrent 0", "--concurrent", above_zero),
+        ("route add a --pool b --priority x", "--priority", priority),
+        ("revision list --limit x", "--limit", "from 1 to 1000"),
+        ("revision list --before x", "--before", revision),
+        ("revision restore x", "<REVISION>", revision),
+        ("hold confirm web --revision x", "--revision", revision),
+    ]);
+}
+
+#[test]
+fn a_bad_word_of_a_command_is_named_with_its_flag_and_what_it_must_be() {
+    let duration = "is not a duration such as \"2s\"";
+    let address = "must be an IP address, such as 192.0.2.7";
+    refuses_each(&[
+        ("server add a:1 --pool a/b", "--pool", "is not a valid name"),
+        ("server remove s1 --wait gone", "--wait", "applied, drained"),
+        ("server drain s1 --wait --timeout 30", "--timeout", duration),
+        (
+            "limit set a --concurrent 1 --by moon",
+            "--by",
+            "must be client",
+        ),
+        ("route explain http://a/ --client b", "--client", address),
+        (
+            "pool set a --health udp",
+            "--health",
+            "http, tcp, grpc, none",
+        ),
+        ("listener set http --health=x", "--health", "true, false"),
+        (
+            "status --admin x",
+            "--admin",
+            "such as http://127.0.0.1:8080",
+        ),
+        ("status --output x", "--output", "table, json"),
+    ]);
+}
+
 #[test]
 fn a_port_in_use_is_named_with_its_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
     /// The client's address.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = client)]
     client: IpAddr,
     #[command(flatten)]
     connection: Connection,
@@ -114,6 +114,11 @@ fn url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|_| rule())?;
     let is_web = matches!(url.scheme_str(), Some("http" | "https"));
     if is_web { Ok(url) } else { Err(rule()) }
+}
+
+fn client(text: &str) -> Result<IpAddr, String> {
+    let rule = |_| "must be an IP address, such as 192.0.2.7".to_owned();
+    text.parse().map_err(rule)
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -29,7 +29,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = condition)]
     header: Vec<Condition>,
     /// Goes before how specific a route is: the highest takes a request.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = priority)]
     priority: Option<i32>,
     /// The pool whose servers answer.
     #[arg(long, value_name = "POOL", group = "action")]
@@ -75,6 +75,11 @@ impl Flags {
             ..Route::new(id, action)
         }
     }
+}
+
+fn priority(text: &str) -> Result<i32, String> {
+    let rule = |_| format!("must be a whole number from {} to {}", i32::MIN, i32::MAX);
+    text.parse().map_err(rule)
 }
 
 fn condition(text: &str) -> Result<Condition, String> {
