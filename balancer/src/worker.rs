@@ -61,6 +61,8 @@ pub(crate) struct Worker {
     pub(crate) condition: Condition,
     crowd: Arc<Crowd>,
     table: RefCell<Arc<Table>>,
+    /// Tables taken over so far.
+    table_number: Cell<u64>,
     tls: RefCell<Arc<Tls>>,
     /// Whether the table is too old to be used.
     stale: Cell<bool>,
@@ -132,6 +134,7 @@ impl Worker {
             condition,
             crowd,
             table: RefCell::default(),
+            table_number: Cell::new(0),
             tls: RefCell::default(),
             stale: Cell::new(false),
             gates: Entrance::ALL.map(Gate::of),
@@ -146,6 +149,11 @@ impl Worker {
     /// The current table, for a step without an await.
     pub(crate) fn table(&self) -> Ref<'_, Table> {
         Ref::map(self.table.borrow(), Arc::as_ref)
+    }
+
+    /// Which table it is: another number with each that is taken over.
+    pub(crate) fn table_number(&self) -> u64 {
+        self.table_number.get()
     }
 
     fn gate(&self, entrance: Entrance) -> &Gate {
@@ -313,7 +321,7 @@ impl Worker {
     /// workers have let go of it, so that freeing its thousands of servers holds up no request.
     pub(crate) async fn adopt(&self, mut adoption: Adoption) {
         while let Some(published) = adoption.next().await {
-            self.counters.know(&published.table);
+            self.counters.know(&published.table, &self.table.borrow());
             self.stale.set(published.stale);
             for gate in &self.gates {
                 let firewall = published.table.listener_firewall(&gate.listener);
@@ -324,6 +332,7 @@ impl Worker {
             }
             self.tls.replace(published.tls);
             let before = self.table.replace(published.table);
+            self.table_number.set(self.table_number.get() + 1);
             self.idle.sweep(self.clock.now());
             self.http2.sweep(self.clock.now());
             for pool in before.pools().chain(self.table.borrow().pools()) {

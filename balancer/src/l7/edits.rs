@@ -34,7 +34,7 @@ pub(super) struct AnswerEdits<'a> {
 impl<'a> RequestEdits<'a> {
     /// Nothing where nothing changes.
     pub(super) fn of(route: Option<&'a Route>, cookies: Option<&'a [u8]>) -> Option<Self> {
-        let edits = route.map(Route::request).filter(|edits| !edits.is_empty());
+        let edits = route.and_then(Route::request);
         (edits.is_some() || cookies.is_some()).then_some(Self { edits, cookies })
     }
 
@@ -56,7 +56,7 @@ impl<'a> AnswerEdits<'a> {
         limits: &'a LimitFields,
         cookie: Option<&'a [u8]>,
     ) -> Option<Self> {
-        let edits = route.map(Route::response).filter(|edits| !edits.is_empty());
+        let edits = route.and_then(Route::response);
         let hsts = route.and_then(Route::hsts).filter(|_| secure);
         let is_routed = edits.is_some() || hsts.is_some();
         let changes = is_routed || cookie.is_some() || !limits.is_empty();

@@ -257,7 +257,7 @@ impl<'a> Exchange<'a> {
 
 /// When a failed try is made again: as the route says, or else the pool.
 pub(super) fn retry<'a>(route: Option<&'a Route>, pool: &'a Pool) -> &'a Retry {
-    let own = route.and_then(|route| route.settings().retry.as_ref());
+    let own = route.and_then(|route| route.own_terms()?.retry.as_ref());
     own.unwrap_or(&pool.settings().value.retry)
 }
 
@@ -280,7 +280,8 @@ impl Plan {
             upgrade: settings.protocol == Protocol::Http1,
             protocol: settings.protocol,
         };
-        route.map_or(plan, |route| plan.under(route.settings()))
+        let own = route.and_then(Route::own_terms);
+        own.map_or(plan, |own| plan.under(own))
     }
 
     /// With what the route says in place of the pool.

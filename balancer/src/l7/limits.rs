@@ -1,7 +1,6 @@
 //! Holds a request to the limits of its route and its pool, and says in the answer's fields how it stands with them
 //! (draft-ietf-httpapi-ratelimit-headers).
 
-use std::io::Write;
 use std::time::Duration;
 
 use model::LimitId;
@@ -56,9 +55,16 @@ impl LimitFields {
             return;
         }
         separate(&mut self.states);
-        let (id, remaining) = (limit.id(), checked.remaining);
-        let reset = whole_seconds(checked.reset);
-        write!(self.states, "\"{id}\";r={remaining};t={reset}").expect("memory takes all");
+        let mut digits = itoa::Buffer::new();
+        self.states.push(b'"');
+        self.states
+            .extend_from_slice(limit.id().as_str().as_bytes());
+        self.states.extend_from_slice(b"\";r=");
+        let remaining = digits.format(checked.remaining).as_bytes();
+        self.states.extend_from_slice(remaining);
+        self.states.extend_from_slice(b";t=");
+        let reset = digits.format(whole_seconds(checked.reset)).as_bytes();
+        self.states.extend_from_slice(reset);
     }
 }
 
@@ -85,13 +91,13 @@ pub(super) async fn hold_to_limits(
 ) -> Result<Vec<InUse>, Problem> {
     let mut held = Vec::new();
     let route = destination.route.as_deref();
-    let of_route = route.map_or(&[][..], |route| &route.settings().limits);
+    let of_route = route.map_or(&[][..], policy::Route::limits);
     for id in of_route
         .iter()
         .chain(&destination.pool.settings().value.limits)
     {
         let place = hold_to(talk, space, destination, id).await?;
-        held.extend(place);
+        held.extend(place.filter(InUse::counts));
     }
     Ok(held)
 }

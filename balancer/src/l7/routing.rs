@@ -67,12 +67,11 @@ pub(super) fn route(talk: &Talk, space: &mut Space) -> Result<Destination, Early
     };
     let worker = &talk.worker;
     // Judged here too: a connection may be that of many clients, or older than the rule.
-    let entrance = talk.entrance;
-    if worker.is_guarded(entrance) && !worker.lets_in(entrance, incoming.source()) {
+    if !talk.is_let_in(incoming.source()) {
         return Err(Problem::Denied.into());
     }
     // Before all that may be wrong with where the request is for: watchers know an address, and often no name.
-    if worker.answers_health(entrance)
+    if worker.answers_health(talk.entrance)
         && let Some(aspect) = Aspect::of(request, incoming.head)
     {
         return Err(Early::Health(aspect));
@@ -81,7 +80,7 @@ pub(super) fn route(talk: &Talk, space: &mut Space) -> Result<Destination, Early
         return Err(Early::Options);
     }
     // RFC 9110, 7.4. A proxy that is believed may have taken TLS off.
-    if request.target.secure && !talk.is_trusted && entrance == Entrance::Http {
+    if request.target.secure && !talk.is_trusted && talk.entrance == Entrance::Http {
         return Err(Problem::Misdirected.into());
     }
     let authority = request.authority(incoming.head);
@@ -112,8 +111,8 @@ fn claim(
         return to_standard(table, incoming, normal, path);
     };
     let worker = &incoming.talk.worker;
-    let admits = route.firewall().lets_in(client);
-    worker.counters.claimed(route.id(), admits);
+    let admits = route.lets_in(client);
+    worker.counters.claimed(route.number(), admits);
     if !admits {
         return Err(Problem::RouteDenied.into());
     }

@@ -45,6 +45,8 @@ pub(super) struct Talk {
     pub(super) client: Rc<str>,
     /// Whether the client is a proxy that is believed.
     pub(super) is_trusted: bool,
+    /// The table by whose firewall whoever is at the other end was let in last, by its number.
+    pub(super) let_in_by: Cell<u64>,
     /// Requests so far, the present one included.
     pub(super) requests: Cell<u64>,
     /// Whether its requests are those of HTTP/2.
@@ -77,6 +79,7 @@ impl Talk {
             address: self.address,
             client: Rc::clone(&self.client),
             is_trusted: self.is_trusted,
+            let_in_by: self.let_in_by.clone(),
             requests: Cell::new(0),
             speaks_http2: true,
         }
@@ -86,6 +89,24 @@ impl Talk {
     pub(super) fn source(&self, request: &RequestHead, head: &[u8]) -> IpAddr {
         let trusted = &self.worker.settings.trusted;
         request.source(head, self.address, |address| trusted.contains(address))
+    }
+
+    /// Whether the listener lets in where a request comes from. Who is at the other end is looked at once for each table; those who come
+    /// by way of a trusted proxy, for each request.
+    pub(super) fn is_let_in(&self, source: IpAddr) -> bool {
+        let worker = &self.worker;
+        if !worker.is_guarded(self.entrance) {
+            return true;
+        }
+        let table = worker.table_number();
+        if !self.is_trusted && self.let_in_by.get() == table {
+            return true;
+        }
+        let is_let_in = worker.lets_in(self.entrance, source);
+        if is_let_in {
+            self.let_in_by.set(table);
+        }
+        is_let_in
     }
 
     /// How the client came.

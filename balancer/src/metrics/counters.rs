@@ -1,6 +1,6 @@
 //! One thread's counters. That thread alone writes; whoever scrapes reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub(crate) struct Counters {
     pub(super) servers_tls: Handshakes,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
-    /// By id, those of the table alone.
-    pub(super) routes: Mutex<Vec<RouteCounters>>,
+    /// By number, those of the table alone.
+    pub(super) routes: Mutex<HashMap<u64, RouteCounters, foldhash::fast::RandomState>>,
     /// By id, those of the table alone.
     pub(super) limits: Mutex<Vec<LimitCounters>>,
 }
@@ -158,11 +158,10 @@ impl Counters {
     }
 
     /// A route has claimed a request, and lets its client use it or not.
-    pub(crate) fn claimed(&self, route: &RouteId, admits: bool) {
-        let mut routes = self.routes.lock();
-        if let Ok(index) = routes.binary_search_by(|known| known.id.cmp(route)) {
-            routes[index].requests += 1;
-            routes[index].denied += u64::from(!admits);
+    pub(crate) fn claimed(&self, route: u64, admits: bool) {
+        if let Some(counted) = self.routes.lock().get_mut(&route) {
+            counted.requests += 1;
+            counted.denied += u64::from(!admits);
         }
     }
 
@@ -180,10 +179,12 @@ impl Counters {
         *counted += 1;
     }
 
-    /// The pools, routes and limits that requests are counted for from now on.
-    pub(crate) fn know(&self, table: &Table) {
+    /// The pools, routes and limits that requests are counted for from now on, and were until now.
+    pub(crate) fn know(&self, table: &Table, before: &Table) {
         self.know_pools(table);
-        self.know_routes(table);
+        if !table.routes().are(before.routes()) {
+            self.know_routes(table);
+        }
         self.know_limits(table);
     }
 
@@ -199,11 +200,14 @@ impl Counters {
 
     fn know_routes(&self, table: &Table) {
         let mut routes = self.routes.lock();
-        routes.retain(|known| table.routes().get(&known.id).is_some());
+        let stays = |number: u64, id: &RouteId| {
+            let route = table.routes().get(id);
+            route.is_some_and(|route| route.number() == number)
+        };
+        routes.retain(|number, known| stays(*number, &known.id));
         for route in table.routes().iter() {
-            if let Err(index) = routes.binary_search_by(|known| known.id.cmp(route.id())) {
-                routes.insert(index, RouteCounters::new(route.id().clone()));
-            }
+            let known = routes.entry(route.number());
+            known.or_insert_with(|| RouteCounters::new(route.id().clone()));
         }
     }
 

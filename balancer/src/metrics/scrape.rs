@@ -100,7 +100,7 @@ impl Scrape {
     fn encode_routes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut routes: BTreeMap<RouteId, RouteCounters> = BTreeMap::new();
         for thread in &self.threads {
-            for one in thread.routes.lock().iter() {
+            for one in thread.routes.lock().values() {
                 let sum = routes
                     .entry(one.id.clone())
                     .or_insert_with(|| RouteCounters::new(one.id.clone()));

@@ -12,6 +12,7 @@ mod conditions;
 mod edits;
 mod explanation;
 mod host;
+mod names;
 mod paths;
 mod question;
 mod rank;
@@ -55,6 +56,8 @@ struct Compiled {
     any: Tree,
     lists: Arc<Lists>,
     faults: Vec<Fault>,
+    /// The last number given to a route.
+    last_number: u64,
     source: Option<Source>,
 }
 
@@ -83,6 +86,11 @@ impl Routes {
     /// Whether there are none, so that a request needs no question.
     pub fn is_empty(&self) -> bool {
         self.0.by_id.is_empty()
+    }
+
+    /// Whether they are the same, in memory too.
+    pub fn are(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &others.0)
     }
 
     /// The route that takes a request, if any does.

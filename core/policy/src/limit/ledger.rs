@@ -77,6 +77,13 @@ pub struct InUse {
     of: Option<(Arc<Ledger>, u128)>,
 }
 
+impl InUse {
+    /// Whether it counts at all: where the limit says nothing of requests at the same time, there is nothing to hold.
+    pub fn counts(&self) -> bool {
+        self.of.is_some()
+    }
+}
+
 impl Drop for InUse {
     fn drop(&mut self) {
         if let Some((ledger, key)) = self.of.take()

@@ -2,6 +2,7 @@
 
 use model::PoolId;
 
+use super::names::Names;
 use super::{Redirect, Split};
 
 /// What becomes of a request.
@@ -9,8 +10,8 @@ use super::{Redirect, Split};
 pub enum Action {
     Pool(PoolId),
     Split(Split),
-    Redirect(Redirect),
-    Answer(Answer),
+    Redirect(Box<Redirect>),
+    Answer(Box<Answer>),
 }
 
 /// An answer that is always the same.
@@ -22,16 +23,19 @@ pub struct Answer {
 }
 
 impl Action {
-    pub(super) fn compile(action: &model::Action) -> Self {
+    pub(super) fn compile(action: &model::Action, names: &Names<'_>) -> Self {
         match action {
-            model::Action::Pool(pool) => Self::Pool(pool.clone()),
+            model::Action::Pool(pool) => Self::Pool(names.pool(pool)),
             model::Action::Split(split) => Self::Split(Split::compile(split)),
-            model::Action::Redirect(redirect) => Self::Redirect(Redirect::compile(redirect)),
-            model::Action::Answer(answer) => Self::Answer(Answer {
-                status: answer.status,
-                content_type: answer.content_type.as_bytes().into(),
-                body: answer.body.as_bytes().into(),
-            }),
+            model::Action::Redirect(redirect) => Self::Redirect(Redirect::compile(redirect).into()),
+            model::Action::Answer(answer) => Self::Answer(
+                Answer {
+                    status: answer.status,
+                    content_type: answer.content_type.as_bytes().into(),
+                    body: answer.body.as_bytes().into(),
+                }
+                .into(),
+            ),
         }
     }
 }

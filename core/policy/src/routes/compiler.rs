@@ -7,8 +7,10 @@ use model::{
     Collection, Fault, RouteId, Snapshot, Stamped, differing, first_grave, validate_route,
 };
 
+use super::names::Names;
 use super::tree::Tree;
 use super::{Compiled, Route, Routes, Source};
+use crate::Firewall;
 use crate::firewall::Lists;
 
 pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
@@ -21,6 +23,15 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
         return previous.clone();
     }
     let lists = Lists::compile(snapshot, &before.lists);
+    let names = Names::new(snapshot, &lists);
+    let mut last_number = before.last_number;
+    let mut number_of = |known: Option<&Arc<Route>>| match known {
+        Some(known) => known.number(),
+        None => {
+            last_number += 1;
+            last_number
+        }
+    };
     let mut faults = Vec::new();
     let mut by_id = BTreeMap::new();
     for (id, definition) in &snapshot.routes {
@@ -28,10 +39,13 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
         let route = match of_before(known, definition, &lists, &before.lists) {
             Some(route) => Some(Arc::clone(route)),
             None => match first_grave(validate_route(&definition.value)) {
-                None => Some(Arc::new(Route::compile(definition, &lists))),
+                None => {
+                    let number = number_of(known);
+                    Some(Arc::new(Route::compile(definition, number, &names)))
+                }
                 Some(problem) => {
                     faults.push(fault(id, problem.to_string()));
-                    known.map(|known| still(known, &lists, &before.lists))
+                    known.map(|known| still(known, &names, &lists, &before.lists))
                 }
             },
         };
@@ -40,7 +54,9 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
             by_id.insert(id.clone(), route);
         }
     }
+    drop(names);
     let mut compiled = Compiled {
+        last_number,
         lists: Arc::new(lists),
         faults,
         source: Some(Source::of(snapshot)),
@@ -65,10 +81,15 @@ fn of_before<'a>(
 }
 
 /// A route that stays as it was, by the lists of now.
-fn still(known: &Arc<Route>, lists: &Lists, before: &Lists) -> Arc<Route> {
+fn still<'a>(
+    known: &'a Arc<Route>,
+    names: &Names<'a>,
+    lists: &Lists,
+    before: &Lists,
+) -> Arc<Route> {
     match lists.agree(before, &known.settings().firewall) {
         true => Arc::clone(known),
-        false => Arc::new(Route::compile(known.definition(), lists)),
+        false => Arc::new(Route::compile(known.definition(), known.number(), names)),
     }
 }
 
@@ -78,7 +99,7 @@ fn missing(route: &Route, snapshot: &Snapshot) -> Option<Fault> {
     let pools = settings.action.pools();
     let pools = pools.filter(|pool| !snapshot.has_pool(pool));
     let pools = pools.map(|pool| format!("there is no pool {:?}", pool.as_str()));
-    let lists = route.firewall().missing().iter();
+    let lists = route.firewall().map_or(&[][..], Firewall::missing).iter();
     let lists = lists.map(|list| format!("there is no list of networks {:?}", list.as_str()));
     let reasons: Vec<_> = pools.chain(lists).collect();
     (!reasons.is_empty()).then(|| fault(&settings.id, reasons.join(", ")))

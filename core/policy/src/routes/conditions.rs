@@ -20,7 +20,8 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn compile(claim: &model::Claim) -> Self {
+    /// Nothing where there are none.
+    pub(super) fn compile(claim: &model::Claim) -> Option<Self> {
         let methods = claim.methods.iter().map(|method| method.as_bytes().into());
         let header = |it: &Condition| {
             let name = it.name.to_ascii_lowercase();
@@ -28,13 +29,22 @@ impl Conditions {
         };
         let parameter = |it: &Condition| (it.name.as_bytes().into(), it.value.clone());
         let networks = &claim.networks;
-        Self {
+        let compiled = Self {
             methods: methods.collect(),
             scheme: claim.scheme,
             headers: claim.headers.iter().map(header).collect(),
             query: claim.query.iter().map(parameter).collect(),
             networks: (!networks.is_empty()).then(|| Networks::new(networks)),
-        }
+        };
+        (!compiled.is_empty()).then_some(compiled)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.methods.is_empty()
+            && self.scheme.is_none()
+            && self.headers.is_empty()
+            && self.query.is_empty()
+            && self.networks.is_none()
     }
 
     pub(super) fn hold(&self, question: &Question<'_>) -> bool {

@@ -65,7 +65,7 @@ pub(super) fn explain(routes: &Routes, question: &Question<'_>) -> Explanation {
     let route = taken.map(|taken| taken.route);
     Explanation {
         route: route.map(|route| route.id().clone()),
-        is_let_in: route.is_none_or(|route| route.firewall().lets_in(question.client)),
+        is_let_in: route.is_none_or(|route| route.lets_in(question.client)),
         pools: match route {
             Some(route) => pools(route, question),
             None => vec![PoolShare::whole(&PoolId::standard())],
@@ -121,7 +121,9 @@ impl<'a> Near<'a> {
         if !route.path().claims(question.path) {
             unmet.push("path".to_owned());
         }
-        unmet.extend(route.conditions().unmet(question));
+        if let Some(conditions) = route.conditions() {
+            unmet.extend(conditions.unmet(question));
+        }
         Self {
             route,
             rank: best.unwrap_or(&standings[0].rank),

@@ -4,46 +4,62 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{NormalPath, PoolId, RouteId, Stamped};
+use model::{HeaderChanges, LimitId, NormalPath, PoolId, RouteId, RouteTimeouts, Stamped};
 use rand::Rng;
 
 use super::conditions::Conditions;
+use super::names::Names;
 use super::paths::PathRule;
 use super::rank::Standing;
 use super::rewrite::PathRewrite;
 use super::{Action, HeaderEdits};
 use crate::Firewall;
-use crate::firewall::Lists;
 
-/// A compiled route.
+/// A compiled route. What most routes have nothing of is kept apart, so that a request meets few lines of memory: with many routes, each is
+/// seldom in a near cache.
 #[derive(Debug)]
 pub struct Route {
+    number: u64,
+    /// Nothing where all that it asks for is a host and a path.
+    conditions: Option<Box<Conditions>>,
+    firewall: Option<Arc<Firewall>>,
+    action: Action,
+    limits: Box<[LimitId]>,
+    edits: Option<Box<Edits>>,
+    /// Whether it says itself how long things may take, what is tried again, or how long a body may be.
+    has_own_terms: bool,
     definition: Arc<Stamped<model::Route>>,
     path: PathRule,
     standings: Vec<Standing>,
-    conditions: Conditions,
-    action: Action,
+}
+
+/// What is changed of requests and answers.
+#[derive(Debug)]
+struct Edits {
     rewrite: PathRewrite,
     request: HeaderEdits,
     response: HeaderEdits,
     hsts: Option<Box<[u8]>>,
-    firewall: Firewall,
 }
 
 impl Route {
-    pub(super) fn compile(definition: &Arc<Stamped<model::Route>>, lists: &Lists) -> Self {
+    pub(super) fn compile<'a>(
+        definition: &'a Arc<Stamped<model::Route>>,
+        number: u64,
+        names: &Names<'a>,
+    ) -> Self {
         let route = &definition.value;
         let path = PathRule::compile(route.claim.path.as_ref());
         Self {
+            number,
             standings: Standing::all(definition, &path),
             path,
-            conditions: Conditions::compile(&route.claim),
-            action: Action::compile(&route.action),
-            rewrite: PathRewrite::compile(&route.rewrite, route.claim.path.as_ref()),
-            request: HeaderEdits::compile(&route.request_headers),
-            response: HeaderEdits::compile(&route.response_headers),
-            hsts: route.hsts.as_ref().map(hsts_line),
-            firewall: Firewall::compile(&route.firewall, lists),
+            conditions: Conditions::compile(&route.claim).map(Box::new),
+            firewall: names.firewall(&route.firewall),
+            action: Action::compile(&route.action, names),
+            limits: route.limits.iter().map(|id| names.limit(id)).collect(),
+            edits: Edits::compile(route).map(Box::new),
+            has_own_terms: has_own_terms(route),
             definition: Arc::clone(definition),
         }
     }
@@ -52,9 +68,20 @@ impl Route {
         &self.definition.value.id
     }
 
-    /// As desired. Times, retries and the longest body are read here; what is not given there is the pool's.
+    /// What tells it from all others since the start. It keeps its number for as long as there is a route of its name.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// As desired.
     pub fn settings(&self) -> &model::Route {
         &self.definition.value
+    }
+
+    /// Where it says itself how long things may take, what is tried again, or how long a body may be; what is not given there is the
+    /// pool's.
+    pub fn own_terms(&self) -> Option<&model::Route> {
+        self.has_own_terms.then(|| self.settings())
     }
 
     pub(super) fn definition(&self) -> &Arc<Stamped<model::Route>> {
@@ -70,8 +97,9 @@ impl Route {
         &self.standings
     }
 
-    pub(super) fn conditions(&self) -> &Conditions {
-        &self.conditions
+    /// What it asks for beside a host and a path, if anything.
+    pub(super) fn conditions(&self) -> Option<&Conditions> {
+        self.conditions.as_deref()
     }
 
     pub fn action(&self) -> &Action {
@@ -87,36 +115,71 @@ impl Route {
         }
     }
 
-    /// Which clients may use it.
-    pub fn firewall(&self) -> &Firewall {
-        &self.firewall
+    /// Whether a client may use it.
+    pub fn lets_in(&self, client: IpAddr) -> bool {
+        let firewall = self.firewall.as_ref();
+        firewall.is_none_or(|firewall| firewall.lets_in(client))
+    }
+
+    pub(super) fn firewall(&self) -> Option<&Firewall> {
+        self.firewall.as_deref()
+    }
+
+    /// The limits that its requests are held to, in their order.
+    pub fn limits(&self) -> &[LimitId] {
+        &self.limits
     }
 
     /// Of requests, before they go to a server.
-    pub fn request(&self) -> &HeaderEdits {
-        &self.request
+    pub fn request(&self) -> Option<&HeaderEdits> {
+        let edits = self.edits.as_ref().map(|edits| &edits.request);
+        edits.filter(|edits| !edits.is_empty())
     }
 
     /// Of answers, before they go to the client.
-    pub fn response(&self) -> &HeaderEdits {
-        &self.response
+    pub fn response(&self) -> Option<&HeaderEdits> {
+        let edits = self.edits.as_ref().map(|edits| &edits.response);
+        edits.filter(|edits| !edits.is_empty())
     }
 
     /// The whole line, for answers over TLS alone (RFC 6797, 7.2).
     pub fn hsts(&self) -> Option<&[u8]> {
-        self.hsts.as_deref()
+        self.edits.as_ref()?.hsts.as_deref()
     }
 
     /// What servers get in place of the request's host.
     pub fn host(&self) -> Option<&[u8]> {
+        self.edits.as_ref()?;
         let host = self.definition.value.rewrite.host.as_ref();
         host.map(String::as_bytes)
     }
 
     /// What servers get in place of the path, where the route rewrites it. The query stays.
     pub fn rewrite<'a>(&'a self, path: &'a NormalPath<'_>) -> Option<Cow<'a, [u8]>> {
-        self.rewrite.apply(path)
+        self.edits.as_ref()?.rewrite.apply(path)
     }
+}
+
+impl Edits {
+    /// Nothing where nothing is changed.
+    fn compile(route: &model::Route) -> Option<Self> {
+        let changes = route.rewrite != model::Rewrite::default()
+            || route.request_headers != HeaderChanges::default()
+            || route.response_headers != HeaderChanges::default()
+            || route.hsts.is_some();
+        changes.then(|| Self {
+            rewrite: PathRewrite::compile(&route.rewrite, route.claim.path.as_ref()),
+            request: HeaderEdits::compile(&route.request_headers),
+            response: HeaderEdits::compile(&route.response_headers),
+            hsts: route.hsts.as_ref().map(hsts_line),
+        })
+    }
+}
+
+fn has_own_terms(route: &model::Route) -> bool {
+    route.timeouts != RouteTimeouts::default()
+        || route.retry.is_some()
+        || route.max_body_bytes.is_some()
 }
 
 fn hsts_line(hsts: &model::Hsts) -> Box<[u8]> {

@@ -129,7 +129,8 @@ impl<'a, 'q> Best<'a, 'q> {
             if !self.is_after(entry.place) {
                 return;
             }
-            if entry.route.conditions().hold(self.question) {
+            let conditions = entry.route.conditions();
+            if conditions.is_none_or(|conditions| conditions.hold(self.question)) {
                 self.found = Some(entry);
                 return;
             }

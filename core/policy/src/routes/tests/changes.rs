@@ -56,7 +56,7 @@ fn a_list_that_changes_changes_the_routes_that_name_it_alone() {
     let client = IpAddr::from([10, 0, 0, 1]);
     let lets_in = |routes: &Routes| {
         let route = routes.find(&ask("", "/")).expect("a route");
-        route.firewall().lets_in(client)
+        route.lets_in(client)
     };
     assert_eq!((lets_in(&first), lets_in(&second)), (false, true));
 }
@@ -70,7 +70,7 @@ fn a_list_that_goes_keeps_out_whom_it_kept_out_and_is_a_fault() {
     fleet.networks.clear();
     let second = Routes::compile(&fleet, &first);
     let route = second.get(&id("a")).expect("a route");
-    assert!(!route.firewall().lets_in(IpAddr::from([10, 0, 0, 1])));
+    assert!(!route.lets_in(IpAddr::from([10, 0, 0, 1])));
     assert_eq!(
         reasons(&second),
         [r#"routes "a": there is no list of networks "bad""#]
