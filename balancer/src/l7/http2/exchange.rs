@@ -32,9 +32,15 @@ struct Ways<'a> {
     pipe: Option<Pipe>,
 }
 
-/// Serves one request.
-pub(super) async fn serve(
-    shared: Rc<Shared>,
+/// Serves requests one after another, as long as there are some to come: a task is large, and made once for many of them.
+pub(super) async fn serve_in_turn(shared: Rc<Shared>) {
+    while let Some((request, respond)) = shared.next_arrival().await {
+        serve(&shared, request, respond).await;
+    }
+}
+
+async fn serve(
+    shared: &Rc<Shared>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
@@ -44,7 +50,7 @@ pub(super) async fn serve(
         head_only: parts.method == Method::HEAD,
         upgrade: None,
     };
-    let download = Download::new(&shared, respond, asked);
+    let download = Download::new(shared, respond, asked);
     let mut head = Vec::with_capacity(HEAD_ROOM);
     let coming = Coming {
         scheme: shared.talk.scheme(),
@@ -54,9 +60,9 @@ pub(super) async fn serve(
     match request::write(&parts, coming, &mut head) {
         Ok(framing) => {
             drop(parts);
-            exchange(&shared, Upload::new(head, framing, body), download).await;
+            exchange(shared, Upload::new(head, framing, body), download).await;
         }
-        Err(refusal) => refuse(&shared, refusal, download).await,
+        Err(refusal) => refuse(shared, refusal, download).await,
     }
     drop(open);
 }

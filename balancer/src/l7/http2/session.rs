@@ -10,6 +10,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
+use super::arrivals::Taker;
 use super::exchange;
 use super::guard::{ANSWERED_TIMES, FLOOD_REASON, Flood};
 use super::io::Io;
@@ -143,8 +144,10 @@ impl Session {
             talk.worker.counters.ended("keep-alive-requests");
             self.end_soon();
         }
-        let shared = Rc::clone(&self.shared);
-        tokio::task::spawn_local(exchange::serve(shared, request, respond));
+        if self.shared.arrivals.add((request, respond)) == Taker::Missing {
+            let shared = Rc::clone(&self.shared);
+            tokio::task::spawn_local(exchange::serve_in_turn(shared));
+        }
     }
 
     /// Counts an end that `h2` has brought about, and that the client has earned.

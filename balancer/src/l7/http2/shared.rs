@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::arrivals::{Arrival, Arrivals};
 use super::backlog::Backlog;
 use super::frames::Scanner;
 use super::guard::{Bounds, Flood, Guard};
@@ -16,6 +17,8 @@ const READ_MAX: usize = 64 << 10;
 /// One client's connection.
 pub(super) struct Shared {
     pub(super) talk: Talk,
+    /// Streams that nobody serves yet.
+    pub(super) arrivals: Arrivals,
     /// What of the answers waits for the client.
     pub(super) backlog: Backlog,
     watch: RefCell<(Scanner, Guard)>,
@@ -54,6 +57,7 @@ impl Shared {
             head: settings.request_limits.head(),
         };
         Self {
+            arrivals: Arrivals::default(),
             backlog: Backlog::default(),
             watch: RefCell::new((Scanner::new(), Guard::new(bounds, now))),
             flood: Cell::new(None),
@@ -154,6 +158,11 @@ impl Shared {
         Open(Rc::clone(self))
     }
 
+    /// The next stream for one of those who serve them; nothing where it is not needed any more.
+    pub(super) async fn next_arrival(&self) -> Option<Arrival> {
+        self.arrivals.next(|| self.open.get()).await
+    }
+
     /// From now on the connection waits for the next stream for so long.
     pub(super) fn set_patience(&self, patience: Duration) {
         self.patience.set(patience);
@@ -203,7 +212,11 @@ impl Drop for Open {
         let Self(shared) = self;
         shared.open.set(shared.open.get() - 1);
         shared.backlog.let_go_on();
-        if shared.is_quiet() && !shared.deaf.get() {
+        if !shared.is_quiet() {
+            return;
+        }
+        shared.arrivals.dismiss();
+        if !shared.deaf.get() {
             shared.quiet_since.set(shared.now());
             shared.talk.timer.set(shared.due());
         }
