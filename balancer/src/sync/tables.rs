@@ -73,6 +73,7 @@ impl Membership {
             state_file: self.identity.state_file.clone(),
             guard: true,
             witness: Some(Arc::new(Successes::new(&self))),
+            balancers: self.balancers.subscribe(),
             ..FollowOptions::new(self.identity.fleet.clone())
         };
         follow(
@@ -87,10 +88,16 @@ impl Membership {
     async fn boot(&self) -> Option<Snapshot> {
         let path = self.identity.state_file.clone()?;
         let fleet = self.identity.fleet.clone();
-        let load = move || StateFile::load(&path, &fleet);
+        let load = move || StateFile::load_counted(&path, &fleet);
         let loaded = tokio::task::spawn_blocking(load).await;
         match loaded.expect("loading a state file does not panic") {
-            Ok(snapshot) => snapshot,
+            Ok(loaded) => {
+                let (snapshot, balancers) = loaded?;
+                if let Some(balancers) = balancers {
+                    self.note_balancers(balancers);
+                }
+                Some(snapshot)
+            }
             Err(error) => {
                 tracing::warn!(%error, "starting without the last good state");
                 None

@@ -110,8 +110,7 @@ impl Ledger {
     }
 
     /// Says how many balancers live.
-    pub fn set_live(&self, balancers: usize) {
-        let balancers = u32::try_from(balancers).unwrap_or(u32::MAX);
+    pub fn set_live(&self, balancers: u32) {
         self.live.store(balancers.max(1), Ordering::Relaxed);
     }
 
