@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use certificates::Chains;
 use model::{Position, Snapshot};
 use registry::{Durability, Listings, Registry, View};
 use tokio::sync::{Semaphore, watch};
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) listings: Listings,
     /// What is asked which route takes a request.
     pub(crate) routes: Compiled,
+    /// What the certificates' chains say.
+    pub(crate) chains: Chains,
     /// What is at hand to read what people send.
     pub(crate) means: Means,
 }

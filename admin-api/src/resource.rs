@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use crate::body::{self, from_json};
 use crate::problem::Problem;
 
-pub(crate) use certificate::{chain_of, sealed_to};
+pub(crate) use certificate::sealed_to;
 pub(crate) use reference::{Reference, Target, missing};
 pub(crate) use server::{check_pool, next_id, twin};
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use certificates::SealKeyError;
+use certificates::{Chains, SealKeyError};
 use registry::{Durability, FollowOptions, Listings, Registry, View, follow};
 use runtime::{BindError, Supervisor, bind, ops_router, serve_ops};
 use tokio::net::TcpListener;
@@ -126,6 +126,7 @@ impl AdminApi {
             turn: Semaphore::new(1),
             listings: Listings::default(),
             routes: Compiled::default(),
+            chains: Chains::default(),
             means,
         };
         open(listener, app, supervisor);

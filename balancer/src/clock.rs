@@ -62,6 +62,12 @@ impl Clock {
         self.date.get().1
     }
 
+    /// Makes it this moment.
+    #[cfg(test)]
+    pub(crate) fn set(&self, now: Millis) {
+        self.now.set(now);
+    }
+
     /// Reads the system's clocks.
     pub(crate) fn advance(&self) -> Millis {
         let now = Millis::ZERO.after(self.started.elapsed());

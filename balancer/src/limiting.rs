@@ -55,6 +55,9 @@ impl Limiting {
         if let Some(crowded) = self.ledger.check_crowd(limit, key) {
             return crowded;
         }
+        if !self.ledger.may_tell(limit, key, now()) {
+            return self.ledger.check(limit, key, now());
+        }
         let (say, said) = oneshot::channel();
         if !self.ledger.may_wait(now()) || !self.ask(limit, key, Some(say)) {
             return self.ledger.check_alone(limit, key, now());
@@ -72,5 +75,40 @@ impl Limiting {
             waiting,
         };
         self.questions.try_send(question).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Epoch, LimitId, Revision, RevisionId, Snapshot, Stamped};
+    use policy::{Refusal, Table};
+    use serde_json::json;
+
+    use super::*;
+
+    fn exact_limit() -> Arc<Limit> {
+        let id: LimitId = "api".parse().expect("a name");
+        let limit = json!({"id": id, "requests": 2, "per": "1h", "mode": "exact"});
+        let limit = serde_json::from_value(limit).expect("a limit");
+        let mut snapshot = Snapshot::first(Epoch::random(), RevisionId::random());
+        let stamped = Arc::new(Stamped::new(Revision(1), limit));
+        snapshot.limits.insert(id.clone(), stamped);
+        let table = Table::compile(&snapshot, &Table::default(), 0, Duration::ZERO);
+        Arc::clone(table.limit(&id).expect("it is there"))
+    }
+
+    #[tokio::test]
+    async fn the_registry_is_not_asked_about_a_key_that_is_one_too_many() {
+        let (ledger, limit) = (Arc::default(), exact_limit());
+        let (limiting, mut asked) = limiting(&ledger);
+        let now = || Duration::from_secs(1);
+        let mut keys = 0..;
+        let key = keys.find(|key| !ledger.may_tell(&limit, *key, now()));
+        let key = key.expect("there is an end to it");
+        for refused in [None, None, Some(Refusal::Rate)] {
+            let checked = limiting.check_exactly(&limit, key, now).await;
+            assert_eq!(checked.outcome.err(), refused);
+        }
+        assert!(asked.try_recv().is_err());
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Membership {
     pub(crate) propagation: Arc<Propagation>,
     /// What is known of the keys of limits.
     pub(crate) ledger: Arc<Ledger>,
+    /// How many balancers live, this one included; nothing before that was known.
+    pub(crate) balancers: watch::Sender<Option<u32>>,
     /// How long it may be cut off from the registry and take requests.
     pub(crate) stale_limit: Option<Duration>,
     /// What all clocks of this balancer count from.

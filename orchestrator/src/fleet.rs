@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use certificates::Chains;
 use model::{InstanceId, Origin, ServerKey, Snapshot, Verdict};
 use registry::{CommitError, Leadership, Registry, View};
 use tokio::sync::{Notify, watch};
@@ -32,6 +33,8 @@ pub(crate) struct Fleet {
     /// Makes the follower look at once whether the registry is still what it was.
     pub(crate) doubts: Arc<Notify>,
     pub(crate) metrics: Metrics,
+    /// What the certificates' chains say.
+    pub(crate) chains: Arc<Chains>,
     pub(crate) found: watch::Sender<Found>,
 }
 

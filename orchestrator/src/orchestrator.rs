@@ -109,8 +109,10 @@ fn prepare(registry: Arc<dyn Registry>, metrics: &runtime::Metrics) -> (Fleet, S
         views: watch::Sender::default(),
         tenure: watch::Sender::default(),
     };
-    let views = sources.views.subscribe();
-    metrics.register(|registry| registry.register_collector(Box::new(Expiry { views })));
+    let expiry = Expiry {
+        views: sources.views.subscribe(),
+        chains: Arc::default(),
+    };
     let fleet = Fleet {
         registry,
         instance: InstanceId::random(),
@@ -119,8 +121,10 @@ fn prepare(registry: Arc<dyn Registry>, metrics: &runtime::Metrics) -> (Fleet, S
         refused: watch::Sender::default(),
         doubts: Arc::default(),
         metrics: metrics.register(Metrics::register),
+        chains: Arc::clone(&expiry.chains),
         found: watch::Sender::default(),
     };
+    metrics.register(|registry| registry.register_collector(Box::new(expiry)));
     (fleet, sources)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
-use certificates::Chain;
+use certificates::{Chain, ChainsById};
 use model::{Certificate, Health, Instance, PoolId, Role, Server, ServerState, Snapshot};
 use registry::{Lags, Leader, RegistryError, View};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::fleet;
 use crate::problem::{Problem, because};
-use crate::resource::{chain_of, sealed_to};
+use crate::resource::sealed_to;
 
 /// How long the registry may take to say what the view does not hold.
 const ASK_TIME: Duration = Duration::from_secs(2);
@@ -24,6 +24,7 @@ const ASK_TIME: Duration = Duration::from_secs(2);
 struct Sources {
     view: Arc<View>,
     snapshot: Arc<Snapshot>,
+    chains: ChainsById,
     leader: Option<Leader>,
     instances: Result<Vec<Instance>, String>,
     lags: Lags,
@@ -50,6 +51,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
     let warnings = warnings.unwrap_or_default();
     let sources = Sources {
         view,
+        chains: app.chains.of(&snapshot.certificates),
         snapshot,
         leader,
         instances,
@@ -97,7 +99,7 @@ fn status(sources: &Sources) -> Value {
         "registry_revision": present.map(|position| position.revision),
         "pools": snapshot.pools.len(),
         "servers": servers(snapshot),
-        "certificates": snapshot.certificates.values().map(|it| certificate(&it.value)).collect::<Vec<_>>(),
+        "certificates": snapshot.certificates.values().map(|it| certificate(&it.value, &sources.chains)).collect::<Vec<_>>(),
         "balancers": instances(Role::Balancer),
         "orchestrators": instances(Role::Orchestrator),
         "alarms": alarms(sources),
@@ -128,9 +130,9 @@ fn servers(snapshot: &Snapshot) -> Value {
 }
 
 /// Until when a certificate is valid, and which seal key its own is sealed to.
-fn certificate(certificate: &Certificate) -> Value {
-    let chain = chain_of(certificate);
-    let end = |chain: Chain| humantime::format_rfc3339_seconds(chain.not_after()).to_string();
+fn certificate(certificate: &Certificate, chains: &ChainsById) -> Value {
+    let chain = chains.get(&certificate.id);
+    let end = |chain: &Arc<Chain>| humantime::format_rfc3339_seconds(chain.not_after()).to_string();
     json!({
         "id": certificate.id,
         "not_after": chain.map(end),
@@ -203,7 +205,7 @@ fn alarms(sources: &Sources) -> Vec<Value> {
 fn element_alarms(sources: &Sources, raise: &mut impl FnMut(&str, String, String)) {
     let snapshot = &sources.snapshot;
     for certificate in snapshot.certificates.values() {
-        certificate_alarms(&certificate.value, sources.seals_to.as_deref(), raise);
+        certificate_alarms(&certificate.value, sources, raise);
     }
     for id in snapshot.listeners.keys().filter(|id| !id.is_known()) {
         let detail = "no balancer has a listener of that name: what is set there protects nothing";
@@ -238,16 +240,17 @@ fn unserved(snapshot: &Snapshot, pool: &PoolId) -> Option<String> {
 
 fn certificate_alarms(
     certificate: &Certificate,
-    seals_to: Option<&str>,
+    sources: &Sources,
     raise: &mut impl FnMut(&str, String, String),
 ) {
     let subject = || format!("certificate {}", certificate.id);
-    let chain = chain_of(certificate);
+    let chain = sources.chains.get(&certificate.id);
     if let Some(trouble) = chain.and_then(|chain| chain.trouble(SystemTime::now())) {
         raise("certificate", subject(), trouble);
     }
     let sealed_to = sealed_to(certificate);
-    if let Some(own) = seals_to.filter(|own| *own != sealed_to) {
+    let own = sources.seals_to.as_deref();
+    if let Some(own) = own.filter(|own| *own != sealed_to) {
         let detail = format!(
             "its key is sealed to {sealed_to}, and not to {own} as --seal-to says: put it again"
         );

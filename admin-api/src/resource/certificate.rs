@@ -119,7 +119,7 @@ fn check_after(certificate: &Certificate, stored: &Certificate) -> Result<(), Pr
 }
 
 /// What a certificate's chain says; nothing where it cannot be read, as other hands may have written it.
-pub(crate) fn chain_of(certificate: &Certificate) -> Option<Chain> {
+fn chain_of(certificate: &Certificate) -> Option<Chain> {
     Chain::parse(&certificate.chain).ok()
 }
 

@@ -65,6 +65,7 @@ impl<'a> Parts<'a> {
             adopted: Arc::new(Adopted::new(workers)),
             ejected: Arc::default(),
             ledger: Arc::default(),
+            balancers: watch::Sender::default(),
             propagation: Arc::new(Propagation::new()),
             stale_limit: args.stale_limit,
             standing: watch::Sender::new(Standing {

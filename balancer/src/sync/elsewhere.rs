@@ -58,7 +58,8 @@ impl Membership {
             if let Ok(Ok(instances)) = timeout(READING_WITHIN, self.registry.instances()).await {
                 let others = self.other_balancers(instances);
                 let live = others.iter().filter(|other| other.age < LOST_AFTER);
-                self.ledger.set_live(live.count() + 1);
+                let live = u32::try_from(live.count() + 1);
+                self.note_balancers(live.unwrap_or(u32::MAX));
                 read = Read {
                     others,
                     at: Instant::now(),
@@ -73,6 +74,13 @@ impl Membership {
             let period = REPORT_PERIOD.mul_f64(rand::rng().random_range(0.8..1.2));
             tokio::time::sleep(period).await;
         }
+    }
+
+    /// Divides limits by so many balancers, and keeps the number with the state for a start without the registry.
+    pub(super) fn note_balancers(&self, live: u32) {
+        self.ledger.set_live(live);
+        self.balancers
+            .send_if_modified(|known| known.replace(live) != Some(live));
     }
 
     fn other_balancers(&self, mut instances: Vec<Instance>) -> Vec<Instance> {

@@ -73,6 +73,7 @@ impl Membership {
             state_file: self.identity.state_file.clone(),
             guard: true,
             witness: Some(Arc::new(Successes::new(&self))),
+            balancers: self.balancers.subscribe(),
             ..FollowOptions::new(self.identity.fleet.clone())
         };
         follow(
@@ -87,10 +88,16 @@ impl Membership {
     async fn boot(&self) -> Option<Snapshot> {
         let path = self.identity.state_file.clone()?;
         let fleet = self.identity.fleet.clone();
-        let load = move || StateFile::load(&path, &fleet);
+        let load = move || StateFile::load_counted(&path, &fleet);
         let loaded = tokio::task::spawn_blocking(load).await;
         match loaded.expect("loading a state file does not panic") {
-            Ok(snapshot) => snapshot,
+            Ok(loaded) => {
+                let (snapshot, balancers) = loaded?;
+                if let Some(balancers) = balancers {
+                    self.note_balancers(balancers);
+                }
+                Some(snapshot)
+            }
             Err(error) => {
                 tracing::warn!(%error, "starting without the last good state");
                 None
@@ -148,17 +155,17 @@ impl Tables {
             let stale_at = self.staleness.due().filter(|_| has_fresh);
             tokio::select! {
                 changed = self.views.changed() => match changed {
-                    Ok(()) => self.take_in(),
+                    Ok(()) => self.take_in().await,
                     // The follower ends with the workers, and so does this.
                     Err(_) => std::future::pending().await,
                 },
                 // It ends with the workers too.
-                Ok(()) = self.findings.changed() => self.recompile(),
+                Ok(()) = self.findings.changed() => self.recompile().await,
                 // So does this, and where there is no directory it never was.
-                Ok(()) = self.files.changed() => self.recompile(),
+                Ok(()) = self.files.changed() => self.recompile().await,
                 () = adopted.changed() => {}
                 // Servers in slow start have a weight that grows.
-                () = sleep_until(grows_at) => self.recompile(),
+                () = sleep_until(grows_at) => self.recompile().await,
                 () = sleep_until(stale_at) => self.turn_stale(),
                 () = tokio::time::sleep(READINESS_LOOK_EACH), if !self.is_ready() => {}
             }
@@ -170,7 +177,7 @@ impl Tables {
         self.membership.standing.borrow().readiness.is_ready()
     }
 
-    fn take_in(&mut self) {
+    async fn take_in(&mut self) {
         let view = Arc::clone(&self.views.borrow_and_update());
         self.note(&view);
         self.under_way.take(&view);
@@ -188,7 +195,7 @@ impl Tables {
             .or(self.applied.as_ref())
             .is_some_and(|last| last.origin == view.origin);
         if !same || !same_origin {
-            self.compile(snapshot, &view);
+            self.compile(snapshot, &view).await;
         } else if let Some(last) = self.pending.back_mut().or(self.applied.as_mut()) {
             last.holds.clone_from(&view.holds);
         }
@@ -213,22 +220,22 @@ impl Tables {
         }
     }
 
-    fn recompile(&mut self) {
+    async fn recompile(&mut self) {
         let view = Arc::clone(&self.views.borrow());
         if let Some(snapshot) = &view.snapshot {
-            self.compile(snapshot, &view);
+            self.compile(snapshot, &view).await;
         }
     }
 
-    fn compile(&mut self, snapshot: &Arc<Snapshot>, view: &View) {
+    async fn compile(&mut self, snapshot: &Arc<Snapshot>, view: &View) {
+        let files = Arc::clone(&self.files.borrow_and_update());
+        let tls = self.compiler.compile(snapshot, &files).await;
         let now = self.membership.started.elapsed();
         let found = self
             .findings
             .borrow_and_update()
             .over(snapshot, view.origin);
         let table = Table::compile(&found, &self.latest.table, self.rotation_start, now);
-        let files = Arc::clone(&self.files.borrow_and_update());
-        let tls = self.compiler.compile(snapshot, &files);
         let is_whole = view.origin == Origin::Registry && view.holds.is_empty();
         if self.compiled.is_none() && is_whole {
             self.began = Some(snapshot.position);

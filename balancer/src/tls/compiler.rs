@@ -73,7 +73,8 @@ impl Compiler {
     }
 
     /// What is in force with this snapshot and these files. The same as before, where nothing of it has changed.
-    pub(crate) fn compile(&mut self, snapshot: &Snapshot, files: &Arc<Files>) -> Arc<Tls> {
+    pub(crate) async fn compile(&mut self, snapshot: &Snapshot, files: &Arc<Files>) -> Arc<Tls> {
+        self.host_roots.read_for(&snapshot.pools).await;
         let is_first = self.latest.serving.is_none();
         let shown = self.open(snapshot, files) | !Arc::ptr_eq(&self.files, files);
         self.files = Arc::clone(files);

@@ -154,6 +154,46 @@ async fn a_connection_that_drains_finishes_what_it_has_and_takes_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_has_when_it_goes_away_is_finished_and_what_it_leaves_out_is_sent_again() {
+    let waits = Arc::new(Notify::new());
+    let next = Reply::Data(block(&[]), b"next");
+    let address = of_frames(vec![Reply::Leave(Arc::clone(&waits)), next]).await;
+    let fleet = Fleet::at(h2_pool(), &[address], &["--threads", "1"]).await;
+    assert_eq!(client::get(fleet.address(), "/").await.text(), "first");
+    let under_way = client::begin(fleet.address(), "/");
+    waits.notified().await;
+    // Nobody has looked at it, so that its method does not matter.
+    let left_out = client::post(fleet.address(), "/", "once").await;
+    assert_eq!(left_out.text(), "next");
+    assert_eq!(under_way.await.expect("an answer").text(), "late");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_comes_any_more_requests_end_and_go_to_another_server_if_they_may() {
+    let silent = of_frames(vec![Reply::Nothing]).await;
+    let fleet = Fleet::at(h2_pool(), &[silent], &["--threads", "1"]).await;
+    let get = client::begin(fleet.address(), "/");
+    let address = fleet.address();
+    let post = tokio::spawn(async move { client::post(address, "/", "once").await });
+    let in_flight = "roundhouse_balancer_server_in_flight{pool=\"default\",server=\"s1\"}";
+    fleet.counts(in_flight, 2).await;
+    let serving = H2Upstream::named("served").await;
+    let second = crate::fleet::server("s2", serving.address);
+    fleet.change(Change::put_server(second)).await;
+    // What makes somebody ask is a request that is given up after a second. One of two is with that server.
+    while !get.is_finished() {
+        let mut leaving = [fleet.client().await, fleet.client().await];
+        for client in &mut leaving {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        }
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+    }
+    assert_eq!(get.await.expect("an answer").text(), "served");
+    let post = post.await.expect("an answer");
+    assert_eq!(post.verdict(), (502, "server-connection-lost".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_holds_back_its_own_answer_and_nobody_elses() {
     let sent = Arc::new(AtomicUsize::new(0));
     let server = H2Upstream::start({

@@ -222,6 +222,11 @@ pub(crate) enum Reply {
     Data(Vec<u8>, &'static [u8]),
     /// GOAWAY that leaves all streams out.
     GoAway,
+    /// Nothing, and no answer to PING either.
+    Nothing,
+    /// `first` to the first. The second waits, which is told, until a third comes: that one is left out by GOAWAY, and then the second
+    /// gets `late`.
+    Leave(Arc<Notify>),
 }
 
 /// A server of bare frames, each of whose connections takes the next of these replies for all of its requests, the last for the rest.
@@ -245,6 +250,7 @@ async fn speak(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
     let mut preface = [0; 24];
     stream.read_exact(&mut preface).await?;
     stream.write_all(&frame(4, 0, 0, b"")).await?;
+    let mut ids = Vec::new();
     loop {
         let mut head = [0; 9];
         timeout(LIMIT, stream.read_exact(&mut head)).await??;
@@ -259,11 +265,29 @@ async fn speak(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
                 stream.write_all(&frame(0, 1, id, data)).await?;
             }
             (1, Reply::GoAway) => stream.write_all(&frame(7, 0, 0, &[0; 8])).await?,
+            (1, Reply::Leave(waits)) => {
+                ids.push(id);
+                match ids[..] {
+                    [first] => answer(&mut stream, first, b"first").await?,
+                    [_, _] => waits.notify_one(),
+                    [_, second, ..] => {
+                        let payload = [second.to_be_bytes(), [0; 4]].concat();
+                        stream.write_all(&frame(7, 0, 0, &payload)).await?;
+                        answer(&mut stream, second, b"late").await?;
+                    }
+                    [] => {}
+                }
+            }
             // An acknowledgement of its settings.
             (4, _) if head[4] == 0 => stream.write_all(&frame(4, 1, 0, b"")).await?,
             _ => {}
         }
     }
+}
+
+async fn answer(stream: &mut TcpStream, id: u32, data: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&frame(1, 4, id, &block(&[]))).await?;
+    stream.write_all(&frame(0, 1, id, data)).await
 }
 
 /// A frame (RFC 9113, 4.1).

@@ -330,6 +330,33 @@ async fn without_redis_each_balancer_lets_its_share_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_starts_without_redis_lets_the_share_pass_that_it_had_when_it_last_heard_of_others()
+ {
+    let (mut redis, fleets, _upstream) = on_redis(2, limit(12)).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("a path");
+    let flags = ["--threads", "2", "--state-dir", path];
+    let third = Fleet::on(connect(&redis), &flags).await;
+    let file = directory.path().join("balancer.json");
+    eventually("it is on disk how many there are", || {
+        let text = std::fs::read_to_string(&file);
+        text.is_ok_and(|text| text.contains("\"balancers\":3"))
+    })
+    .await;
+    third.end().await;
+    redis.kill();
+    let third = Fleet::on(connect(&redis), &flags).await;
+    third.balancer.ready().await;
+    third.counts("roundhouse_balancer_limit_balancers", 3).await;
+    assert_eq!(passing(&third, 12).await, 4);
+    redis.restart();
+    for fleet in fleets {
+        fleet.end().await;
+    }
+    third.counts("roundhouse_balancer_limit_balancers", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_limit_is_open_or_closed_if_it_says_so() {
     for (without_registry, passes) in [(WithoutRegistry::Open, 9), (WithoutRegistry::Closed, 0)] {
         let limit = Limit {

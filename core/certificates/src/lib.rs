@@ -4,11 +4,13 @@
 //! seen is in types that do not print, and is wiped when they go.
 
 mod chain;
+mod chains;
 mod key;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use chain::{Chain, ChainError, WARN_WITHIN, parse_roots, subject_of};
+pub use chains::{Chains, ChainsById};
 pub use key::{KeyError, PrivateKey};
 pub use seal::{OpenError, SealKey, SealKeyError, SealKeys, SealKeysError, SealTo};

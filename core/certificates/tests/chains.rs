@@ -1,10 +1,13 @@
 //! Chains and private keys: what is read of them, and how what is none is refused.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use certificates::testing::Authority;
-use certificates::{Chain, ChainError, KeyError, PrivateKey, parse_roots, subject_of};
+use certificates::{
+    Chain, ChainError, Chains, KeyError, PrivateKey, SealKey, parse_roots, subject_of,
+};
+use model::{Certificate, CertificateId, Elements, Revision, Stamped};
 use proptest::prelude::*;
 
 #[test]
@@ -142,6 +145,35 @@ fn a_subject_can_stand_in_a_header_field() {
     let root = &parse_roots(authority.pem()).unwrap()[0];
     let subject = subject_of(root).unwrap();
     assert_eq!(subject, r"CN=Ren\c3\a9\, \0d\0aX-Admin: 1");
+}
+
+#[test]
+fn a_chain_is_read_again_only_where_its_certificate_has_changed() {
+    let authority = Authority::new("Test Root");
+    let id = |name: &str| name.parse::<CertificateId>().unwrap();
+    let element = |name: &str, chain: String, revision| {
+        let key = PrivateKey::parse(&authority.issue(&["a.example"]).key).unwrap();
+        let sealed = SealKey::generate().public().seal(&id(name), &key);
+        let certificate = Certificate::new(id(name), chain, sealed);
+        Arc::new(Stamped::new(Revision(revision), certificate))
+    };
+    let issued = || authority.issue(&["a.example"]).chain;
+    let mut certificates = Elements::new();
+    for name in ["stays", "renewed", "gone", "spoilt"] {
+        certificates.insert(id(name), element(name, issued(), 1));
+    }
+    let chains = Chains::default();
+    let before = chains.of(&certificates);
+    assert_eq!(before.len(), 4);
+    certificates.insert(id("renewed"), element("renewed", issued(), 2));
+    certificates.insert(id("spoilt"), element("spoilt", "no chain".into(), 2));
+    certificates.remove(&id("gone"));
+    let after = chains.of(&certificates);
+    let names: Vec<_> = after.keys().map(CertificateId::as_str).collect();
+    assert_eq!(names, ["renewed", "stays"]);
+    let is_same = |name: &str| Arc::ptr_eq(&before[&id(name)], &after[&id(name)]);
+    assert!(is_same("stays") && !is_same("renewed"));
+    assert!(Arc::ptr_eq(&after, &chains.of(&certificates)));
 }
 
 static CHAIN: LazyLock<String> = LazyLock::new(|| {

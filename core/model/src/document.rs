@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Certificate, CertificateId, Change, Collection, Elements, Limit, LimitId, Listener, ListenerId,
@@ -13,20 +13,21 @@ use crate::{
 /// Every element that people keep, as desired. Written as lists in the order of the keys, so that the same state is the same text. What
 /// there is none of is an empty list, which says so: a document without that list says nothing of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Fleet {
-    #[serde(default, serialize_with = "list", deserialize_with = "pools")]
+    #[serde(with = "list")]
     pub pools: BTreeMap<PoolId, Pool>,
-    #[serde(default, serialize_with = "list", deserialize_with = "servers")]
+    #[serde(with = "list")]
     pub servers: BTreeMap<ServerKey, Server>,
-    #[serde(default, serialize_with = "list", deserialize_with = "routes")]
+    #[serde(with = "list")]
     pub routes: BTreeMap<RouteId, Route>,
-    #[serde(default, serialize_with = "list", deserialize_with = "listeners")]
+    #[serde(with = "list")]
     pub listeners: BTreeMap<ListenerId, Listener>,
-    #[serde(default, serialize_with = "list", deserialize_with = "networks")]
+    #[serde(with = "list")]
     pub networks: BTreeMap<NetworkListId, NetworkList>,
-    #[serde(default, serialize_with = "list", deserialize_with = "certificates")]
+    #[serde(with = "list")]
     pub certificates: BTreeMap<CertificateId, Certificate>,
-    #[serde(default, serialize_with = "list", deserialize_with = "limits")]
+    #[serde(with = "list")]
     pub limits: BTreeMap<LimitId, Limit>,
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -127,47 +128,71 @@ fn differing<K: Ord + Clone, V: PartialEq + Clone>(
     changes.extend(gone.map(|key| change(key.clone(), None)));
 }
 
-fn list<K, V: Serialize, S: Serializer>(
-    elements: &BTreeMap<K, V>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(elements.values())
+/// An element of a document, by whose key no other of its list may be.
+trait Listed {
+    type Key: Ord + ToString;
+
+    fn key(&self) -> Self::Key;
 }
 
-/// Makes a reader of each kind of list.
-macro_rules! lists {
-    ($($name:ident: $key:ty => $value:ty, $key_of:expr;)*) => {
-        $(fn $name<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<BTreeMap<$key, $value>, D::Error> {
-            keyed(Vec::deserialize(deserializer)?, $key_of)
+/// Makes what has an id known by it.
+macro_rules! known_by_id {
+    ($($value:ty => $id:ty,)*) => {
+        $(impl Listed for $value {
+            type Key = $id;
+
+            fn key(&self) -> $id {
+                self.id.clone()
+            }
         })*
     };
 }
 
-lists! {
-    pools: PoolId => Pool, |pool: &Pool| pool.id.clone();
-    servers: ServerKey => Server, Server::key;
-    routes: RouteId => Route, |one: &Route| one.id.clone();
-    listeners: ListenerId => Listener, |one: &Listener| one.id.clone();
-    networks: NetworkListId => NetworkList, |one: &NetworkList| one.id.clone();
-    certificates: CertificateId => Certificate, |one: &Certificate| one.id.clone();
-    limits: LimitId => Limit, |one: &Limit| one.id.clone();
+known_by_id! {
+    Pool => PoolId,
+    Route => RouteId,
+    Listener => ListenerId,
+    NetworkList => NetworkListId,
+    Certificate => CertificateId,
+    Limit => LimitId,
 }
 
-fn keyed<K: Ord + ToString, V, E: Error>(
-    values: Vec<V>,
-    key: impl Fn(&V) -> K,
-) -> Result<BTreeMap<K, V>, E> {
-    let mut elements = BTreeMap::new();
-    for value in values {
-        let key = key(&value);
-        let name = key.to_string();
-        if elements.insert(key, value).is_some() {
-            return Err(E::custom(format!("{name:?} is given more than once")));
-        }
+impl Listed for Server {
+    type Key = ServerKey;
+
+    fn key(&self) -> ServerKey {
+        self.key()
     }
-    Ok(elements)
+}
+
+mod list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::Listed;
+
+    pub(super) fn serialize<K, V: Serialize, S: Serializer>(
+        elements: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(elements.values())
+    }
+
+    pub(super) fn deserialize<'de, V: Listed + Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<V::Key, V>, D::Error> {
+        let mut elements = BTreeMap::new();
+        for value in Vec::<V>::deserialize(deserializer)? {
+            let key = value.key();
+            let name = key.to_string();
+            if elements.insert(key, value).is_some() {
+                let twice = format!("{name:?} is given more than once");
+                return Err(D::Error::custom(twice));
+            }
+        }
+        Ok(elements)
+    }
 }
 
 #[cfg(test)]

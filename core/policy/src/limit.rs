@@ -7,6 +7,7 @@
 mod compiled;
 mod ledger;
 mod meter;
+mod newcomers;
 #[cfg(test)]
 mod simulation;
 mod slots;
@@ -25,6 +26,8 @@ use crate::routes::HostText;
 
 pub(crate) use compiled::Limits;
 pub use ledger::{Checked, InUse, Inquiry, Ledger, Refusal};
+use meter::Terms;
+use newcomers::Newcomers;
 
 /// A compiled limit.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub struct Limit {
     policy: Box<str>,
     /// What all of its keys begin with: with another rate it counts anew, since what buckets of another size held says nothing.
     prefix: Box<[u8]>,
+    newcomers: Newcomers,
 }
 
 /// A request, as far as limits look at it.
@@ -71,6 +75,7 @@ impl Limit {
             exempt: Networks::new(&limit.exempt),
             policy: policy(limit).into(),
             prefix: prefix(limit).into(),
+            newcomers: Newcomers::default(),
             definition: Arc::clone(definition),
         }
     }
@@ -97,6 +102,12 @@ impl Limit {
     /// The time in which a bucket is given one token. Only where requests are counted.
     pub fn interval(&self) -> Duration {
         self.settings().per / self.settings().requests.max(1)
+    }
+
+    /// Whether the registry may be told of one more key, now: in microseconds.
+    fn tells_one_more(&self, terms: &Terms, now: u64) -> bool {
+        let now = now.saturating_mul(1_000);
+        self.newcomers.let_in(terms.filling_nanos(), now)
     }
 
     /// Whether this client's requests are not counted.

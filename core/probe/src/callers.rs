@@ -23,7 +23,7 @@ struct Known {
 }
 
 impl Callers {
-    /// How a pool's server is called that was added by this name, if by any; nothing where that is without TLS.
+    /// How a server is called that was added by this name, if by any, of a pool that was taken in; nothing where that is without TLS.
     ///
     /// # Errors
     /// What the pool says cannot be used.
@@ -59,9 +59,10 @@ impl Callers {
         made
     }
 
-    /// Forgets the pools that are not among these.
-    pub fn retain(&mut self, pools: &Elements<PoolId, Pool>) {
+    /// Takes in the pools that there are, before servers of theirs are called, and forgets all others.
+    pub async fn take_in(&mut self, pools: &Elements<PoolId, Pool>) {
         self.known.retain(|id, _| pools.contains_key(id));
+        self.roots.read_for(pools).await;
     }
 }
 
@@ -82,8 +83,8 @@ mod tests {
         pool
     }
 
-    #[test]
-    fn what_was_made_of_a_pool_is_kept_while_the_pool_is_there_and_says_the_same() {
+    #[tokio::test]
+    async fn what_was_made_of_a_pool_is_kept_while_the_pool_is_there_and_says_the_same() {
         let (mut callers, mut pool) = (Callers::default(), pool());
         let call = |callers: &mut Callers, pool: &Pool| {
             let calling = callers.calling(pool, None).expect("settings");
@@ -93,7 +94,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &call(&mut callers, &pool)));
         pool.protocol = Protocol::H2;
         assert!(!first.is_same(&call(&mut callers, &pool)));
-        callers.retain(&Elements::new());
+        callers.take_in(&Elements::new()).await;
         assert!(callers.known.is_empty());
     }
 

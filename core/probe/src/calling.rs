@@ -4,16 +4,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use certificates::parse_roots;
-use model::{Pool, PoolTls, Protocol};
+use model::{Elements, Pool, PoolId, PoolTls, Protocol};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 /// Sessions that are remembered per pool: a server's name or address has one place.
 const SESSIONS_MAX: usize = 1024;
@@ -35,10 +37,9 @@ struct Common {
     own: Option<Arc<CertifiedKey>>,
 }
 
-/// The roots that this host trusts, read once, when they are first asked for: by the first pool whose servers must be verified and that has no
-/// `tls.ca`. That takes some milliseconds, in which nothing else is done.
+/// The roots that this host trusts, read once: before the first pool is taken in whose servers must be verified and that has no `tls.ca`.
 #[derive(Debug, Default)]
-pub struct HostRoots(OnceLock<Arc<RootCertStore>>);
+pub struct HostRoots(OnceCell<Arc<RootCertStore>>);
 
 /// Without the key that may be in it.
 impl fmt::Debug for Calling {
@@ -51,24 +52,49 @@ impl fmt::Debug for Calling {
 }
 
 impl HostRoots {
-    fn get(&self) -> Arc<RootCertStore> {
-        let roots = self.0.get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs();
-            // What cannot be read is missing then: a server that needs it is not believed.
-            for error in &found.errors {
-                tracing::warn!(%error, "a root of this host cannot be read");
-            }
-            let mut roots = RootCertStore::empty();
-            let (added, ignored) = roots.add_parsable_certificates(found.certs);
-            tracing::debug!(added, ignored, "read the roots that this host trusts");
-            Arc::new(roots)
-        });
-        Arc::clone(roots)
+    /// Reads them, unless that was done or none of these pools needs them. It takes some milliseconds of a thread that may block.
+    pub async fn read_for(&self, pools: &Elements<PoolId, Pool>) {
+        let mut pools = pools.values().map(|pool| &pool.value.tls);
+        if !self.0.initialized() && pools.any(believes_host) {
+            self.read_by(read).await;
+        }
     }
+
+    async fn read_by(&self, read: impl FnOnce() -> RootCertStore + Send + 'static) {
+        let read = async {
+            let read = spawn_blocking(read).await;
+            Arc::new(read.expect("reading roots does not panic"))
+        };
+        self.0.get_or_init(|| read).await;
+    }
+
+    /// None of them where they were not read: then nobody is believed.
+    fn get(&self) -> Arc<RootCertStore> {
+        let none = || Arc::new(RootCertStore::empty());
+        self.0.get().cloned().unwrap_or_else(none)
+    }
+}
+
+/// Whether the pool's servers are verified by the roots of the host.
+fn believes_host(settings: &PoolTls) -> bool {
+    settings.enabled && settings.verify && settings.ca.is_empty()
+}
+
+fn read() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    // What cannot be read is missing then: a server that needs it is not believed.
+    for error in &found.errors {
+        tracing::warn!(%error, "a root of this host cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    tracing::debug!(added, ignored, "read the roots that this host trusts");
+    roots
 }
 
 impl Calling {
     /// How the servers of this pool are called, where it says that they are called within TLS; `own` is what they are shown, if they ask.
+    /// The host's roots were read for it.
     ///
     /// # Errors
     /// What of it cannot be used, by its field.
@@ -247,5 +273,60 @@ impl ServerCertVerifier for Credulous {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use model::{Revision, Stamped};
+
+    use super::*;
+
+    fn pools(tls: PoolTls) -> Elements<PoolId, Pool> {
+        let mut pool = Pool::new(PoolId::standard());
+        pool.tls = tls;
+        let stamped = Arc::new(Stamped::new(Revision(1), pool));
+        [(PoolId::standard(), stamped)].into_iter().collect()
+    }
+
+    #[tokio::test]
+    async fn the_hosts_roots_are_read_for_the_first_pool_that_needs_them() {
+        let roots = HostRoots::default();
+        let tls = PoolTls {
+            enabled: true,
+            ..PoolTls::default()
+        };
+        for needless in [
+            PoolTls::default(),
+            PoolTls {
+                verify: false,
+                ..tls.clone()
+            },
+            PoolTls {
+                ca: "its own".into(),
+                ..tls.clone()
+            },
+        ] {
+            roots.read_for(&pools(needless)).await;
+            assert!(!roots.0.initialized());
+        }
+        roots.read_for(&pools(tls)).await;
+        assert!(roots.0.initialized());
+    }
+
+    #[tokio::test]
+    async fn while_the_roots_are_read_the_thread_does_other_work() {
+        let (works, waits) = mpsc::channel();
+        let roots = HostRoots::default();
+        let reading = roots.read_by(move || {
+            let worked = waits.recv_timeout(Duration::from_secs(10));
+            worked.expect("somebody else works meanwhile");
+            RootCertStore::empty()
+        });
+        let working = async { works.send(()).expect("the roots are being read") };
+        tokio::join!(reading, working);
     }
 }

@@ -1,13 +1,9 @@
 //! One HTTP/1.1 connection to a server, on which checks are exchanged one after another.
-//!
-//! It is driven by whoever exchanges on it and rests in between, so no task has to be kept for it.
 
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use crate::Failure;
+use crate::driver::Driver;
 use crate::wire::Wire;
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, USER_AGENT};
@@ -22,25 +18,22 @@ use model::HealthCheck;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-type Driver = http1::Connection<TokioIo<Wire>, Empty<Bytes>>;
-
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
-    /// Nothing once it is over: closed, or within an answer that was not read to its end.
-    driver: Option<Driver>,
+    driver: Driver<http1::Connection<TokioIo<Wire>, Empty<Bytes>>>,
 }
 
 impl Connection {
     pub(crate) async fn handshake(stream: Wire) -> Result<Self, Failure> {
-        let (sender, driver) = http1::Builder::new()
+        let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Failure::exchanging(&error))?;
         Ok(Self {
             sender,
-            driver: Some(driver),
+            driver: Driver::new(connection),
         })
     }
 
@@ -51,43 +44,17 @@ impl Connection {
         check: &HealthCheck,
     ) -> Result<u16, Failure> {
         let request = request(address, check)?;
-        let exchange = ask(&mut self.sender, request);
-        tokio::pin!(exchange);
-        let ended = tokio::select! {
-            biased;
-            result = &mut exchange => Some(result),
-            () = end(&mut self.driver) => None,
-        };
-        let result = match ended {
-            Some(result) => result,
-            None => {
-                // What was received by then decides. What was not sent by then never will be, of which the driver says nothing
-                // as long as it is there.
-                self.driver = None;
-                exchange.await
-            }
-        };
+        let result = self.driver.drive(ask(&mut self.sender, request)).await;
         let (status, ended) = result.map_err(|error| Failure::exchanging(&error))?;
         if !ended {
-            self.driver = None;
+            self.driver.end();
         }
         Ok(status)
     }
 
     /// The connection, if another check may be sent on it as far as can be seen now.
     pub(crate) async fn into_reusable(mut self) -> Option<Self> {
-        let driver = self.driver.as_mut()?;
-        let look = |context: &mut Context<'_>| Poll::Ready(Pin::new(&mut *driver).poll(context));
-        let closed = poll_fn(look).await.is_ready();
-        (!closed).then_some(self)
-    }
-}
-
-/// Drives a connection until it is over.
-async fn end(driver: &mut Option<Driver>) {
-    if let Some(driver) = driver {
-        // How it ended is for whoever exchanges on it to hear.
-        let _ = driver.await;
+        self.driver.is_reusable().await.then_some(self)
     }
 }
 

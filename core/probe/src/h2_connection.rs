@@ -1,10 +1,4 @@
 //! One HTTP/2 connection to a server, with prior knowledge, on which checks are exchanged one after another.
-//!
-//! Like the one of HTTP/1.1, it is driven by whoever exchanges on it and rests in between.
-
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -14,19 +8,17 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 
 use crate::Failure;
+use crate::driver::Driver;
 use crate::wire::Wire;
 
 /// What is read of an answer's fields and of its body, at most.
 const FIELDS_BYTES_MAX: u32 = 64 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-type Driver = client::Connection<Wire, Bytes>;
-
 #[derive(Debug)]
 pub(crate) struct H2Connection {
     sender: SendRequest<Bytes>,
-    /// Nothing once it is over.
-    driver: Option<Driver>,
+    driver: Driver<client::Connection<Wire, Bytes>>,
 }
 
 /// An answer, its body as far as is bearable.
@@ -41,7 +33,7 @@ pub(crate) struct Answer {
 
 impl H2Connection {
     pub(crate) async fn handshake(stream: Wire) -> Result<Self, Failure> {
-        let (sender, driver) = client::Builder::new()
+        let (sender, connection) = client::Builder::new()
             .enable_push(false)
             .max_header_list_size(FIELDS_BYTES_MAX)
             .handshake(stream)
@@ -49,7 +41,7 @@ impl H2Connection {
             .map_err(|error| Failure::over_http2(&error))?;
         Ok(Self {
             sender,
-            driver: Some(driver),
+            driver: Driver::new(connection),
         })
     }
 
@@ -60,29 +52,13 @@ impl H2Connection {
         content: Bytes,
     ) -> Result<Answer, Failure> {
         let exchange = ask(self.sender.clone(), request, content);
-        tokio::pin!(exchange);
-        let result = tokio::select! {
-            biased;
-            result = &mut exchange => Some(result),
-            () = end(&mut self.driver) => None,
-        };
-        let result = match result {
-            Some(result) => result,
-            None => {
-                self.driver = None;
-                // The connection is over, and with it everything on it: this waits for nothing.
-                exchange.await
-            }
-        };
+        let result = self.driver.drive(exchange).await;
         result.map_err(|error| Failure::over_http2(&error))
     }
 
     /// The connection, if another check may be sent on it as far as can be seen now.
     pub(crate) async fn into_reusable(mut self) -> Option<Self> {
-        let driver = self.driver.as_mut()?;
-        let look = |context: &mut Context<'_>| Poll::Ready(Pin::new(&mut *driver).poll(context));
-        let closed = poll_fn(look).await.is_ready();
-        (!closed).then_some(self)
+        self.driver.is_reusable().await.then_some(self)
     }
 }
 
@@ -94,14 +70,6 @@ pub(crate) fn get(scheme: &Scheme, authority: &str, path: &str) -> Result<Reques
         .header(USER_AGENT, HeaderValue::from_static("roundhouse-probe"))
         .body(())
         .map_err(|error| Failure::Request(error.to_string()))
-}
-
-/// Drives a connection until it is over.
-async fn end(driver: &mut Option<Driver>) {
-    if let Some(driver) = driver {
-        // How it ended is for whoever exchanges on it to hear.
-        let _ = driver.await;
-    }
 }
 
 async fn ask(

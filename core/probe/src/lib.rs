@@ -7,6 +7,7 @@
 mod callers;
 mod calling;
 mod connection;
+mod driver;
 mod failure;
 mod grpc;
 mod h2_connection;

@@ -40,6 +40,8 @@ pub struct FollowOptions {
     pub audit: bool,
     /// What the process itself has seen of the servers, to contradict a storm of `down` verdicts.
     pub witness: Option<Arc<dyn Witness>>,
+    /// How many balancers live, as far as somebody knows: kept with the state for the next start.
+    pub balancers: watch::Receiver<Option<u32>>,
     /// Told by whoever was answered as if the registry had lost its memory: it is looked at then at once.
     pub doubts: Arc<Notify>,
 }
@@ -53,6 +55,7 @@ impl FollowOptions {
             guard: false,
             audit: false,
             witness: None,
+            balancers: watch::channel(None).1,
             doubts: Arc::default(),
         }
     }
@@ -85,6 +88,7 @@ pub async fn follow(
             .map(|path| Saver::new(path, options.fleet)),
         registry,
         follower,
+        balancers: options.balancers,
         doubts: options.doubts,
         guarded: options.guard,
         trouble: None,
@@ -125,6 +129,7 @@ enum Answer {
 struct Driver {
     registry: Arc<dyn Registry>,
     follower: Follower,
+    balancers: watch::Receiver<Option<u32>>,
     doubts: Arc<Notify>,
     guarded: bool,
     /// Why the last request failed, or the subscription ended.
@@ -154,6 +159,8 @@ impl Driver {
                 message = next_message(&mut self.announcements) => self.received(message),
                 () = sleep_until_some(wake) => self.handle(Input::Tick),
                 () = self.doubts.notified() => self.handle(Input::Doubted),
+                // Where nobody counts them any more, that is over.
+                Ok(()) = self.balancers.changed() => self.save(),
                 () = keep_saving(self.saver.as_mut()) => {}
             }
             self.publish();
@@ -230,13 +237,17 @@ impl Driver {
             return;
         }
         let view = Arc::new(self.view());
+        self.save();
+        let before = self.views.send_replace(Arc::clone(&view));
+        log::changes(&before, &view, self.registry.outlives_process());
+    }
+
+    fn save(&self) {
         // Of what is damaged, a file from before is the better copy; a guard holds back what would be lost.
         let worth = self.guarded || !self.follower.is_tainted();
         if let (Some(saver), true) = (&self.saver, worth) {
-            saver.save(&self.follower);
+            saver.save(&self.follower, *self.balancers.borrow());
         }
-        let before = self.views.send_replace(Arc::clone(&view));
-        log::changes(&before, &view, self.registry.outlives_process());
     }
 
     fn view(&self) -> View {

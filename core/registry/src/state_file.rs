@@ -47,6 +47,8 @@ pub(crate) struct Saved {
     pub(crate) in_force: Option<Snapshot>,
     /// Collections that were read from a damaged registry: others may know more of them.
     pub(crate) tainted: BTreeSet<Collection>,
+    /// How many balancers lived, where that was known.
+    pub(crate) balancers: Option<u32>,
 }
 
 /// The file as it is read: what it is before what it holds.
@@ -60,6 +62,8 @@ struct Envelope<'a> {
     in_force: Option<&'a RawValue>,
     #[serde(default)]
     tainted: BTreeSet<Collection>,
+    #[serde(default)]
+    balancers: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +75,8 @@ struct Contents<'a> {
     in_force: Option<&'a Snapshot>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     tainted: &'a BTreeSet<Collection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balancers: Option<u32>,
 }
 
 impl StateFile {
@@ -80,8 +86,21 @@ impl StateFile {
     /// # Errors
     /// Where there is a file that cannot be used.
     pub fn load(path: &Path, fleet: &FleetName) -> Result<Option<Snapshot>, StateFileError> {
+        let loaded = Self::load_counted(path, fleet)?;
+        Ok(loaded.map(|(snapshot, _)| snapshot))
+    }
+
+    /// The same, and how many balancers lived then, where that was known.
+    ///
+    /// # Errors
+    /// Where there is a file that cannot be used.
+    pub fn load_counted(
+        path: &Path,
+        fleet: &FleetName,
+    ) -> Result<Option<(Snapshot, Option<u32>)>, StateFileError> {
         let saved = load(path, fleet)?;
-        Ok(saved.map(|saved| saved.in_force.unwrap_or(saved.snapshot)))
+        let shown = |saved: Saved| (saved.in_force.unwrap_or(saved.snapshot), saved.balancers);
+        Ok(saved.map(shown))
     }
 
     /// Replaces the file.
@@ -89,7 +108,7 @@ impl StateFile {
     /// # Errors
     /// Where it cannot be written; the old file is then still there.
     pub fn save(path: &Path, fleet: &FleetName, snapshot: &Snapshot) -> Result<(), StateFileError> {
-        save(path, fleet, snapshot, None, &BTreeSet::new())
+        save(path, fleet, snapshot, None, &BTreeSet::new(), None)
     }
 }
 
@@ -128,6 +147,7 @@ fn parse(path: &Path, fleet: &FleetName, bytes: &[u8]) -> Result<Saved, StateFil
         snapshot: snapshot(envelope.snapshot)?,
         in_force: envelope.in_force.map(snapshot).transpose()?,
         tainted: envelope.tainted,
+        balancers: envelope.balancers,
     })
 }
 
@@ -137,6 +157,7 @@ pub(crate) fn save(
     snapshot: &Snapshot,
     in_force: Option<&Snapshot>,
     tainted: &BTreeSet<Collection>,
+    balancers: Option<u32>,
 ) -> Result<(), StateFileError> {
     let contents = Contents {
         format: FORMAT,
@@ -144,6 +165,7 @@ pub(crate) fn save(
         snapshot,
         in_force,
         tainted,
+        balancers,
     };
     let bytes = serde_json::to_vec(&contents).expect("model types hold nothing that JSON cannot");
     replace(path, &bytes).map_err(|source| StateFileError::Write {
@@ -215,13 +237,33 @@ mod tests {
         let path = directory.path().join("state.json");
         let (truth, in_force) = (snapshot(2), snapshot(2));
         let tainted = [Collection::Servers].into();
-        save(&path, &fleet("main"), &truth, Some(&in_force), &tainted).unwrap();
-        let saved = load(&path, &fleet("main")).unwrap().unwrap();
+        let main = fleet("main");
+        save(&path, &main, &truth, Some(&in_force), &tainted, None).unwrap();
+        let saved = load(&path, &main).unwrap().unwrap();
         assert_eq!(saved.snapshot, truth);
         assert_eq!(saved.in_force.as_ref(), Some(&in_force));
         assert_eq!(saved.tainted, tainted);
-        let shown = StateFile::load(&path, &fleet("main")).unwrap();
+        let shown = StateFile::load(&path, &main).unwrap();
         assert_eq!(shown, Some(in_force), "it is what to act on");
+    }
+
+    #[test]
+    fn older_and_newer_versions_read_each_others_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        let (main, snapshot) = (fleet("main"), snapshot(3));
+        save(&path, &main, &snapshot, None, &BTreeSet::new(), Some(4)).unwrap();
+        let counted = StateFile::load_counted(&path, &main).unwrap();
+        assert_eq!(counted, Some((snapshot.clone(), Some(4))));
+        let text = fs::read_to_string(&path).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let file = file.as_object_mut().unwrap();
+        // As a version wrote it that did not count balancers, and as one may that says more.
+        assert!(file.remove("balancers").is_some());
+        file.insert("later".into(), 1.into());
+        fs::write(&path, serde_json::to_vec(file).unwrap()).unwrap();
+        let counted = StateFile::load_counted(&path, &main).unwrap();
+        assert_eq!(counted, Some((snapshot, None)));
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Candidate {
             refused: watch::Sender::default(),
             doubts: Arc::default(),
             metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+            chains: Arc::default(),
             found: watch::Sender::default(),
         };
         let (held, refused) = (tenure.subscribe(), fleet.refused.clone());

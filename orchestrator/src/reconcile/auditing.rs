@@ -39,7 +39,7 @@ impl Reconciler for Auditing {
     async fn reconcile(&mut self) {
         let view = self.fleet.view();
         if let Some(snapshot) = &view.snapshot {
-            let troubled = expiry::troubled(snapshot, SystemTime::now());
+            let troubled = expiry::troubled(&self.fleet.chains, snapshot, SystemTime::now());
             self.fleet.metrics.alarm(Alarm::Certificate, troubled);
         }
         let Ok(settings) = self.fleet.registry.warnings().await else {

@@ -107,6 +107,7 @@ mod tests {
             refused: watch::Sender::default(),
             doubts: Arc::default(),
             metrics: Metrics::register(&mut metrics),
+            chains: Arc::default(),
             found: watch::Sender::default(),
         };
         let mut counting = Counting { fleet };

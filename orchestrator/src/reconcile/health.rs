@@ -89,10 +89,10 @@ impl Inspection {
             let next_due = self.next_due();
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = period.tick() => self.look(),
-                Ok(()) = self.fleet.views.changed() => self.look(),
-                Ok(()) = self.fleet.tenure.changed() => self.look(),
-                Ok(()) = self.hints.lapsed.changed() => self.look(),
+                _ = period.tick() => self.look().await,
+                Ok(()) = self.fleet.views.changed() => self.look().await,
+                Ok(()) = self.fleet.tenure.changed() => self.look().await,
+                Ok(()) = self.hints.lapsed.changed() => self.look().await,
                 Ok(()) = self.hints.voices.changed() => self.hear(),
                 Some(suspicion) = self.hints.suspicions.recv() => self.suspect(&suspicion),
                 probed = self.probing.next() => self.take_in(probed),
@@ -105,7 +105,7 @@ impl Inspection {
     }
 
     /// Takes in whether this one leads, what the fleet is now, and who missed a renewal.
-    fn look(&mut self) {
+    async fn look(&mut self) {
         let tenure = *self.fleet.tenure.borrow_and_update();
         let leadership = tenure.map(|tenure| tenure.leadership);
         if self.leadership != leadership {
@@ -113,8 +113,8 @@ impl Inspection {
         }
         self.fleet.views.mark_unchanged();
         match tenure {
-            Some(tenure) => self.lead(&tenure),
-            None => self.stand_by(),
+            Some(tenure) => self.lead(&tenure).await,
+            None => self.stand_by().await,
         }
     }
 
@@ -132,7 +132,7 @@ impl Inspection {
         self.fleet.metrics.inspected.set(0);
     }
 
-    fn lead(&mut self, tenure: &Tenure) {
+    async fn lead(&mut self, tenure: &Tenure) {
         let Some(snapshot) = self.fleet.snapshot(&tenure.leadership) else {
             return;
         };
@@ -141,18 +141,18 @@ impl Inspection {
         if !self.begun {
             return;
         }
-        self.sync(&snapshot);
+        self.sync(&snapshot).await;
         let lapsed = self.hints.lapsed.borrow_and_update();
         self.inspector.lapse(&lapsed, self.anchor.elapsed());
     }
 
     /// Where no pool asks for it, this is nothing.
-    fn stand_by(&mut self) {
+    async fn stand_by(&mut self) {
         let asked = self.fleet.asks_for_quorum();
         if let Some(snapshot) = self.fleet.followed()
             && (asked || self.inspector.len() > 0)
         {
-            self.sync(&snapshot);
+            self.sync(&snapshot).await;
         }
         self.publish(asked);
     }
@@ -166,12 +166,12 @@ impl Inspection {
         });
     }
 
-    fn sync(&mut self, snapshot: &Arc<Snapshot>) {
+    async fn sync(&mut self, snapshot: &Arc<Snapshot>) {
+        self.probing.take_in(&snapshot.pools).await;
         let now = self.anchor.elapsed();
         for key in self.inspector.sync(snapshot, now, &mut self.random) {
             self.probing.release(&key, self.inspector.incarnation(&key));
         }
-        self.probing.keep_callers(&snapshot.pools);
         let inspected = i64::try_from(self.inspector.len()).unwrap_or(i64::MAX);
         self.fleet.metrics.inspected.set(inspected);
     }

@@ -226,6 +226,7 @@ mod tests {
             refused: watch::Sender::default(),
             doubts: Arc::default(),
             metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+            chains: Arc::default(),
             found: watch::Sender::default(),
         };
         Recovery::new(fleet, Duration::ZERO, "/".into())

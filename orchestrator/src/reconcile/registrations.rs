@@ -266,6 +266,7 @@ mod tests {
             refused: watch::Sender::default(),
             doubts: Arc::default(),
             metrics: Metrics::register(&mut prometheus_client::registry::Registry::default()),
+            chains: Arc::default(),
             found: watch::Sender::default(),
         };
         Registrations::new(fleet, watch::Sender::default(), 60 * SECOND)

@@ -39,11 +39,7 @@ pub(super) async fn serve_in_turn(shared: Rc<Shared>) {
     }
 }
 
-async fn serve(
-    shared: &Rc<Shared>,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
+async fn serve(shared: &Rc<Shared>, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
     let open = shared.open();
     let (parts, body) = request.into_parts();
     let asked = Asked {

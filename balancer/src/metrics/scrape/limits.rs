@@ -7,7 +7,7 @@ use model::LimitId;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::super::counters::LimitCounters;
-use super::{Scrape, counters, gauge};
+use super::{Scrape, counter, counters, gauge};
 
 impl Scrape {
     pub(super) fn encode_limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -41,6 +41,8 @@ impl Scrape {
             "Keys that limits are counted for at present",
             keys,
         )?;
+        let help = "Requests that this balancer counted alone, since the new keys of their limit were too many to tell the registry of";
+        counter(encoder, "limit_requests_untold", help, self.ledger.untold())?;
         let help = "Balancers that limits are divided by where the registry does not answer";
         gauge(encoder, "limit_balancers", help, self.ledger.live().into())?;
         let help = "1 while limits are counted without the registry, since it did not answer";

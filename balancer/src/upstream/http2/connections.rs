@@ -246,3 +246,6 @@ async fn open_link(
     tokio::task::spawn_local(driver);
     Ok(link)
 }
+
+#[cfg(test)]
+mod tests;

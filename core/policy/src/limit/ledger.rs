@@ -32,6 +32,8 @@ pub struct Ledger {
     is_away: AtomicBool,
     /// When it may be asked next while it does not answer.
     probe_at: AtomicU64,
+    /// Requests whose keys it was not told of.
+    untold: AtomicU64,
 }
 
 /// What the ledger says of a request.
@@ -113,12 +115,12 @@ impl Ledger {
             live: AtomicU32::new(1),
             is_away: AtomicBool::new(false),
             probe_at: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
         }
     }
 
     /// Says how many balancers live.
-    pub fn set_live(&self, balancers: usize) {
-        let balancers = u32::try_from(balancers).unwrap_or(u32::MAX);
+    pub fn set_live(&self, balancers: u32) {
         self.live.store(balancers.max(1), Ordering::Relaxed);
     }
 
@@ -137,6 +139,11 @@ impl Ledger {
         self.parts.iter().map(|part| part.lock().len()).sum()
     }
 
+    /// Requests that were counted here alone, since the keys of their limit were too many to tell the registry of.
+    pub fn untold(&self) -> u64 {
+        self.untold.load(Ordering::Relaxed)
+    }
+
     /// Whether a request of this key may go on, at once. `now` is since the balancer started, as everywhere here.
     pub fn check(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration) -> Checked {
         self.decide(limit, key, now, self.is_away())
@@ -152,9 +159,12 @@ impl Ledger {
         let terms = self.terms(limit);
         let settings = limit.settings();
         let mut part = self.part(key).lock();
-        let Some(meter) = part.get_or_add(key, || Meter::new(&terms, at)) else {
+        let Some(meter) = meter_of(&mut part, limit, key, &terms, at) else {
             return Checked::uncounted();
         };
+        if meter.is_untold {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+        }
         if settings.concurrent > 0 && meter.in_flight >= settings.concurrent {
             return Checked::crowded();
         }
@@ -242,6 +252,14 @@ impl Ledger {
             .is_ok()
     }
 
+    /// Whether the registry may be told of a request's key: not while the new ones of its limit are too many.
+    pub fn may_tell(&self, limit: &Limit, key: u128, now: Duration) -> bool {
+        let terms = self.terms(limit);
+        let mut part = self.part(key).lock();
+        let meter = meter_of(&mut part, limit, key, &terms, micros(now));
+        meter.is_none_or(|meter| !meter.is_untold)
+    }
+
     /// Whether a request may wait for the registry: not while that does not answer, but for one now and then.
     pub fn may_wait(&self, now: Duration) -> bool {
         !self.is_away() || self.may_probe(micros(now))
@@ -316,6 +334,26 @@ impl Ledger {
     }
 }
 
+/// The meter of a request's key.
+fn meter_of<'a>(
+    part: &'a mut Slots,
+    limit: &Limit,
+    key: u128,
+    terms: &Terms,
+    now: u64,
+) -> Option<&'a mut Meter> {
+    let new = match limit.settings().requests {
+        // There is nothing to tell.
+        0 => Meter::new,
+        _ => Meter::untold,
+    };
+    let meter = part.get_or_add(key, || new(terms, now))?;
+    if meter.is_untold && limit.tells_one_more(terms, now) {
+        meter.tell(terms, now);
+    }
+    Some(meter)
+}
+
 fn lets_pass(limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64, is_away: bool) -> bool {
     let has_one = meter.spend(terms, now);
     match limit.without_registry() {
@@ -365,6 +403,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::limit::newcomers::KEYS_MAX;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -458,6 +497,37 @@ mod tests {
         assert_eq!(remaining(), 97);
         ledger.hear(&limit, 1, 0, 98.0, SECOND);
         assert_eq!(remaining(), 96);
+    }
+
+    #[test]
+    fn keys_that_are_too_many_to_tell_of_have_their_share_here() {
+        const FILLING: Duration = Duration::from_secs(1_000);
+        let ledger = Arc::new(Ledger::default());
+        ledger.set_live(2);
+        let limit = limit(json!({"requests": 10, "per": "1000s"}));
+        let tells = |key: u128, now| ledger.check(&limit, key, now).wakes;
+        let key = |number: u64| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
+        let told = (0..=KEYS_MAX).filter(|number| tells(key(*number), SECOND));
+        let told = told.count() as u64;
+        assert!((KEYS_MAX - KEYS_MAX / 100..=KEYS_MAX).contains(&told));
+        assert_eq!(ledger.untold(), KEYS_MAX + 1 - told);
+        let untold = key(KEYS_MAX);
+        assert!(!ledger.may_tell(&limit, untold, SECOND));
+        let checked = || ledger.check(&limit, untold, SECOND);
+        for _ in 0..4 {
+            let passes = checked();
+            assert!(passes.outcome.is_ok() && !passes.wakes);
+        }
+        let refused = checked();
+        assert!(refused.outcome.is_err() && !refused.wakes && !refused.may_ask);
+        // Who was told of stays so, and who was not has a turn later, with what it lacks by then.
+        assert!(ledger.may_tell(&limit, key(0), SECOND));
+        let later = SECOND + FILLING;
+        assert!(tells(untold, later) && ledger.may_tell(&limit, untold, later));
+        let Inquiry::Now { spent, .. } = ledger.ask(&limit, untold, later) else {
+            panic!("it is asked about");
+        };
+        assert_eq!(spent, 1, "the share has filled");
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Terms {
         Duration::from_micros(((1.0 - level).max(0.0) * self.interval) as u64)
     }
 
+    /// How long an empty one takes to be full, in nanoseconds.
+    pub(super) fn filling_nanos(&self) -> u64 {
+        (self.capacity * self.interval * 1e3) as u64
+    }
+
     /// How long until it is full.
     pub(super) fn fills_in(&self, level: f64) -> Duration {
         Duration::from_micros(((self.capacity - level).max(0.0) * self.interval) as u64)
@@ -99,6 +104,8 @@ pub(super) struct Meter {
     pub(super) in_flight: u32,
     /// The registry is asked, or will be.
     pub(super) is_asked: bool,
+    /// The registry is not told of this key, and the share is all that there is.
+    pub(super) is_untold: bool,
 }
 
 impl Meter {
@@ -118,7 +125,23 @@ impl Meter {
             demand: 0,
             in_flight: 0,
             is_asked: false,
+            is_untold: false,
         }
+    }
+
+    /// One of which the registry is not told yet.
+    pub(super) fn untold(terms: &Terms, now: u64) -> Self {
+        Self {
+            is_untold: true,
+            ..Self::new(terms, now)
+        }
+    }
+
+    /// From now on the registry is told of the key: first of what the share lacks by now.
+    pub(super) fn tell(&mut self, terms: &Terms, now: u64) {
+        self.fill(terms, now);
+        self.spent = (terms.share_max() - self.share).ceil() as u32;
+        self.is_untold = false;
     }
 
     /// Spends a token, if there is one.
@@ -151,13 +174,13 @@ impl Meter {
     /// Whether the bucket, when the registry was heard, had more than a token for each balancer that was not spent here: then it may
     /// have one where the share has none.
     pub(super) fn may_have_more(&self, terms: &Terms) -> bool {
-        self.left >= terms.live
+        !self.is_untold && self.left >= terms.live
     }
 
     /// Whether the registry has to hear of it: of what was spent, or that more is needed than there is.
     pub(super) fn needs_registry(&self, terms: &Terms, now: u64) -> bool {
         let is_soon = self.due() <= now + SOON;
-        is_soon && (self.spent > 0 || self.wanted(terms, now) > 0)
+        !self.is_untold && is_soon && (self.spent > 0 || self.wanted(terms, now) > 0)
     }
 
     /// When the registry may be asked: where there is nothing to tell, not before it has something to give.

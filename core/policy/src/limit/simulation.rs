@@ -49,7 +49,7 @@ impl World {
         let limit = serde_json::from_value(limit).expect("a limit");
         let ledgers = (0..BALANCERS).map(|_| {
             let ledger = Ledger::new(1_000);
-            ledger.set_live(BALANCERS);
+            ledger.set_live(BALANCERS as u32);
             Arc::new(ledger)
         });
         Self {

@@ -31,24 +31,26 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
-struct Pair {
+struct Saved {
     truth: Arc<Snapshot>,
     in_force: Option<Arc<Snapshot>>,
     tainted: BTreeSet<Collection>,
+    balancers: Option<u32>,
 }
 
-impl Pair {
+impl Saved {
     fn is(&self, other: &Self) -> bool {
-        let in_force = |pair: &Self| pair.in_force.as_ref().map(Arc::as_ptr);
+        let in_force = |saved: &Self| saved.in_force.as_ref().map(Arc::as_ptr);
         Arc::ptr_eq(&self.truth, &other.truth)
             && in_force(self) == in_force(other)
             && self.tainted == other.tainted
+            && self.balancers == other.balancers
     }
 }
 
 /// The writer of one state file.
 pub(super) struct Saver {
-    latest: watch::Sender<Option<Pair>>,
+    latest: watch::Sender<Option<Saved>>,
     /// Nothing comes after the latest, which is to be written without a pause.
     ending: CancellationToken,
     /// Ends once `latest` is dropped and written.
@@ -73,23 +75,24 @@ impl Saver {
     }
 
     /// Sees to it that what is followed is written, unless something later is first. What came from disk is there.
-    pub(super) fn save(&self, follower: &Follower) {
+    pub(super) fn save(&self, follower: &Follower, balancers: Option<u32>) {
         let (Some(truth), Origin::Registry) = (follower.truth(), follower.origin()) else {
             return;
         };
         let differs = |in_force: &&Arc<Snapshot>| !Arc::ptr_eq(truth, in_force);
-        self.offer(Pair {
+        self.offer(Saved {
             truth: Arc::clone(truth),
             in_force: follower.in_force().filter(differs).cloned(),
             tainted: follower.tainted().clone(),
+            balancers,
         });
     }
 
-    fn offer(&self, pair: Pair) {
+    fn offer(&self, saved: Saved) {
         self.latest.send_if_modified(|latest| {
-            let is_new = latest.as_ref().is_none_or(|latest| !latest.is(&pair));
+            let is_new = latest.as_ref().is_none_or(|latest| !latest.is(&saved));
             if is_new {
-                *latest = Some(pair);
+                *latest = Some(saved);
             }
             is_new
         });
@@ -104,24 +107,30 @@ impl Saver {
 }
 
 async fn write_latest(
-    mut latest: watch::Receiver<Option<Pair>>,
+    mut latest: watch::Receiver<Option<Saved>>,
     ending: CancellationToken,
     path: PathBuf,
     fleet: FleetName,
 ) {
     let mut failing = false;
     while is_due(&mut latest, failing).await {
-        let Some(pair) = latest.borrow_and_update().clone() else {
+        let Some(saved) = latest.borrow_and_update().clone() else {
             continue;
         };
         let (path, fleet) = (path.clone(), fleet.clone());
         let began = Instant::now();
-        let saved = spawn_blocking(move || {
-            let in_force = pair.in_force.as_deref();
-            state_file::save(&path, &fleet, &pair.truth, in_force, &pair.tainted)
+        let written = spawn_blocking(move || {
+            let Saved {
+                truth,
+                in_force,
+                tainted,
+                balancers,
+            } = saved;
+            let in_force = in_force.as_deref();
+            state_file::save(&path, &fleet, &truth, in_force, &tainted, balancers)
         });
-        let error = match saved.await {
-            Ok(saved) => saved.err().map(|error| error.to_string()),
+        let error = match written.await {
+            Ok(written) => written.err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
         note(error.as_deref(), &mut failing);
@@ -136,7 +145,7 @@ fn pause_after(write: Duration) -> Duration {
 
 /// Waits for something to write: a later state, or the same once more where it could not be written, since a
 /// disk that was full need not stay so. False where no later one will come.
-async fn is_due(latest: &mut watch::Receiver<Option<Pair>>, failing: bool) -> bool {
+async fn is_due(latest: &mut watch::Receiver<Option<Saved>>, failing: bool) -> bool {
     if !failing {
         return latest.changed().await.is_ok();
     }
@@ -174,10 +183,11 @@ mod tests {
             revision: Revision(1),
             id: RevisionId::random(),
         }));
-        saver.offer(Pair {
+        saver.offer(Saved {
             truth: Arc::clone(&state),
             in_force: None,
             tainted: BTreeSet::new(),
+            balancers: None,
         });
         let _ = timeout(2 * PAUSE, saver.run()).await;
         fs::remove_file(&in_the_way).expect("it was there");

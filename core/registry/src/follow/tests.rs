@@ -330,6 +330,41 @@ async fn the_end_is_written_without_waiting_for_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_many_balancers_live_is_kept_with_the_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let (counted, balancers) = watch::channel(None);
+    let options = FollowOptions {
+        state_file: Some(path.clone()),
+        balancers,
+        ..options()
+    };
+    let on_disk = || {
+        let loaded = StateFile::load_counted(&path, &options.fleet);
+        loaded
+            .expect("a state or none")
+            .map(|(_, balancers)| balancers)
+    };
+    let registry = seeded(1).await;
+    let committed = commit(&registry, put("s1")).await;
+    let mut following = Following::start(&registry, options.clone());
+    following
+        .until(|view| holds(view, committed.position))
+        .await;
+    while on_disk().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(on_disk(), Some(None));
+    counted.send_replace(Some(4));
+    while on_disk() != Some(Some(4)) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(counted);
+    following.stop().await;
+    assert_eq!(on_disk(), Some(Some(4)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_audits_names_what_other_hands_wrote_within_seconds() {
     let registry = seeded(1).await;
     let committed = commit(&registry, put("s1")).await;

@@ -116,9 +116,9 @@ impl Probing {
         }
     }
 
-    /// Forgets how the servers of other pools than these were called.
-    pub(super) fn keep_callers(&mut self, pools: &Elements<PoolId, Pool>) {
-        self.callers.retain(pools);
+    /// Takes in the pools, before any of their servers is probed.
+    pub(super) async fn take_in(&mut self, pools: &Elements<PoolId, Pool>) {
+        self.callers.take_in(pools).await;
     }
 
     /// Ends every probe, and closes every connection.
