@@ -1,6 +1,6 @@
 //! One thread's counters. That thread alone writes; whoever scrapes reads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub(crate) struct Counters {
     pub(super) servers_tls: Handshakes,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
-    /// By number, those of the table alone.
-    pub(super) routes: Mutex<HashMap<u64, RouteCounters, foldhash::fast::RandomState>>,
+    /// By place, those of the table alone.
+    pub(super) routes: Mutex<Vec<RouteCounters>>,
     /// By id, those of the table alone.
     pub(super) limits: Mutex<Vec<LimitCounters>>,
 }
@@ -74,9 +74,10 @@ pub(super) struct PoolCounters {
 }
 
 /// What is counted of a route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct RouteCounters {
-    pub(super) id: RouteId,
+    /// None where no route has the place.
+    pub(super) id: Option<RouteId>,
     pub(super) requests: u64,
     pub(super) denied: u64,
 }
@@ -158,8 +159,8 @@ impl Counters {
     }
 
     /// A route has claimed a request, and lets its client use it or not.
-    pub(crate) fn claimed(&self, route: u64, admits: bool) {
-        if let Some(counted) = self.routes.lock().get_mut(&route) {
+    pub(crate) fn claimed(&self, place: u32, admits: bool) {
+        if let Some(counted) = self.routes.lock().get_mut(place as usize) {
             counted.requests += 1;
             counted.denied += u64::from(!admits);
         }
@@ -200,14 +201,18 @@ impl Counters {
 
     fn know_routes(&self, table: &Table) {
         let mut routes = self.routes.lock();
-        let stays = |number: u64, id: &RouteId| {
-            let route = table.routes().get(id);
-            route.is_some_and(|route| route.number() == number)
-        };
-        routes.retain(|number, known| stays(*number, &known.id));
+        let known = std::mem::take(&mut *routes);
         for route in table.routes().iter() {
-            let known = routes.entry(route.number());
-            known.or_insert_with(|| RouteCounters::new(route.id().clone()));
+            let place = route.place() as usize;
+            if place >= routes.len() {
+                routes.resize(place + 1, RouteCounters::default());
+            }
+            let same = known
+                .get(place)
+                .filter(|known| known.id.as_ref() == Some(route.id()));
+            routes[place] = same
+                .cloned()
+                .unwrap_or_else(|| RouteCounters::new(route.id().clone()));
         }
     }
 
@@ -257,9 +262,8 @@ impl NoRetry {
 impl RouteCounters {
     pub(super) fn new(id: RouteId) -> Self {
         Self {
-            id,
-            requests: 0,
-            denied: 0,
+            id: Some(id),
+            ..Self::default()
         }
     }
 }

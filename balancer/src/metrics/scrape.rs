@@ -100,12 +100,12 @@ impl Scrape {
     fn encode_routes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut routes: BTreeMap<RouteId, RouteCounters> = BTreeMap::new();
         for thread in &self.threads {
-            for one in thread.routes.lock().values() {
-                let sum = routes
-                    .entry(one.id.clone())
-                    .or_insert_with(|| RouteCounters::new(one.id.clone()));
-                sum.requests += one.requests;
-                sum.denied += one.denied;
+            for one in thread.routes.lock().iter() {
+                if let Some(id) = &one.id {
+                    let sum = routes.entry(id.clone()).or_default();
+                    sum.requests += one.requests;
+                    sum.denied += one.denied;
+                }
             }
         }
         let values = |value: fn(&RouteCounters) -> u64| {

@@ -56,8 +56,6 @@ struct Compiled {
     any: Tree,
     lists: Arc<Lists>,
     faults: Vec<Fault>,
-    /// The last number given to a route.
-    last_number: u64,
     source: Option<Source>,
 }
 

@@ -1,6 +1,6 @@
 //! Makes routes of a snapshot and those before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use model::{
@@ -24,14 +24,7 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
     }
     let lists = Lists::compile(snapshot, &before.lists);
     let names = Names::new(snapshot, &lists);
-    let mut last_number = before.last_number;
-    let mut number_of = |known: Option<&Arc<Route>>| match known {
-        Some(known) => known.number(),
-        None => {
-            last_number += 1;
-            last_number
-        }
-    };
+    let mut free = free_places(snapshot, before);
     let mut faults = Vec::new();
     let mut by_id = BTreeMap::new();
     for (id, definition) in &snapshot.routes {
@@ -40,8 +33,9 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
             Some(route) => Some(Arc::clone(route)),
             None => match first_grave(validate_route(&definition.value)) {
                 None => {
-                    let number = number_of(known);
-                    Some(Arc::new(Route::compile(definition, number, &names)))
+                    let place = known.map(|known| known.place());
+                    let place = place.or_else(|| free.next()).expect("places do not end");
+                    Some(Arc::new(Route::compile(definition, place, &names)))
                 }
                 Some(problem) => {
                     faults.push(fault(id, problem.to_string()));
@@ -56,7 +50,6 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
     }
     drop(names);
     let mut compiled = Compiled {
-        last_number,
         lists: Arc::new(lists),
         faults,
         source: Some(Source::of(snapshot)),
@@ -65,6 +58,14 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
     compiled.plant(&by_id);
     compiled.by_id = by_id;
     Routes(Arc::new(compiled))
+}
+
+/// The places that no route has which stays, from the first on.
+fn free_places(snapshot: &Snapshot, before: &Compiled) -> impl Iterator<Item = u32> {
+    let stay = before.by_id.iter();
+    let stay = stay.filter(|(id, _)| snapshot.routes.contains_key(*id));
+    let taken: HashSet<_> = stay.map(|(_, route)| route.place()).collect();
+    (0..).filter(move |place| !taken.contains(place))
 }
 
 /// The route as it was, where it would be the same.
@@ -89,7 +90,7 @@ fn still<'a>(
 ) -> Arc<Route> {
     match lists.agree(before, &known.settings().firewall) {
         true => Arc::clone(known),
-        false => Arc::new(Route::compile(known.definition(), known.number(), names)),
+        false => Arc::new(Route::compile(known.definition(), known.place(), names)),
     }
 }
 

@@ -15,19 +15,20 @@ use super::rewrite::PathRewrite;
 use super::{Action, HeaderEdits};
 use crate::Firewall;
 
-/// A compiled route. What most routes have nothing of is kept apart, so that a request meets few lines of memory: with many routes, each is
-/// seldom in a near cache.
+/// A compiled route. With many routes each is seldom in a near cache: what every request looks at comes first and close together, and what
+/// most routes have nothing of is kept apart.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Route {
-    number: u64,
+    place: u32,
+    /// Whether it says itself how long things may take, what is tried again, or how long a body may be.
+    has_own_terms: bool,
     /// Nothing where all that it asks for is a host and a path.
     conditions: Option<Box<Conditions>>,
     firewall: Option<Arc<Firewall>>,
     action: Action,
-    limits: Box<[LimitId]>,
+    limits: Option<Arc<[LimitId]>>,
     edits: Option<Box<Edits>>,
-    /// Whether it says itself how long things may take, what is tried again, or how long a body may be.
-    has_own_terms: bool,
     definition: Arc<Stamped<model::Route>>,
     path: PathRule,
     standings: Vec<Standing>,
@@ -45,21 +46,21 @@ struct Edits {
 impl Route {
     pub(super) fn compile<'a>(
         definition: &'a Arc<Stamped<model::Route>>,
-        number: u64,
+        place: u32,
         names: &Names<'a>,
     ) -> Self {
         let route = &definition.value;
         let path = PathRule::compile(route.claim.path.as_ref());
         Self {
-            number,
+            place,
+            has_own_terms: has_own_terms(route),
             standings: Standing::all(definition, &path),
             path,
             conditions: Conditions::compile(&route.claim).map(Box::new),
             firewall: names.firewall(&route.firewall),
             action: Action::compile(&route.action, names),
-            limits: route.limits.iter().map(|id| names.limit(id)).collect(),
+            limits: names.limits(&route.limits),
             edits: Edits::compile(route).map(Box::new),
-            has_own_terms: has_own_terms(route),
             definition: Arc::clone(definition),
         }
     }
@@ -68,9 +69,9 @@ impl Route {
         &self.definition.value.id
     }
 
-    /// What tells it from all others since the start. It keeps its number for as long as there is a route of its name.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// Its place among all routes, which it keeps for as long as there is one of its name. Others take it after that.
+    pub fn place(&self) -> u32 {
+        self.place
     }
 
     /// As desired.
@@ -127,7 +128,7 @@ impl Route {
 
     /// The limits that its requests are held to, in their order.
     pub fn limits(&self) -> &[LimitId] {
-        &self.limits
+        self.limits.as_deref().unwrap_or_default()
     }
 
     /// Of requests, before they go to a server.

@@ -16,20 +16,21 @@ pub(super) struct Tree {
 struct Node {
     /// The first place in the order of all routes that some route here or below has.
     first: u32,
-    /// Those whose path ends here.
-    closed: Vec<Entry>,
-    /// Those that also claim what is below.
-    open: Vec<Entry>,
-    /// Those that claim what is below alone.
-    rest: Vec<Entry>,
-    children: HashMap<Box<[u8]>, Self, foldhash::fast::RandomState>,
+    /// In the order of all routes.
+    entries: Vec<Entry>,
+    /// Apart, so that a node without any, as most are, is small.
+    children: Option<Box<Children>>,
     any: Option<Box<Self>>,
 }
+
+type Children = HashMap<Box<[u8]>, Node, foldhash::fast::RandomState>;
 
 /// A route, and its place in the order of all.
 #[derive(Debug)]
 struct Entry {
     place: u32,
+    /// What of the paths below is claimed.
+    end: End,
     route: Arc<Route>,
 }
 
@@ -44,10 +45,8 @@ impl Default for Node {
     fn default() -> Self {
         Self {
             first: u32::MAX,
-            closed: Vec::new(),
-            open: Vec::new(),
-            rest: Vec::new(),
-            children: HashMap::default(),
+            entries: Vec::new(),
+            children: None,
             any: None,
         }
     }
@@ -60,18 +59,19 @@ impl Tree {
         node.first = node.first.min(place);
         for segment in &path.segments {
             node = match segment {
-                Segment::Literal(text) => node.children.entry(text.clone()).or_default(),
+                Segment::Literal(text) => {
+                    let children = node.children.get_or_insert_default();
+                    children.entry(text.clone()).or_default()
+                }
                 Segment::Any => node.any.get_or_insert_default(),
             };
             node.first = node.first.min(place);
         }
-        let entries = match path.end {
-            End::Closed => &mut node.closed,
-            End::Open => &mut node.open,
-            End::Rest => &mut node.rest,
-        };
-        let route = Arc::clone(route);
-        entries.push(Entry { place, route });
+        node.entries.push(Entry {
+            place,
+            end: path.end,
+            route: Arc::clone(route),
+        });
     }
 
     /// Looks for a route that comes before what was found.
@@ -87,23 +87,20 @@ impl Node {
             return;
         }
         let Some(text) = rest else {
-            best.consider(&self.closed);
-            best.consider(&self.open);
-            return;
+            return best.consider(&self.entries, |end| end != End::Rest);
         };
         let (segment, after) = split_first(text);
-        if !self.children.is_empty()
-            && let Some(child) = self.children.get(segment)
-        {
+        let children = self.children.as_ref();
+        if let Some(child) = children.and_then(|children| children.get(segment)) {
             child.search(after, best);
         }
-        if !segment.is_empty() {
-            if let Some(any) = &self.any {
-                any.search(after, best);
-            }
-            best.consider(&self.rest);
+        let is_empty = segment.is_empty();
+        if let Some(any) = self.any.as_ref().filter(|_| !is_empty) {
+            any.search(after, best);
         }
-        best.consider(&self.open);
+        best.consider(&self.entries, |end| {
+            end == End::Open || (end == End::Rest && !is_empty)
+        });
     }
 }
 
@@ -124,10 +121,13 @@ impl<'a, 'q> Best<'a, 'q> {
     }
 
     /// Takes the first of these whose conditions hold, where it comes before what was found.
-    fn consider(&mut self, entries: &'a [Entry]) {
+    fn consider(&mut self, entries: &'a [Entry], claims: impl Fn(End) -> bool) {
         for entry in entries {
             if !self.is_after(entry.place) {
                 return;
+            }
+            if !claims(entry.end) {
+                continue;
             }
             let conditions = entry.route.conditions();
             if conditions.is_none_or(|conditions| conditions.hold(self.question)) {

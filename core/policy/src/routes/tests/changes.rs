@@ -40,6 +40,31 @@ fn routes_are_taken_over_whole_where_nothing_changed_that_they_are_made_of() {
 }
 
 #[test]
+fn a_route_keeps_its_place_and_one_that_is_free_is_taken_first() {
+    let mut fleet = fleet();
+    put(&mut fleet, "a", &json!({}));
+    put(&mut fleet, "b", &json!({}));
+    let first = Routes::compile(&fleet, &Routes::default());
+    fleet.routes.remove(&id("a"));
+    put(&mut fleet, "b", &json!({"priority": 1}));
+    put(&mut fleet, "c", &json!({}));
+    put(&mut fleet, "d", &json!({}));
+    let second = Routes::compile(&fleet, &first);
+    let places = |routes: &Routes| {
+        let all = routes
+            .iter()
+            .map(|route| (route.id().to_string(), route.place()));
+        all.collect::<Vec<_>>()
+    };
+    let named = |all: &[(&str, u32)]| {
+        let all = all.iter().map(|(name, place)| ((*name).to_owned(), *place));
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(places(&first), named(&[("a", 0), ("b", 1)]));
+    assert_eq!(places(&second), named(&[("b", 1), ("c", 0), ("d", 2)]));
+}
+
+#[test]
 fn a_list_that_changes_changes_the_routes_that_name_it_alone() {
     let mut fleet = fleet();
     put(&mut fleet, "a", &json!({}));
