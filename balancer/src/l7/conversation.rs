@@ -20,7 +20,7 @@ use crate::stream::Stream;
 use crate::worker::{Presence, Worker};
 
 /// A client that asks again within this time is busy: what its requests need stays ready for it.
-const BUSY_FOR: Duration = Duration::from_millis(100);
+pub(super) const BUSY_FOR: Duration = Duration::from_millis(100);
 
 /// How waiting for a request ended.
 enum Arrival {

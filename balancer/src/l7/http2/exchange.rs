@@ -15,7 +15,7 @@ use super::request::{self, Coming};
 use super::shared::Shared;
 use super::upload::Upload;
 use crate::l7::codec::{Answer, Asked, Refusal, Version, write_answer};
-use crate::l7::conversation::serve_one;
+use crate::l7::conversation::{BUSY_FOR, serve_one};
 use crate::l7::problem::Problem;
 use crate::request_id::RequestId;
 use crate::stream::{Pipe, Stream, pipe};
@@ -32,9 +32,14 @@ struct Ways<'a> {
     pipe: Option<Pipe>,
 }
 
-/// Serves requests one after another, as long as there are some to come: a task is large, and made once for many of them.
+/// Serves requests one after another, until none has come for a while.
 pub(super) async fn serve_in_turn(shared: Rc<Shared>) {
-    while let Some((request, respond)) = shared.next_arrival().await {
+    let timer = shared.talk.worker.timers.timer();
+    loop {
+        let until = shared.talk.after(BUSY_FOR);
+        let Some((request, respond)) = shared.arrivals.next(&timer, until).await else {
+            return;
+        };
         serve(&shared, request, respond).await;
     }
 }

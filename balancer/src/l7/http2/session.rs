@@ -49,6 +49,7 @@ pub(in crate::l7) async fn serve(talk: Talk, read: Buffer) {
         poll_fn(|context| session.poll(context)).await;
     }
     shared.deaf.set(true);
+    shared.arrivals.end();
     // What was not read would destroy the last word.
     let talk = &shared.talk;
     let mut space = talk.spaces.take();

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::arrivals::{Arrival, Arrivals};
+use super::arrivals::Arrivals;
 use super::backlog::Backlog;
 use super::frames::Scanner;
 use super::guard::{Bounds, Flood, Guard};
@@ -158,11 +158,6 @@ impl Shared {
         Open(Rc::clone(self))
     }
 
-    /// The next stream for one of those who serve them; nothing where it is not needed any more.
-    pub(super) async fn next_arrival(&self) -> Option<Arrival> {
-        self.arrivals.next(|| self.open.get()).await
-    }
-
     /// From now on the connection waits for the next stream for so long.
     pub(super) fn set_patience(&self, patience: Duration) {
         self.patience.set(patience);
@@ -212,11 +207,7 @@ impl Drop for Open {
         let Self(shared) = self;
         shared.open.set(shared.open.get() - 1);
         shared.backlog.let_go_on();
-        if !shared.is_quiet() {
-            return;
-        }
-        shared.arrivals.dismiss();
-        if !shared.deaf.get() {
+        if shared.is_quiet() && !shared.deaf.get() {
             shared.quiet_since.set(shared.now());
             shared.talk.timer.set(shared.due());
         }
