@@ -71,7 +71,7 @@ pub(crate) async fn serve(
         address,
         client: address.to_string().into(),
         is_trusted: worker.settings.trusted.contains(address),
-        let_in_by: Cell::new(0),
+        let_in_by: Rc::default(),
         requests: Cell::new(0),
         speaks_http2: false,
         worker,

@@ -112,7 +112,7 @@ fn claim(
     };
     let worker = &incoming.talk.worker;
     let admits = route.lets_in(client);
-    worker.counters.claimed(route.place(), admits);
+    worker.counters.claimed(route.slot(), admits);
     if !admits {
         return Err(Problem::RouteDenied.into());
     }

@@ -45,8 +45,8 @@ pub(super) struct Talk {
     pub(super) client: Rc<str>,
     /// Whether the client is a proxy that is believed.
     pub(super) is_trusted: bool,
-    /// The table by whose firewall whoever is at the other end was let in last, by its number.
-    pub(super) let_in_by: Cell<u64>,
+    /// The number of the table by whose firewall whoever is at the other end was let in last. Its streams share it.
+    pub(super) let_in_by: Rc<Cell<u64>>,
     /// Requests so far, the present one included.
     pub(super) requests: Cell<u64>,
     /// Whether its requests are those of HTTP/2.
@@ -79,7 +79,7 @@ impl Talk {
             address: self.address,
             client: Rc::clone(&self.client),
             is_trusted: self.is_trusted,
-            let_in_by: self.let_in_by.clone(),
+            let_in_by: Rc::clone(&self.let_in_by),
             requests: Cell::new(0),
             speaks_http2: true,
         }

@@ -34,7 +34,7 @@ pub(crate) struct Counters {
     pub(super) servers_tls: Handshakes,
     /// By number. Locked by the thread that counts, and for a moment by whoever scrapes.
     pub(super) pools: Mutex<Vec<PoolCounters>>,
-    /// By place, those of the table alone.
+    /// By slot, those of the table alone.
     pub(super) routes: Mutex<Vec<RouteCounters>>,
     /// By id, those of the table alone.
     pub(super) limits: Mutex<Vec<LimitCounters>>,
@@ -76,7 +76,7 @@ pub(super) struct PoolCounters {
 /// What is counted of a route.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RouteCounters {
-    /// None where no route has the place.
+    /// None where no route has the slot.
     pub(super) id: Option<RouteId>,
     pub(super) requests: u64,
     pub(super) denied: u64,
@@ -159,8 +159,8 @@ impl Counters {
     }
 
     /// A route has claimed a request, and lets its client use it or not.
-    pub(crate) fn claimed(&self, place: u32, admits: bool) {
-        if let Some(counted) = self.routes.lock().get_mut(place as usize) {
+    pub(crate) fn claimed(&self, slot: u32, admits: bool) {
+        if let Some(counted) = self.routes.lock().get_mut(slot as usize) {
             counted.requests += 1;
             counted.denied += u64::from(!admits);
         }
@@ -180,10 +180,10 @@ impl Counters {
         *counted += 1;
     }
 
-    /// The pools, routes and limits that requests are counted for from now on, and were until now.
+    /// Counts from now on for the pools, routes and limits of this table, which takes the place of the one before.
     pub(crate) fn know(&self, table: &Table, before: &Table) {
         self.know_pools(table);
-        if !table.routes().are(before.routes()) {
+        if !table.routes().is_same(before.routes()) {
             self.know_routes(table);
         }
         self.know_limits(table);
@@ -203,14 +203,14 @@ impl Counters {
         let mut routes = self.routes.lock();
         let known = std::mem::take(&mut *routes);
         for route in table.routes().iter() {
-            let place = route.place() as usize;
-            if place >= routes.len() {
-                routes.resize(place + 1, RouteCounters::default());
+            let slot = route.slot() as usize;
+            if slot >= routes.len() {
+                routes.resize(slot + 1, RouteCounters::default());
             }
             let same = known
-                .get(place)
+                .get(slot)
                 .filter(|known| known.id.as_ref() == Some(route.id()));
-            routes[place] = same
+            routes[slot] = same
                 .cloned()
                 .unwrap_or_else(|| RouteCounters::new(route.id().clone()));
         }

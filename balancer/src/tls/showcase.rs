@@ -39,6 +39,8 @@ pub(crate) struct Showcase {
     /// By what is behind the first label.
     wildcard: HashMap<Box<str>, Choice>,
     standard: Option<Arc<Shown>>,
+    /// Where there is just one.
+    only: Option<Arc<Shown>>,
 }
 
 /// Without its key.
@@ -71,8 +73,13 @@ impl Showcase {
             let later = other.not_after.cmp(&one.not_after);
             later.then_with(|| one.id.cmp(&other.id))
         });
+        let only = match &all[..] {
+            [only] => Some(Arc::clone(only)),
+            _ => None,
+        };
         let mut showcase = Self {
             standard,
+            only,
             ..Self::default()
         };
         for shown in &all {
@@ -87,12 +94,14 @@ impl Showcase {
         showcase
     }
 
-    /// The one for a name: an exact one goes before a wildcard, and that before what is shown to all others.
+    /// The one for a name: an exact one goes before a wildcard, and that before what is shown to all others. Who asks for none gets the only
+    /// one at least.
     pub(super) fn shown_to(&self, hello: &ClientHello<'_>) -> Option<&Arc<Shown>> {
         let name = hello.server_name();
         let choice = name.and_then(|name| self.choice(&name.to_ascii_lowercase()));
         let Some(choice) = choice else {
-            return self.standard.as_ref();
+            let only = self.only.as_ref().filter(|_| name.is_none());
+            return self.standard.as_ref().or(only);
         };
         let schemes = hello.signature_schemes();
         let now = SystemTime::now();

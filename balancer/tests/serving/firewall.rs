@@ -11,7 +11,7 @@ fn networks(texts: &[&str]) -> Vec<Networks> {
     parsed.map(|network| network.expect("a network")).collect()
 }
 
-fn rules(allow: &[&str], deny: &[&str]) -> Firewall {
+pub(crate) fn rules(allow: &[&str], deny: &[&str]) -> Firewall {
     Firewall {
         allow: networks(allow),
         deny: networks(deny),
@@ -19,7 +19,7 @@ fn rules(allow: &[&str], deny: &[&str]) -> Firewall {
     }
 }
 
-fn guard(firewall: Firewall) -> Change {
+pub(crate) fn guard(firewall: Firewall) -> Change {
     let mut listener = Listener::new("http".parse().expect("a name"));
     listener.firewall = firewall;
     Change::Listener(listener.id.clone(), Some(listener))
@@ -60,6 +60,7 @@ async fn a_client_that_is_denied_is_told_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_holds_for_connections_that_are_open_already() {
     let (fleet, servers) = fleet(&[]).await;
+    fleet.change(guard(rules(&["127.0.0.1"], &[]))).await;
     let mut client = fleet.client().await;
     assert_eq!(client.get("/").await.status(), 200);
     fleet.change(guard(rules(&[], &["127.0.0.1"]))).await;

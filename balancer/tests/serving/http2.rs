@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::firewall::{guard, rules};
 use crate::fleet::{Fleet, pool};
 use crate::http2_frames::{
     END_HEADERS, END_STREAM, End, Frames, HEADERS, NO_ERROR, PREFACE, RST_STREAM, SETTINGS, WHOLE,
@@ -190,6 +191,20 @@ async fn a_request_goes_the_way_of_every_other_and_its_answer_comes_back() {
         Some(head.len().to_string().as_str())
     );
     assert_eq!(answer.field("connection"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_firewall_that_changes_holds_for_streams_to_come() {
+    let server = mirror().await;
+    let fleet = fleet(&server, &[]).await;
+    fleet.change(guard(rules(&["127.0.0.1"], &[]))).await;
+    let client = Client::connect(fleet.address()).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.head.status(), 200);
+    }
+    fleet.change(guard(rules(&[], &["127.0.0.1"]))).await;
+    assert_eq!(client.get("/").await.head.status(), 403);
+    assert_eq!(server.requests(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

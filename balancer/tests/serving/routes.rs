@@ -110,6 +110,27 @@ async fn a_route_sends_what_it_claims_to_its_pool_and_the_rest_goes_to_the_defau
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_route_is_counted_by_itself_whichever_came_and_went() {
+    let (fleet, _servers) = fleet(&[]).await;
+    let to_web = |id: &str| acting(&format!("/{id}"), id, Action::Pool(pool_id("web")));
+    for route in ["first", "stays"] {
+        fleet.change(put(to_web(route))).await;
+    }
+    let mut client = fleet.client().await;
+    for path in ["/first", "/first", "/stays"] {
+        client.get(path).await;
+    }
+    fleet.change(Change::Route(name("first"), None)).await;
+    fleet.change(put(to_web("last"))).await;
+    client.get("/last").await;
+    let counted = |route| format!("roundhouse_balancer_route_requests_total{{route=\"{route}\"}}");
+    fleet.counts(&counted("last"), 1).await;
+    fleet.counts(&counted("stays"), 1).await;
+    let metrics = fleet.ops("/metrics").await.text();
+    assert!(!metrics.contains(&counted("first")), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_about_the_server_as_a_whole_has_no_path_to_change() {
     let (fleet, _servers) = fleet(&[]).await;
     let mut route = Route::new(name("all"), Action::Pool(pool_id("web")));

@@ -57,6 +57,32 @@ async fn each_client_is_shown_the_certificate_for_the_name_that_it_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_no_host_is_shown_the_only_certificate() {
+    let (trust, server) = (Trust::new(), Upstream::named("one").await);
+    let own = trust.authority.issue(&["shop.example", "127.0.0.1"]);
+    let files = trust.directory.path().join("certificates");
+    std::fs::create_dir(&files).expect("a folder");
+    std::fs::write(files.join("own.pem"), &own.chain).expect("a file");
+    std::fs::write(files.join("own.key"), &own.key).expect("a file");
+    let flags = ["--certificate-dir", &files.display().to_string()];
+    let fleet = trust.fleet(&[], &[server.address], &flags).await;
+    let config = Arc::new(trust.client(ANY));
+    let shown_for = async |name: &str| {
+        let made = connect(tls_of(&fleet), name, &config).await;
+        made.map(|stream| seen(&stream).leaf)
+    };
+    assert_eq!(shown_for("127.0.0.1").await, Ok(leaf(&own)));
+    shown_for("other.example")
+        .await
+        .expect_err("for no name but its own");
+    let other = trust.authority.issue(&["api.example"]);
+    fleet.change(trust.put("other", &other)).await;
+    shown_for("127.0.0.1")
+        .await
+        .expect_err("nobody says which of two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_is_put_ahead_of_its_time_is_not_shown_yet() {
     let (trust, server) = (Trust::new(), Upstream::named("one").await);
     let present = trust.authority.issue(&["shop.example"]);

@@ -87,7 +87,7 @@ impl Routes {
     }
 
     /// Whether they are the same, in memory too.
-    pub fn are(&self, others: &Self) -> bool {
+    pub fn is_same(&self, others: &Self) -> bool {
         Arc::ptr_eq(&self.0, &others.0)
     }
 

@@ -17,7 +17,7 @@ use crate::clock::Millis;
 use crate::timers::Timer;
 
 /// A stream that has come.
-pub(super) type Arrival = (Request<RecvStream>, SendResponse<Bytes>);
+pub(super) type Incomer = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// Whether somebody takes a stream up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) enum Taker {
 
 /// What waits for tasks, and which of them wait.
 #[derive(Debug)]
-pub(super) struct Arrivals<T = Arrival> {
+pub(super) struct Arrivals<T = Incomer> {
     queue: RefCell<VecDeque<T>>,
     /// Tasks that wait, and were not called.
     idle: Cell<usize>,
@@ -49,7 +49,7 @@ impl<T> Default for Arrivals<T> {
 }
 
 impl<T> Arrivals<T> {
-    /// Adds one, for the task that has waited for the shortest time: those that are too many wait until they end.
+    /// Adds one, and calls the task that has waited for the shortest time, so that those that are too many run out of theirs.
     pub(super) fn add(&self, arrival: T) -> Taker {
         self.queue.borrow_mut().push_back(arrival);
         let Some(left) = self.idle.get().checked_sub(1) else {
@@ -60,7 +60,8 @@ impl<T> Arrivals<T> {
         Taker::Waits
     }
 
-    /// The next one; nothing where none has come before this moment, or none will.
+    /// The next one; nothing where none has come before this moment, or none will. Not to be dropped while it waits: a stream would be
+    /// left to nobody.
     pub(super) async fn next(&self, timer: &Timer, until: Millis) -> Option<T> {
         loop {
             if let Some(arrival) = self.queue.borrow_mut().pop_front() {

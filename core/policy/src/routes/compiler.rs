@@ -23,32 +23,7 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
         return previous.clone();
     }
     let lists = Lists::compile(snapshot, &before.lists);
-    let names = Names::new(snapshot, &lists);
-    let mut free = free_places(snapshot, before);
-    let mut faults = Vec::new();
-    let mut by_id = BTreeMap::new();
-    for (id, definition) in &snapshot.routes {
-        let known = before.by_id.get(id);
-        let route = match of_before(known, definition, &lists, &before.lists) {
-            Some(route) => Some(Arc::clone(route)),
-            None => match first_grave(validate_route(&definition.value)) {
-                None => {
-                    let place = known.map(|known| known.place());
-                    let place = place.or_else(|| free.next()).expect("places do not end");
-                    Some(Arc::new(Route::compile(definition, place, &names)))
-                }
-                Some(problem) => {
-                    faults.push(fault(id, problem.to_string()));
-                    known.map(|known| still(known, &names, &lists, &before.lists))
-                }
-            },
-        };
-        if let Some(route) = route {
-            faults.extend(missing(&route, snapshot));
-            by_id.insert(id.clone(), route);
-        }
-    }
-    drop(names);
+    let (by_id, faults) = Compilation::new(snapshot, &lists, before).compile();
     let mut compiled = Compiled {
         lists: Arc::new(lists),
         faults,
@@ -60,37 +35,94 @@ pub(super) fn compile(snapshot: &Snapshot, previous: &Routes) -> Routes {
     Routes(Arc::new(compiled))
 }
 
-/// The places that no route has which stays, from the first on.
-fn free_places(snapshot: &Snapshot, before: &Compiled) -> impl Iterator<Item = u32> {
-    let stay = before.by_id.iter();
-    let stay = stay.filter(|(id, _)| snapshot.routes.contains_key(*id));
-    let taken: HashSet<_> = stay.map(|(_, route)| route.place()).collect();
-    (0..).filter(move |place| !taken.contains(place))
+/// Routes that are being made.
+struct Compilation<'a> {
+    snapshot: &'a Snapshot,
+    lists: &'a Lists,
+    names: Names<'a>,
+    before: &'a Compiled,
+    /// The slots of routes that stay.
+    kept: HashSet<u32>,
+    next_slot: u32,
+    faults: Vec<Fault>,
 }
 
-/// The route as it was, where it would be the same.
-fn of_before<'a>(
-    known: Option<&'a Arc<Route>>,
-    definition: &Arc<Stamped<model::Route>>,
-    lists: &Lists,
-    before: &Lists,
-) -> Option<&'a Arc<Route>> {
-    let known = known?;
-    let is_same = Arc::ptr_eq(known.definition(), definition) || known.definition() == definition;
-    let agrees = || lists.agree(before, &definition.value.firewall);
-    (is_same && agrees()).then_some(known)
-}
+impl<'a> Compilation<'a> {
+    fn new(snapshot: &'a Snapshot, lists: &'a Lists, before: &'a Compiled) -> Self {
+        let known = before.by_id.iter();
+        let kept = known.filter(|(id, _)| snapshot.routes.contains_key(*id));
+        Self {
+            snapshot,
+            lists,
+            names: Names::new(snapshot, lists),
+            before,
+            kept: kept.map(|(_, route)| route.slot()).collect(),
+            next_slot: 0,
+            faults: Vec::new(),
+        }
+    }
 
-/// A route that stays as it was, by the lists of now.
-fn still<'a>(
-    known: &'a Arc<Route>,
-    names: &Names<'a>,
-    lists: &Lists,
-    before: &Lists,
-) -> Arc<Route> {
-    match lists.agree(before, &known.settings().firewall) {
-        true => Arc::clone(known),
-        false => Arc::new(Route::compile(known.definition(), known.place(), names)),
+    /// All of them, and what is wrong with some.
+    fn compile(mut self) -> (BTreeMap<RouteId, Arc<Route>>, Vec<Fault>) {
+        let mut by_id = BTreeMap::new();
+        for (id, definition) in &self.snapshot.routes {
+            if let Some(route) = self.route(id, definition) {
+                self.faults.extend(missing(&route, self.snapshot));
+                by_id.insert(id.clone(), route);
+            }
+        }
+        (by_id, self.faults)
+    }
+
+    /// The route as it is now, or where it breaks a rule as it was.
+    fn route(
+        &mut self,
+        id: &RouteId,
+        definition: &'a Arc<Stamped<model::Route>>,
+    ) -> Option<Arc<Route>> {
+        let known = self.before.by_id.get(id);
+        if let Some(known) = known.filter(|known| self.would_be_same(known, definition)) {
+            return Some(Arc::clone(known));
+        }
+        if let Some(problem) = first_grave(validate_route(&definition.value)) {
+            self.faults.push(fault(id, problem.to_string()));
+            return known.map(|known| self.still(known));
+        }
+        let slot = known.map(|known| known.slot());
+        let slot = slot.unwrap_or_else(|| self.free_slot());
+        Some(Arc::new(Route::compile(definition, slot, &self.names)))
+    }
+
+    fn would_be_same(&self, known: &Route, definition: &Arc<Stamped<model::Route>>) -> bool {
+        let is_same =
+            Arc::ptr_eq(known.definition(), definition) || known.definition() == definition;
+        is_same && self.finds_the_same_lists(known)
+    }
+
+    fn finds_the_same_lists(&self, known: &Route) -> bool {
+        self.lists
+            .agree(&self.before.lists, &known.settings().firewall)
+    }
+
+    /// A route that stays as it was, by the lists of now.
+    fn still(&self, known: &'a Arc<Route>) -> Arc<Route> {
+        match self.finds_the_same_lists(known) {
+            true => Arc::clone(known),
+            false => Arc::new(Route::compile(
+                known.definition(),
+                known.slot(),
+                &self.names,
+            )),
+        }
+    }
+
+    /// The lowest that no route keeps.
+    fn free_slot(&mut self) -> u32 {
+        while self.kept.contains(&self.next_slot) {
+            self.next_slot += 1;
+        }
+        self.next_slot += 1;
+        self.next_slot - 1
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Names<'a> {
     snapshot: &'a Snapshot,
     lists: &'a Lists,
     firewall: Latest<'a, model::Firewall, Firewall>,
-    limits: Latest<'a, Vec<LimitId>, [LimitId]>,
+    limits: Latest<'a, [LimitId], [LimitId]>,
 }
 
 impl<'a> Names<'a> {
@@ -36,7 +36,7 @@ impl<'a> Names<'a> {
     }
 
     /// Nothing where there are none.
-    pub(super) fn limits(&self, ids: &'a Vec<LimitId>) -> Option<Arc<[LimitId]>> {
+    pub(super) fn limits(&self, ids: &'a [LimitId]) -> Option<Arc<[LimitId]>> {
         let known = |id| self.snapshot.limits.get_key_value(id);
         let name = |id| known(id).map_or(id, |(known, _)| known).clone();
         let make = || ids.iter().map(name).collect();
@@ -52,7 +52,7 @@ impl<'a> Names<'a> {
 }
 
 /// The latest value, where it was made of the same.
-fn latest_or<'a, K: PartialEq, V: ?Sized>(
+fn latest_or<'a, K: PartialEq + ?Sized, V: ?Sized>(
     latest: &Latest<'a, K, V>,
     key: &'a K,
     make: impl FnOnce() -> Arc<V>,

@@ -20,7 +20,7 @@ use crate::Firewall;
 #[derive(Debug)]
 #[repr(C)]
 pub struct Route {
-    place: u32,
+    slot: u32,
     /// Whether it says itself how long things may take, what is tried again, or how long a body may be.
     has_own_terms: bool,
     /// Nothing where all that it asks for is a host and a path.
@@ -41,18 +41,19 @@ struct Edits {
     request: HeaderEdits,
     response: HeaderEdits,
     hsts: Option<Box<[u8]>>,
+    host: Option<Box<[u8]>>,
 }
 
 impl Route {
     pub(super) fn compile<'a>(
         definition: &'a Arc<Stamped<model::Route>>,
-        place: u32,
+        slot: u32,
         names: &Names<'a>,
     ) -> Self {
         let route = &definition.value;
         let path = PathRule::compile(route.claim.path.as_ref());
         Self {
-            place,
+            slot,
             has_own_terms: has_own_terms(route),
             standings: Standing::all(definition, &path),
             path,
@@ -69,9 +70,9 @@ impl Route {
         &self.definition.value.id
     }
 
-    /// Its place among all routes, which it keeps for as long as there is one of its name. Others take it after that.
-    pub fn place(&self) -> u32 {
-        self.place
+    /// Where it is counted: kept for as long as there is a route of its name, and given to another after that.
+    pub fn slot(&self) -> u32 {
+        self.slot
     }
 
     /// As desired.
@@ -150,9 +151,7 @@ impl Route {
 
     /// What servers get in place of the request's host.
     pub fn host(&self) -> Option<&[u8]> {
-        self.edits.as_ref()?;
-        let host = self.definition.value.rewrite.host.as_ref();
-        host.map(String::as_bytes)
+        self.edits.as_ref()?.host.as_deref()
     }
 
     /// What servers get in place of the path, where the route rewrites it. The query stays.
@@ -173,6 +172,11 @@ impl Edits {
             request: HeaderEdits::compile(&route.request_headers),
             response: HeaderEdits::compile(&route.response_headers),
             hsts: route.hsts.as_ref().map(hsts_line),
+            host: route
+                .rewrite
+                .host
+                .as_ref()
+                .map(|host| host.as_bytes().into()),
         })
     }
 }

@@ -40,7 +40,7 @@ fn routes_are_taken_over_whole_where_nothing_changed_that_they_are_made_of() {
 }
 
 #[test]
-fn a_route_keeps_its_place_and_one_that_is_free_is_taken_first() {
+fn a_route_keeps_its_slot_and_one_that_is_free_is_taken_first() {
     let mut fleet = fleet();
     put(&mut fleet, "a", &json!({}));
     put(&mut fleet, "b", &json!({}));
@@ -50,18 +50,18 @@ fn a_route_keeps_its_place_and_one_that_is_free_is_taken_first() {
     put(&mut fleet, "c", &json!({}));
     put(&mut fleet, "d", &json!({}));
     let second = Routes::compile(&fleet, &first);
-    let places = |routes: &Routes| {
+    let slots = |routes: &Routes| {
         let all = routes
             .iter()
-            .map(|route| (route.id().to_string(), route.place()));
+            .map(|route| (route.id().to_string(), route.slot()));
         all.collect::<Vec<_>>()
     };
     let named = |all: &[(&str, u32)]| {
         let all = all.iter().map(|(name, place)| ((*name).to_owned(), *place));
         all.collect::<Vec<_>>()
     };
-    assert_eq!(places(&first), named(&[("a", 0), ("b", 1)]));
-    assert_eq!(places(&second), named(&[("b", 1), ("c", 0), ("d", 2)]));
+    assert_eq!(slots(&first), named(&[("a", 0), ("b", 1)]));
+    assert_eq!(slots(&second), named(&[("b", 1), ("c", 0), ("d", 2)]));
 }
 
 #[test]
