@@ -170,10 +170,15 @@ impl Ledger {
         }
         let passes = settings.requests == 0 || lets_pass(limit, meter, &terms, at, is_away);
         let wakes = settings.requests > 0 && !limit.is_exact() && self.wakes(meter, &terms, at);
+        let may_ask = !is_away && meter.may_have_more(&terms);
+        let terms = match is_away || meter.is_untold {
+            true => terms.of_share(),
+            false => terms,
+        };
         match passes {
             true => self.passed(limit, key, meter, &terms, wakes),
             false => Checked {
-                may_ask: !is_away && meter.may_have_more(&terms),
+                may_ask,
                 ..Checked::refused(meter, &terms, wakes)
             },
         }
@@ -435,6 +440,25 @@ mod tests {
     }
 
     #[test]
+    fn while_the_registry_is_away_a_client_is_told_of_the_share() {
+        let ledger = Arc::new(Ledger::new(1_000));
+        ledger.set_live(2);
+        let limit = limit(json!({"requests": 4, "per": "400s"}));
+        ledger.was_not_heard(&limit, 1, 0, Duration::ZERO);
+        let check = |now| ledger.check(&limit, 1, now);
+        let said = |checked: Checked| (checked.remaining, checked.reset);
+        assert_eq!(said(check(SECOND)), (1, SECOND * 200));
+        assert_eq!(said(check(SECOND)), (0, SECOND * 400));
+        let refused = check(SECOND * 51);
+        assert_eq!(refused.outcome.as_ref().err(), Some(&Refusal::Rate));
+        assert_eq!(said(refused), (0, SECOND * 150));
+        assert!(check(SECOND * 201).outcome.is_ok());
+        // A bucket that is smaller than the fleet has less than a token for each.
+        ledger.set_live(8);
+        assert_eq!(said(check(SECOND * 201)), (0, SECOND * 400));
+    }
+
+    #[test]
     fn while_the_registry_is_away_a_limit_may_be_open_or_closed() {
         for (setting, passes) in [("open", 9), ("closed", 0)] {
             let ledger = Arc::new(Ledger::new(1_000));
@@ -502,6 +526,8 @@ mod tests {
     #[test]
     fn keys_that_are_too_many_to_tell_of_have_their_share_here() {
         const FILLING: Duration = Duration::from_secs(1_000);
+        /// The time in which one of two balancers has a token.
+        const SHARED: Duration = Duration::from_secs(200);
         let ledger = Arc::new(Ledger::default());
         ledger.set_live(2);
         let limit = limit(json!({"requests": 10, "per": "1000s"}));
@@ -514,12 +540,15 @@ mod tests {
         let untold = key(KEYS_MAX);
         assert!(!ledger.may_tell(&limit, untold, SECOND));
         let checked = || ledger.check(&limit, untold, SECOND);
-        for _ in 0..4 {
+        for remaining in (0..4).rev() {
             let passes = checked();
             assert!(passes.outcome.is_ok() && !passes.wakes);
+            assert_eq!(passes.remaining, remaining, "of the share");
+            assert_eq!(passes.reset, (5 - remaining) * SHARED);
         }
         let refused = checked();
         assert!(refused.outcome.is_err() && !refused.wakes && !refused.may_ask);
+        assert_eq!(refused.reset, SHARED);
         // Who was told of stays so, and who was not has a turn later, with what it lacks by then.
         assert!(ledger.may_tell(&limit, key(0), SECOND));
         let later = SECOND + FILLING;
