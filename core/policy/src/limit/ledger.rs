@@ -361,6 +361,9 @@ fn meter_of<'a>(
 
 fn lets_pass(limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64, is_away: bool) -> bool {
     let has_one = meter.spend(terms, now);
+    if is_away {
+        meter.spends_alone(terms);
+    }
     match limit.without_registry() {
         WithoutRegistry::Open if is_away => true,
         WithoutRegistry::Closed if is_away => false,
@@ -456,6 +459,25 @@ mod tests {
         // A bucket that is smaller than the fleet has less than a token for each.
         ledger.set_live(8);
         assert_eq!(said(check(SECOND * 201)), (0, SECOND * 400));
+    }
+
+    #[test]
+    fn after_an_outage_the_registry_is_told_of_no_more_than_the_share_lacks() {
+        // The bucket is given a token in a second, and each of two shares one in two.
+        let limit = limit(json!({"requests": 10, "per": "10s"}));
+        for (seconds, told) in [(0, 1), (2, 2), (4, 3), (6, 3), (100, 3)] {
+            let ledger = Arc::new(Ledger::new(1_000));
+            ledger.set_live(2);
+            ledger.hear(&limit, 1, 0, 6.0, Duration::ZERO);
+            ledger.was_not_heard(&limit, 1, 0, Duration::ZERO);
+            for second in (0..=seconds).step_by(2) {
+                assert_eq!(passing(&ledger, &limit, 1, SECOND * second), 1);
+            }
+            let Inquiry::Now { spent, .. } = ledger.ask(&limit, 1, SECOND * (seconds + 1)) else {
+                panic!("it is asked about");
+            };
+            assert_eq!(spent, told, "after {seconds} seconds");
+        }
     }
 
     #[test]

@@ -152,8 +152,19 @@ impl Meter {
     /// From now on the registry is told of the key: first of what the share lacks by now.
     pub(super) fn tell(&mut self, terms: &Terms, now: u64) {
         self.fill(terms, now);
-        self.spent = (terms.share_max() - self.share).ceil() as u32;
+        self.spent = self.lacks(terms);
         self.is_untold = false;
+    }
+
+    /// What was spent does not reach the registry, whose bucket fills meanwhile as the share does: it will be told of no more than the
+    /// share lacks. Else whoever kept to the share in a long outage would have to wait after it.
+    pub(super) fn spends_alone(&mut self, terms: &Terms) {
+        self.spent = self.spent.min(self.lacks(terms));
+    }
+
+    /// Tokens that the share has less than a full one, a part of one counting as one.
+    fn lacks(&self, terms: &Terms) -> u32 {
+        (terms.share_max() - self.share).ceil() as u32
     }
 
     /// Spends a token, if there is one.
@@ -238,7 +249,9 @@ impl Meter {
 
     /// The registry did not hear what it was told.
     pub(super) fn was_not_heard(&mut self, terms: &Terms, spent: u32, now: u64) {
-        self.spent = self.spent.saturating_add(spent).min(terms.capacity as u32);
+        self.fill(terms, now);
+        self.spent = self.spent.saturating_add(spent);
+        self.spends_alone(terms);
         self.told = 0;
         self.heard_at = now;
         self.wait = 0;
