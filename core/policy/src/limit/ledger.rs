@@ -411,7 +411,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::limit::newcomers::KEYS_MAX;
+    use crate::limit::newcomers::NEW_KEYS_MAX;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -555,11 +555,11 @@ mod tests {
         let limit = limit(json!({"requests": 10, "per": "1000s"}));
         let tells = |key: u128, now| ledger.check(&limit, key, now).wakes;
         let key = |number: u64| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
-        let told = (0..=KEYS_MAX).filter(|number| tells(key(*number), SECOND));
+        let told = (0..=NEW_KEYS_MAX).filter(|number| tells(key(*number), SECOND));
         let told = told.count() as u64;
-        assert!((KEYS_MAX - KEYS_MAX / 100..=KEYS_MAX).contains(&told));
-        assert_eq!(ledger.untold(), KEYS_MAX + 1 - told);
-        let untold = key(KEYS_MAX);
+        assert!((NEW_KEYS_MAX - NEW_KEYS_MAX / 100..=NEW_KEYS_MAX).contains(&told));
+        assert_eq!(ledger.untold(), NEW_KEYS_MAX + 1 - told);
+        let untold = key(NEW_KEYS_MAX);
         assert!(!ledger.may_tell(&limit, untold, SECOND));
         let checked = || ledger.check(&limit, untold, SECOND);
         for remaining in (0..4).rev() {
