@@ -32,8 +32,6 @@ pub struct Ledger {
     is_away: AtomicBool,
     /// When it may be asked next while it does not answer.
     probe_at: AtomicU64,
-    /// Requests whose keys it was not told of.
-    untold: AtomicU64,
 }
 
 /// What the ledger says of a request.
@@ -49,6 +47,8 @@ pub struct Checked {
     pub wakes: bool,
     /// It is refused for what this balancer may spend by itself; the registry may have more for it.
     pub may_ask: bool,
+    /// It was counted here alone, since the new keys of its limit were too many to tell the registry of.
+    pub is_untold: bool,
 }
 
 /// Why a request may not go on.
@@ -115,7 +115,6 @@ impl Ledger {
             live: AtomicU32::new(1),
             is_away: AtomicBool::new(false),
             probe_at: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
         }
     }
 
@@ -139,11 +138,6 @@ impl Ledger {
         self.parts.iter().map(|part| part.lock().len()).sum()
     }
 
-    /// Requests that were counted here alone, since the keys of their limit were too many to tell the registry of.
-    pub fn untold(&self) -> u64 {
-        self.untold.load(Ordering::Relaxed)
-    }
-
     /// Whether a request of this key may go on, at once. `now` is since the balancer started, as everywhere here.
     pub fn check(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration) -> Checked {
         self.decide(limit, key, now, self.is_away())
@@ -162,9 +156,6 @@ impl Ledger {
         let Some(meter) = meter_of(&mut part, limit, key, &terms, at) else {
             return Checked::uncounted();
         };
-        if meter.is_untold {
-            self.untold.fetch_add(1, Ordering::Relaxed);
-        }
         if settings.concurrent > 0 && meter.in_flight >= settings.concurrent {
             return Checked::crowded();
         }
@@ -237,6 +228,7 @@ impl Ledger {
             reset: terms.fills_in(level),
             wakes,
             may_ask: false,
+            is_untold: meter.is_untold,
         }
     }
 
@@ -380,6 +372,7 @@ impl Checked {
             reset: Duration::ZERO,
             wakes: false,
             may_ask: false,
+            is_untold: false,
         }
     }
 
@@ -390,6 +383,7 @@ impl Checked {
             reset: terms.wait(meter.level(terms)),
             wakes,
             may_ask: false,
+            is_untold: meter.is_untold,
         }
     }
 
@@ -401,6 +395,7 @@ impl Checked {
             reset: Duration::from_secs(1),
             wakes: false,
             may_ask: false,
+            is_untold: false,
         }
     }
 }
@@ -553,23 +548,27 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         ledger.set_live(2);
         let limit = limit(json!({"requests": 10, "per": "1000s"}));
-        let tells = |key: u128, now| ledger.check(&limit, key, now).wakes;
+        let tells = |key: u128, now| {
+            let checked = ledger.check(&limit, key, now);
+            assert_ne!(checked.is_untold, checked.wakes);
+            checked.wakes
+        };
         let key = |number: u64| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
         let told = (0..=NEW_KEYS_MAX).filter(|number| tells(key(*number), SECOND));
         let told = told.count() as u64;
         assert!((NEW_KEYS_MAX - NEW_KEYS_MAX / 100..=NEW_KEYS_MAX).contains(&told));
-        assert_eq!(ledger.untold(), NEW_KEYS_MAX + 1 - told);
         let untold = key(NEW_KEYS_MAX);
         assert!(!ledger.may_tell(&limit, untold, SECOND));
         let checked = || ledger.check(&limit, untold, SECOND);
         for remaining in (0..4).rev() {
             let passes = checked();
-            assert!(passes.outcome.is_ok() && !passes.wakes);
+            assert!(passes.outcome.is_ok() && passes.is_untold && !passes.wakes);
             assert_eq!(passes.remaining, remaining, "of the share");
             assert_eq!(passes.reset, (5 - remaining) * SHARED);
         }
         let refused = checked();
         assert!(refused.outcome.is_err() && !refused.wakes && !refused.may_ask);
+        assert!(refused.is_untold);
         assert_eq!(refused.reset, SHARED);
         // Who was told of stays so, and who was not has a turn later, with what it lacks by then.
         assert!(ledger.may_tell(&limit, key(0), SECOND));
