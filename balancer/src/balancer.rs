@@ -96,13 +96,13 @@ impl Balancer {
         let parts = Parts::new(&args, registry, identity, &sockets, supervisor);
         let has_predecessor = sockets.predecessor.is_some();
         parts.serve_ops(sockets.ops)?;
-        let (suspecting, limiting) = parts.start_tasks(disk);
+        let (suspecting, questions) = parts.start_tasks(disk);
         parts.keep(estate, sockets.predecessor);
         parts.open_when_ready();
         let http = (sockets.clients, sockets.kept_elsewhere);
         let https = (sockets.secure, sockets.secure_kept_elsewhere);
         let doors = [(Entrance::Http, http), (Entrance::Https, https)];
-        parts.start_workers(doors, &suspecting, &limiting)?;
+        parts.start_workers(doors, &suspecting, &questions)?;
         Ok(Self {
             address,
             tls_address,

@@ -70,7 +70,7 @@ fn restore(args: &Args) -> Result<Snapshot, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::Start)?;
-    runtime.block_on(seed(registry, &copy))
+    runtime.block_on(seed(registry, &copy.snapshot))
 }
 
 async fn seed(registry: Arc<dyn Registry>, copy: &Snapshot) -> Result<Snapshot, Failure> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use registry::Registry;
 use runtime::{Metrics, Supervisor};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::adoption::{Adopted, Adoption};
 use crate::condition::Condition;
 use crate::crowd::Crowd;
 use crate::handover::{Estate, Keeper, Predecessor};
-use crate::limiting::{Limiting, limiting};
+use crate::limiting::{Limiting, Question, questions};
 use crate::listen::{Door, Entrance, Listening, Turn, advance, deal};
 use crate::metrics::{Counters, Expiries, Scrape};
 use crate::settings::{Settings, clients_max, warn_of_few_clients};
@@ -147,7 +147,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    pub(super) fn start_tasks(&self, disk: Disk) -> (Suspecting, Limiting) {
+    pub(super) fn start_tasks(&self, disk: Disk) -> (Suspecting, mpsc::Sender<Question>) {
         let (membership, supervisor) = (&self.membership, self.supervisor);
         let files = self.follow_files(disk);
         let (suspecting, seen) = suspecting();
@@ -175,9 +175,9 @@ impl<'a> Parts<'a> {
             "balancer suspicions",
             membership.clone().suspect_always(seen),
         );
-        let (limiting, asked) = limiting(&membership.ledger);
+        let (questions, asked) = questions();
         supervisor.spawn("balancer limits", membership.clone().meter_always(asked));
-        (suspecting, limiting)
+        (suspecting, questions)
     }
 
     /// Looks at what of TLS is in files before anything is served, and from then on.
@@ -251,7 +251,7 @@ impl<'a> Parts<'a> {
         &self,
         doors: impl IntoIterator<Item = (Entrance, (Vec<TcpListener>, bool))>,
         suspecting: &Suspecting,
-        limiting: &Limiting,
+        questions: &mpsc::Sender<Question>,
     ) -> Result<(), StartError> {
         let workers = self.threads.len();
         let files_max = runtime::open_files_max();
@@ -277,7 +277,11 @@ impl<'a> Parts<'a> {
                 },
                 counters: Arc::clone(&self.threads[index]),
                 suspecting: suspecting.clone(),
-                limiting: limiting.clone(),
+                limiting: Limiting::new(
+                    Arc::clone(&self.membership.ledger),
+                    questions.clone(),
+                    Arc::clone(&self.threads[index]),
+                ),
                 shared_idle: Arc::clone(&shared_idle),
                 adoption: Adoption::new(
                     self.membership.tables.subscribe(),

@@ -89,6 +89,8 @@ pub(super) struct LimitCounters {
     pub(super) passed: u64,
     pub(super) rate: u64,
     pub(super) concurrent: u64,
+    /// Of all of them, those that this balancer counted alone, since the new keys were too many to tell the registry of.
+    pub(super) untold: u64,
 }
 
 impl Counters {
@@ -168,16 +170,30 @@ impl Counters {
 
     /// A request was held to a limit.
     pub(crate) fn limited(&self, limit: &LimitId, refusal: Option<Refusal>) {
+        self.count_of(limit, |counters| match refusal {
+            None => counters.passed += 1,
+            Some(Refusal::Rate) => counters.rate += 1,
+            Some(Refusal::Concurrent) => counters.concurrent += 1,
+        });
+    }
+
+    /// The registry hears nothing of a request that is held to a limit.
+    pub(crate) fn untold(&self, limit: &LimitId) {
+        self.count_of(limit, |counters| counters.untold += 1);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn untold_of(&self, limit: &LimitId) -> Option<u64> {
+        let limits = self.limits.lock();
+        let counted = limits.iter().find(|counted| counted.id == *limit)?;
+        Some(counted.untold)
+    }
+
+    fn count_of(&self, limit: &LimitId, count: impl FnOnce(&mut LimitCounters)) {
         let mut limits = self.limits.lock();
-        let Ok(index) = limits.binary_search_by(|known| known.id.cmp(limit)) else {
-            return;
-        };
-        let counted = match refusal {
-            None => &mut limits[index].passed,
-            Some(Refusal::Rate) => &mut limits[index].rate,
-            Some(Refusal::Concurrent) => &mut limits[index].concurrent,
-        };
-        *counted += 1;
+        if let Ok(index) = limits.binary_search_by(|known| known.id.cmp(limit)) {
+            count(&mut limits[index]);
+        }
     }
 
     /// Counts from now on for the pools, routes and limits of this table, which takes the place of the one before.
@@ -275,6 +291,7 @@ impl LimitCounters {
             passed: 0,
             rate: 0,
             concurrent: 0,
+            untold: 0,
         }
     }
 
@@ -283,6 +300,7 @@ impl LimitCounters {
         self.passed += other.passed;
         self.rate += other.rate;
         self.concurrent += other.concurrent;
+        self.untold += other.untold;
     }
 }
 

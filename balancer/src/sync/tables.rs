@@ -88,15 +88,15 @@ impl Membership {
     async fn boot(&self) -> Option<Snapshot> {
         let path = self.identity.state_file.clone()?;
         let fleet = self.identity.fleet.clone();
-        let load = move || StateFile::load_counted(&path, &fleet);
+        let load = move || StateFile::load(&path, &fleet);
         let loaded = tokio::task::spawn_blocking(load).await;
         match loaded.expect("loading a state file does not panic") {
             Ok(loaded) => {
-                let (snapshot, balancers) = loaded?;
-                if let Some(balancers) = balancers {
+                let loaded = loaded?;
+                if let Some(balancers) = loaded.balancers {
                     self.note_balancers(balancers);
                 }
-                Some(snapshot)
+                Some(loaded.snapshot)
             }
             Err(error) => {
                 tracing::warn!(%error, "starting without the last good state");

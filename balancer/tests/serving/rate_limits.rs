@@ -88,6 +88,8 @@ async fn what_exceeds_a_limit_is_told_when_to_come_again() {
     let outcomes = "roundhouse_balancer_limit_requests_total{limit=\"api\",outcome=";
     fleet.counts(&format!("{outcomes}\"passed\"}}"), 3).await;
     fleet.counts(&format!("{outcomes}\"rate\"}}"), 2).await;
+    let untold = "roundhouse_balancer_limit_requests_untold_total{limit=\"api\"}";
+    fleet.counts(untold, 0).await;
     fleet.counts("roundhouse_balancer_limit_keys", 1).await;
     client.is_turned_away_with_a_body("/", "rate-limited").await;
 }

@@ -104,7 +104,7 @@ impl Limit {
         self.settings().per / self.settings().requests.max(1)
     }
 
-    /// Whether the registry may be told of one more key, now: in microseconds.
+    /// Whether the registry may be told of one more key. `now` is in microseconds since the balancer started.
     fn tells_one_more(&self, terms: &Terms, now: u64) -> bool {
         let now = now.saturating_mul(1_000);
         self.newcomers.let_in(terms.filling_nanos(), now)

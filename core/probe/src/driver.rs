@@ -13,7 +13,7 @@ impl<C: Future + Unpin> Driver<C> {
         Self(Some(connection))
     }
 
-    /// What an exchange comes to.
+    /// Drives the connection until this exchange on it is over, and says what that came to.
     pub(crate) async fn drive<T>(&mut self, exchange: impl Future<Output = T>) -> T {
         let mut exchange = pin!(exchange);
         let ended = async {

@@ -48,7 +48,7 @@ pub use roles::{
     Registry, Remembered, Replication, Reporting, Snapshotted, Stream,
 };
 pub use silence::Silences;
-pub use state_file::{StateFile, StateFileError};
+pub use state_file::{Loaded, StateFile, StateFileError};
 pub use store::Store;
 #[cfg(feature = "testing")]
 pub use store::StoreKey;

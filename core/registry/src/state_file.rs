@@ -38,6 +38,14 @@ pub enum StateFileError {
     Write { path: PathBuf, source: io::Error },
 }
 
+/// What to act on, as it was last saved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub snapshot: Snapshot,
+    /// How many balancers lived, where that was known.
+    pub balancers: Option<u32>,
+}
+
 /// What a follower needs to go on where it stopped.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Saved {
@@ -48,6 +56,18 @@ pub(crate) struct Saved {
     /// Collections that were read from a damaged registry: others may know more of them.
     pub(crate) tainted: BTreeSet<Collection>,
     /// How many balancers lived, where that was known.
+    pub(crate) balancers: Option<u32>,
+}
+
+/// The same, to be saved.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Contents<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_force: Option<&'a Snapshot>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) tainted: &'a BTreeSet<Collection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) balancers: Option<u32>,
 }
 
@@ -66,17 +86,13 @@ struct Envelope<'a> {
     balancers: Option<u32>,
 }
 
+/// The file as it is written.
 #[derive(Serialize)]
-struct Contents<'a> {
+struct Written<'a> {
     format: u32,
     fleet: &'a FleetName,
-    snapshot: &'a Snapshot,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    in_force: Option<&'a Snapshot>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    tainted: &'a BTreeSet<Collection>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    balancers: Option<u32>,
+    #[serde(flatten)]
+    contents: Contents<'a>,
 }
 
 impl StateFile {
@@ -85,22 +101,12 @@ impl StateFile {
     ///
     /// # Errors
     /// Where there is a file that cannot be used.
-    pub fn load(path: &Path, fleet: &FleetName) -> Result<Option<Snapshot>, StateFileError> {
-        let loaded = Self::load_counted(path, fleet)?;
-        Ok(loaded.map(|(snapshot, _)| snapshot))
-    }
-
-    /// The same, and how many balancers lived then, where that was known.
-    ///
-    /// # Errors
-    /// Where there is a file that cannot be used.
-    pub fn load_counted(
-        path: &Path,
-        fleet: &FleetName,
-    ) -> Result<Option<(Snapshot, Option<u32>)>, StateFileError> {
+    pub fn load(path: &Path, fleet: &FleetName) -> Result<Option<Loaded>, StateFileError> {
         let saved = load(path, fleet)?;
-        let shown = |saved: Saved| (saved.in_force.unwrap_or(saved.snapshot), saved.balancers);
-        Ok(saved.map(shown))
+        Ok(saved.map(|saved| Loaded {
+            snapshot: saved.in_force.unwrap_or(saved.snapshot),
+            balancers: saved.balancers,
+        }))
     }
 
     /// Replaces the file.
@@ -108,7 +114,20 @@ impl StateFile {
     /// # Errors
     /// Where it cannot be written; the old file is then still there.
     pub fn save(path: &Path, fleet: &FleetName, snapshot: &Snapshot) -> Result<(), StateFileError> {
-        save(path, fleet, snapshot, None, &BTreeSet::new(), None)
+        save(path, fleet, Contents::of(snapshot))
+    }
+}
+
+impl<'a> Contents<'a> {
+    /// Nothing more is known than this.
+    fn of(snapshot: &'a Snapshot) -> Self {
+        const NONE: &BTreeSet<Collection> = &BTreeSet::new();
+        Self {
+            snapshot,
+            in_force: None,
+            tainted: NONE,
+            balancers: None,
+        }
     }
 }
 
@@ -154,20 +173,14 @@ fn parse(path: &Path, fleet: &FleetName, bytes: &[u8]) -> Result<Saved, StateFil
 pub(crate) fn save(
     path: &Path,
     fleet: &FleetName,
-    snapshot: &Snapshot,
-    in_force: Option<&Snapshot>,
-    tainted: &BTreeSet<Collection>,
-    balancers: Option<u32>,
+    contents: Contents<'_>,
 ) -> Result<(), StateFileError> {
-    let contents = Contents {
+    let written = Written {
         format: FORMAT,
         fleet,
-        snapshot,
-        in_force,
-        tainted,
-        balancers,
+        contents,
     };
-    let bytes = serde_json::to_vec(&contents).expect("model types hold nothing that JSON cannot");
+    let bytes = serde_json::to_vec(&written).expect("model types hold nothing that JSON cannot");
     replace(path, &bytes).map_err(|source| StateFileError::Write {
         path: path.into(),
         source,
@@ -210,6 +223,13 @@ mod tests {
         })
     }
 
+    fn unnumbered(snapshot: Snapshot) -> Loaded {
+        Loaded {
+            snapshot,
+            balancers: None,
+        }
+    }
+
     fn fleet(name: &str) -> FleetName {
         name.parse().expect("a fleet's name")
     }
@@ -223,7 +243,7 @@ mod tests {
             let snapshot = snapshot(revision);
             StateFile::save(&path, &fleet("main"), &snapshot).unwrap();
             let loaded = StateFile::load(&path, &fleet("main")).unwrap();
-            assert_eq!(loaded, Some(snapshot));
+            assert_eq!(loaded, Some(unnumbered(snapshot)));
         }
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "it holds secrets");
@@ -238,13 +258,19 @@ mod tests {
         let (truth, in_force) = (snapshot(2), snapshot(2));
         let tainted = [Collection::Servers].into();
         let main = fleet("main");
-        save(&path, &main, &truth, Some(&in_force), &tainted, None).unwrap();
+        let contents = Contents {
+            in_force: Some(&in_force),
+            tainted: &tainted,
+            ..Contents::of(&truth)
+        };
+        save(&path, &main, contents).unwrap();
         let saved = load(&path, &main).unwrap().unwrap();
         assert_eq!(saved.snapshot, truth);
         assert_eq!(saved.in_force.as_ref(), Some(&in_force));
         assert_eq!(saved.tainted, tainted);
         let shown = StateFile::load(&path, &main).unwrap();
-        assert_eq!(shown, Some(in_force), "it is what to act on");
+        let expected = unnumbered(in_force);
+        assert_eq!(shown, Some(expected), "it is what to act on");
     }
 
     #[test]
@@ -252,9 +278,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.json");
         let (main, snapshot) = (fleet("main"), snapshot(3));
-        save(&path, &main, &snapshot, None, &BTreeSet::new(), Some(4)).unwrap();
-        let counted = StateFile::load_counted(&path, &main).unwrap();
-        assert_eq!(counted, Some((snapshot.clone(), Some(4))));
+        let contents = Contents {
+            balancers: Some(4),
+            ..Contents::of(&snapshot)
+        };
+        save(&path, &main, contents).unwrap();
+        let loaded = StateFile::load(&path, &main).unwrap();
+        assert_eq!(loaded.and_then(|loaded| loaded.balancers), Some(4));
         let text = fs::read_to_string(&path).unwrap();
         let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
         let file = file.as_object_mut().unwrap();
@@ -262,8 +292,8 @@ mod tests {
         assert!(file.remove("balancers").is_some());
         file.insert("later".into(), 1.into());
         fs::write(&path, serde_json::to_vec(file).unwrap()).unwrap();
-        let counted = StateFile::load_counted(&path, &main).unwrap();
-        assert_eq!(counted, Some((snapshot, None)));
+        let loaded = StateFile::load(&path, &main).unwrap();
+        assert_eq!(loaded, Some(unnumbered(snapshot)));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn saved(balancer: &Member, read: &Snapshotted) -> Result<(), String> {
     let file = balancer.state_file();
     let saved = StateFile::load(&file, &model::FleetName::standard());
     let saved = saved.map_err(|error| error.to_string())?;
-    let saved = saved.ok_or("there is no state file")?;
+    let saved = saved.ok_or("there is no state file")?.snapshot;
     if saved != read.snapshot {
         return Err(format!(
             "its state differs at {} from {}",

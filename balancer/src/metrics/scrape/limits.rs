@@ -7,7 +7,7 @@ use model::LimitId;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::super::counters::LimitCounters;
-use super::{Scrape, counter, counters, gauge};
+use super::{Scrape, counters, gauge};
 
 impl Scrape {
     pub(super) fn encode_limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -34,6 +34,11 @@ impl Scrape {
         });
         let help = "Requests that were held to a limit: those that passed it, and those that it refused, by why";
         counters(encoder, "limit_requests", help, outcomes)?;
+        let untold = limits
+            .iter()
+            .map(|(id, one)| ([("limit", id.as_str())], one.untold));
+        let help = "Requests that this balancer counted alone, since the new keys of their limit were too many to tell the registry of";
+        counters(encoder, "limit_requests_untold", help, untold)?;
         let keys = self.ledger.keys() as u64;
         gauge(
             encoder,
@@ -41,8 +46,6 @@ impl Scrape {
             "Keys that limits are counted for at present",
             keys,
         )?;
-        let help = "Requests that this balancer counted alone, since the new keys of their limit were too many to tell the registry of";
-        counter(encoder, "limit_requests_untold", help, self.ledger.untold())?;
         let help = "Balancers that limits are divided by where the registry does not answer";
         gauge(encoder, "limit_balancers", help, self.ledger.live().into())?;
         let help = "1 while limits are counted without the registry, since it did not answer";

@@ -32,8 +32,6 @@ pub struct Ledger {
     is_away: AtomicBool,
     /// When it may be asked next while it does not answer.
     probe_at: AtomicU64,
-    /// Requests whose keys it was not told of.
-    untold: AtomicU64,
 }
 
 /// What the ledger says of a request.
@@ -49,6 +47,8 @@ pub struct Checked {
     pub wakes: bool,
     /// It is refused for what this balancer may spend by itself; the registry may have more for it.
     pub may_ask: bool,
+    /// It was counted here alone, since the new keys of its limit were too many to tell the registry of.
+    pub is_untold: bool,
 }
 
 /// Why a request may not go on.
@@ -115,7 +115,6 @@ impl Ledger {
             live: AtomicU32::new(1),
             is_away: AtomicBool::new(false),
             probe_at: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
         }
     }
 
@@ -139,11 +138,6 @@ impl Ledger {
         self.parts.iter().map(|part| part.lock().len()).sum()
     }
 
-    /// Requests that were counted here alone, since the keys of their limit were too many to tell the registry of.
-    pub fn untold(&self) -> u64 {
-        self.untold.load(Ordering::Relaxed)
-    }
-
     /// Whether a request of this key may go on, at once. `now` is since the balancer started, as everywhere here.
     pub fn check(self: &Arc<Self>, limit: &Limit, key: u128, now: Duration) -> Checked {
         self.decide(limit, key, now, self.is_away())
@@ -162,18 +156,20 @@ impl Ledger {
         let Some(meter) = meter_of(&mut part, limit, key, &terms, at) else {
             return Checked::uncounted();
         };
-        if meter.is_untold {
-            self.untold.fetch_add(1, Ordering::Relaxed);
-        }
         if settings.concurrent > 0 && meter.in_flight >= settings.concurrent {
             return Checked::crowded();
         }
         let passes = settings.requests == 0 || lets_pass(limit, meter, &terms, at, is_away);
         let wakes = settings.requests > 0 && !limit.is_exact() && self.wakes(meter, &terms, at);
+        let may_ask = !is_away && meter.may_have_more(&terms);
+        let terms = match is_away || meter.is_untold {
+            true => terms.of_share(),
+            false => terms,
+        };
         match passes {
             true => self.passed(limit, key, meter, &terms, wakes),
             false => Checked {
-                may_ask: !is_away && meter.may_have_more(&terms),
+                may_ask,
                 ..Checked::refused(meter, &terms, wakes)
             },
         }
@@ -232,6 +228,7 @@ impl Ledger {
             reset: terms.fills_in(level),
             wakes,
             may_ask: false,
+            is_untold: meter.is_untold,
         }
     }
 
@@ -356,6 +353,9 @@ fn meter_of<'a>(
 
 fn lets_pass(limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64, is_away: bool) -> bool {
     let has_one = meter.spend(terms, now);
+    if is_away {
+        meter.spends_alone(terms);
+    }
     match limit.without_registry() {
         WithoutRegistry::Open if is_away => true,
         WithoutRegistry::Closed if is_away => false,
@@ -372,6 +372,7 @@ impl Checked {
             reset: Duration::ZERO,
             wakes: false,
             may_ask: false,
+            is_untold: false,
         }
     }
 
@@ -382,6 +383,7 @@ impl Checked {
             reset: terms.wait(meter.level(terms)),
             wakes,
             may_ask: false,
+            is_untold: meter.is_untold,
         }
     }
 
@@ -393,6 +395,7 @@ impl Checked {
             reset: Duration::from_secs(1),
             wakes: false,
             may_ask: false,
+            is_untold: false,
         }
     }
 }
@@ -403,7 +406,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::limit::newcomers::KEYS_MAX;
+    use crate::limit::newcomers::NEW_KEYS_MAX;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -432,6 +435,44 @@ mod tests {
         }
         ledger.set_live(2);
         assert_eq!(passing(&ledger, &limit, 200, SECOND * 100), 50);
+    }
+
+    #[test]
+    fn while_the_registry_is_away_a_client_is_told_of_the_share() {
+        let ledger = Arc::new(Ledger::new(1_000));
+        ledger.set_live(2);
+        let limit = limit(json!({"requests": 4, "per": "400s"}));
+        ledger.was_not_heard(&limit, 1, 0, Duration::ZERO);
+        let check = |now| ledger.check(&limit, 1, now);
+        let said = |checked: Checked| (checked.remaining, checked.reset);
+        assert_eq!(said(check(SECOND)), (1, SECOND * 200));
+        assert_eq!(said(check(SECOND)), (0, SECOND * 400));
+        let refused = check(SECOND * 51);
+        assert_eq!(refused.outcome.as_ref().err(), Some(&Refusal::Rate));
+        assert_eq!(said(refused), (0, SECOND * 150));
+        assert!(check(SECOND * 201).outcome.is_ok());
+        // A bucket that is smaller than the fleet has less than a token for each.
+        ledger.set_live(8);
+        assert_eq!(said(check(SECOND * 201)), (0, SECOND * 400));
+    }
+
+    #[test]
+    fn after_an_outage_the_registry_is_told_of_no_more_than_the_share_lacks() {
+        // The bucket is given a token in a second, and each of two shares one in two.
+        let limit = limit(json!({"requests": 10, "per": "10s"}));
+        for (seconds, told) in [(0, 1), (2, 2), (4, 3), (6, 3), (100, 3)] {
+            let ledger = Arc::new(Ledger::new(1_000));
+            ledger.set_live(2);
+            ledger.hear(&limit, 1, 0, 6.0, Duration::ZERO);
+            ledger.was_not_heard(&limit, 1, 0, Duration::ZERO);
+            for second in (0..=seconds).step_by(2) {
+                assert_eq!(passing(&ledger, &limit, 1, SECOND * second), 1);
+            }
+            let Inquiry::Now { spent, .. } = ledger.ask(&limit, 1, SECOND * (seconds + 1)) else {
+                panic!("it is asked about");
+            };
+            assert_eq!(spent, told, "after {seconds} seconds");
+        }
     }
 
     #[test]
@@ -502,24 +543,33 @@ mod tests {
     #[test]
     fn keys_that_are_too_many_to_tell_of_have_their_share_here() {
         const FILLING: Duration = Duration::from_secs(1_000);
+        /// The time in which one of two balancers has a token.
+        const SHARED: Duration = Duration::from_secs(200);
         let ledger = Arc::new(Ledger::default());
         ledger.set_live(2);
         let limit = limit(json!({"requests": 10, "per": "1000s"}));
-        let tells = |key: u128, now| ledger.check(&limit, key, now).wakes;
+        let tells = |key: u128, now| {
+            let checked = ledger.check(&limit, key, now);
+            assert_ne!(checked.is_untold, checked.wakes);
+            checked.wakes
+        };
         let key = |number: u64| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
-        let told = (0..=KEYS_MAX).filter(|number| tells(key(*number), SECOND));
+        let told = (0..=NEW_KEYS_MAX).filter(|number| tells(key(*number), SECOND));
         let told = told.count() as u64;
-        assert!((KEYS_MAX - KEYS_MAX / 100..=KEYS_MAX).contains(&told));
-        assert_eq!(ledger.untold(), KEYS_MAX + 1 - told);
-        let untold = key(KEYS_MAX);
+        assert!((NEW_KEYS_MAX - NEW_KEYS_MAX / 100..=NEW_KEYS_MAX).contains(&told));
+        let untold = key(NEW_KEYS_MAX);
         assert!(!ledger.may_tell(&limit, untold, SECOND));
         let checked = || ledger.check(&limit, untold, SECOND);
-        for _ in 0..4 {
+        for remaining in (0..4).rev() {
             let passes = checked();
-            assert!(passes.outcome.is_ok() && !passes.wakes);
+            assert!(passes.outcome.is_ok() && passes.is_untold && !passes.wakes);
+            assert_eq!(passes.remaining, remaining, "of the share");
+            assert_eq!(passes.reset, (5 - remaining) * SHARED);
         }
         let refused = checked();
         assert!(refused.outcome.is_err() && !refused.wakes && !refused.may_ask);
+        assert!(refused.is_untold);
+        assert_eq!(refused.reset, SHARED);
         // Who was told of stays so, and who was not has a turn later, with what it lacks by then.
         assert!(ledger.may_tell(&limit, key(0), SECOND));
         let later = SECOND + FILLING;

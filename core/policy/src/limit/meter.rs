@@ -12,6 +12,8 @@
 //! - `left`: what the bucket had when it was heard, less what was spent here since. Where that is more than a token for each balancer, a
 //!   request for which the share has none waits for the registry's word: so one balancer can pass what the others leave, such as all of a
 //!   client's burst. In a bucket that is kept empty there is no more, and nobody waits.
+//! - `is_untold`: the registry does not hear of this key, since its limit has too many new ones. It has its share, and no more, until
+//!   there is room.
 //!
 //! What can be too much: a share that stems from long ago, when others had not yet emptied the bucket. That is no more than the bucket's
 //! capacity for all balancers together, or one request at each, and is made up for by what comes after.
@@ -52,6 +54,15 @@ impl Terms {
         }
     }
 
+    /// Of a key of which the registry does not hear: the share is a bucket of its own, which nobody else spends of.
+    pub(super) fn of_share(&self) -> Self {
+        Self {
+            interval: self.interval * self.live,
+            capacity: self.share_max(),
+            live: 1.0,
+        }
+    }
+
     /// The share of a full bucket.
     fn share_max(&self) -> f64 {
         self.capacity / self.live
@@ -62,9 +73,10 @@ impl Terms {
         self.share_max().min(1.0) * WHOLE
     }
 
-    /// How long until a bucket of this level has a token.
+    /// How long until a bucket of this level has a token, or as much of one as it ever has.
     pub(super) fn wait(&self, level: f64) -> Duration {
-        Duration::from_micros(((1.0 - level).max(0.0) * self.interval) as u64)
+        let lacks = self.capacity.min(1.0) - level;
+        Duration::from_micros((lacks.max(0.0) * self.interval) as u64)
     }
 
     /// How long an empty one takes to be full, in nanoseconds.
@@ -140,8 +152,19 @@ impl Meter {
     /// From now on the registry is told of the key: first of what the share lacks by now.
     pub(super) fn tell(&mut self, terms: &Terms, now: u64) {
         self.fill(terms, now);
-        self.spent = (terms.share_max() - self.share).ceil() as u32;
+        self.spent = self.lacks(terms);
         self.is_untold = false;
+    }
+
+    /// What was spent does not reach the registry, whose bucket fills meanwhile as the share does: it will be told of no more than the
+    /// share lacks. Else whoever kept to the share in a long outage would have to wait after it.
+    pub(super) fn spends_alone(&mut self, terms: &Terms) {
+        self.spent = self.spent.min(self.lacks(terms));
+    }
+
+    /// Tokens that the share has less than a full one, a part of one counting as one.
+    fn lacks(&self, terms: &Terms) -> u32 {
+        (terms.share_max() - self.share).ceil() as u32
     }
 
     /// Spends a token, if there is one.
@@ -226,14 +249,16 @@ impl Meter {
 
     /// The registry did not hear what it was told.
     pub(super) fn was_not_heard(&mut self, terms: &Terms, spent: u32, now: u64) {
-        self.spent = self.spent.saturating_add(spent).min(terms.capacity as u32);
+        self.fill(terms, now);
+        self.spent = self.spent.saturating_add(spent);
+        self.spends_alone(terms);
         self.told = 0;
         self.heard_at = now;
         self.wait = 0;
         self.left = 0.0;
     }
 
-    /// The level of the bucket, as far as can be told from here.
+    /// The level of the bucket of these terms, as far as can be told from here.
     pub(super) fn level(&self, terms: &Terms) -> f64 {
         let spent = f64::from(self.spent) + f64::from(self.told);
         // Spending takes one token from the share, and one from the bucket, not one for each balancer.

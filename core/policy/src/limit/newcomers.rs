@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// New keys of one limit, at most, in the time in which a bucket fills.
-pub(super) const KEYS_MAX: u64 = 1 << 17;
+pub(super) const NEW_KEYS_MAX: u64 = 1 << 17;
 
 /// Lets so many in within that time, and as many at once after a quiet one.
 #[derive(Debug, Default)]
@@ -16,9 +16,9 @@ pub(super) struct Newcomers {
 impl Newcomers {
     /// Whether one more may come now, where a bucket fills in so long; both in nanoseconds.
     pub(super) fn let_in(&self, fills_in: u64, now: u64) -> bool {
-        // In less than that, so many cannot come.
-        let fills_in = fills_in.max(KEYS_MAX);
-        let each = fills_in.div_ceil(KEYS_MAX);
+        // At least a nanosecond for each: so many cannot come in less.
+        let fills_in = fills_in.max(NEW_KEYS_MAX);
+        let each = fills_in.div_ceil(NEW_KEYS_MAX);
         let one_more = |clear_at: u64| {
             let clear_at = clear_at.max(now).saturating_add(each);
             (clear_at - now <= fills_in).then_some(clear_at)
@@ -36,7 +36,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn let_in(newcomers: &Newcomers, fills_in: u64, now: u64) -> u64 {
-        let tries = 2 * KEYS_MAX;
+        let tries = 2 * NEW_KEYS_MAX;
         let one = |_: &u64| newcomers.let_in(fills_in, now);
         (0..tries).filter(one).count() as u64
     }
@@ -46,10 +46,13 @@ mod tests {
         for fills_in in [SECOND / 10, SECOND, 86_400 * SECOND, u64::MAX / 2] {
             let newcomers = Newcomers::default();
             let at_once = let_in(&newcomers, fills_in, 5 * SECOND);
-            assert!((KEYS_MAX - KEYS_MAX / 100..=KEYS_MAX).contains(&at_once));
+            assert!((NEW_KEYS_MAX - NEW_KEYS_MAX / 100..=NEW_KEYS_MAX).contains(&at_once));
             assert_eq!(let_in(&newcomers, fills_in, 5 * SECOND), 0);
             let half = let_in(&newcomers, fills_in, 5 * SECOND + fills_in / 2);
-            assert!(half.abs_diff(KEYS_MAX / 2) < KEYS_MAX / 100, "{half}");
+            assert!(
+                half.abs_diff(NEW_KEYS_MAX / 2) < NEW_KEYS_MAX / 100,
+                "{half}"
+            );
         }
     }
 

@@ -35,6 +35,8 @@ struct World {
     ledgers: Vec<Arc<Ledger>>,
     bucket: Bucket,
     messages: Vec<Message>,
+    /// The registry hears nothing.
+    is_away: bool,
     /// Who is to ask, and when.
     due: Vec<(usize, Duration)>,
     chance: SmallRng,
@@ -57,6 +59,7 @@ impl World {
             ledgers: ledgers.collect(),
             bucket: Bucket { full_at: 0.0 },
             messages: Vec::new(),
+            is_away: false,
             due: Vec::new(),
             chance: SmallRng::seed_from_u64(seed),
             now: Duration::ZERO,
@@ -134,6 +137,10 @@ impl World {
         for message in come {
             let balancer = message.balancer;
             match message.answer {
+                None if self.is_away => {
+                    let ledger = &self.ledgers[balancer];
+                    ledger.was_not_heard(&self.limit, KEY, message.spent, now);
+                }
                 None => {
                     let answer = Some(self.take(&message));
                     let at = now + self.delay();
@@ -228,6 +235,28 @@ fn less_than_the_limit_passes_whole() {
             },
         );
     }
+}
+
+#[test]
+fn who_kept_to_the_limit_in_an_outage_is_served_after_it() {
+    simulated(
+        &[(100, 100), (1_000, 1_000), (5_000, 5_000)],
+        |world, rate, name| {
+            let loads = [0.2 * rate; BALANCERS];
+            world.go(SECOND, loads);
+            world.is_away = true;
+            world.go(5 * SECOND, loads);
+            world.is_away = false;
+            let before = (world.passed(), world.refused);
+            world.go(2 * SECOND, loads);
+            let passed = world.passed() - before.0;
+            let refused = (world.refused - before.1) as f64;
+            assert!(
+                refused < 0.01 * passed,
+                "{refused} were refused, and {passed} passed: {name}"
+            );
+        },
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::follower::Follower;
-use crate::state_file;
+use crate::state_file::{self, Contents};
 
 /// The least time between two writes.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,27 +30,37 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How soon a state that could not be written is tried again, where no later one comes before.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// What is to be written.
 #[derive(Debug, Clone)]
-struct Saved {
+struct Pending {
     truth: Arc<Snapshot>,
     in_force: Option<Arc<Snapshot>>,
     tainted: BTreeSet<Collection>,
     balancers: Option<u32>,
 }
 
-impl Saved {
+impl Pending {
     fn is(&self, other: &Self) -> bool {
-        let in_force = |saved: &Self| saved.in_force.as_ref().map(Arc::as_ptr);
+        let in_force = |pending: &Self| pending.in_force.as_ref().map(Arc::as_ptr);
         Arc::ptr_eq(&self.truth, &other.truth)
             && in_force(self) == in_force(other)
             && self.tainted == other.tainted
             && self.balancers == other.balancers
     }
+
+    fn contents(&self) -> Contents<'_> {
+        Contents {
+            snapshot: &self.truth,
+            in_force: self.in_force.as_deref(),
+            tainted: &self.tainted,
+            balancers: self.balancers,
+        }
+    }
 }
 
 /// The writer of one state file.
 pub(super) struct Saver {
-    latest: watch::Sender<Option<Saved>>,
+    latest: watch::Sender<Option<Pending>>,
     /// Nothing comes after the latest, which is to be written without a pause.
     ending: CancellationToken,
     /// Ends once `latest` is dropped and written.
@@ -80,7 +90,7 @@ impl Saver {
             return;
         };
         let differs = |in_force: &&Arc<Snapshot>| !Arc::ptr_eq(truth, in_force);
-        self.offer(Saved {
+        self.offer(Pending {
             truth: Arc::clone(truth),
             in_force: follower.in_force().filter(differs).cloned(),
             tainted: follower.tainted().clone(),
@@ -88,11 +98,11 @@ impl Saver {
         });
     }
 
-    fn offer(&self, saved: Saved) {
+    fn offer(&self, pending: Pending) {
         self.latest.send_if_modified(|latest| {
-            let is_new = latest.as_ref().is_none_or(|latest| !latest.is(&saved));
+            let is_new = latest.as_ref().is_none_or(|latest| !latest.is(&pending));
             if is_new {
-                *latest = Some(saved);
+                *latest = Some(pending);
             }
             is_new
         });
@@ -107,28 +117,20 @@ impl Saver {
 }
 
 async fn write_latest(
-    mut latest: watch::Receiver<Option<Saved>>,
+    mut latest: watch::Receiver<Option<Pending>>,
     ending: CancellationToken,
     path: PathBuf,
     fleet: FleetName,
 ) {
     let mut failing = false;
     while is_due(&mut latest, failing).await {
-        let Some(saved) = latest.borrow_and_update().clone() else {
+        let Some(pending) = latest.borrow_and_update().clone() else {
             continue;
         };
         let (path, fleet) = (path.clone(), fleet.clone());
         let began = Instant::now();
-        let written = spawn_blocking(move || {
-            let Saved {
-                truth,
-                in_force,
-                tainted,
-                balancers,
-            } = saved;
-            let in_force = in_force.as_deref();
-            state_file::save(&path, &fleet, &truth, in_force, &tainted, balancers)
-        });
+        let save = move || state_file::save(&path, &fleet, pending.contents());
+        let written = spawn_blocking(save);
         let error = match written.await {
             Ok(written) => written.err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
@@ -145,7 +147,7 @@ fn pause_after(write: Duration) -> Duration {
 
 /// Waits for something to write: a later state, or the same once more where it could not be written, since a
 /// disk that was full need not stay so. False where no later one will come.
-async fn is_due(latest: &mut watch::Receiver<Option<Saved>>, failing: bool) -> bool {
+async fn is_due(latest: &mut watch::Receiver<Option<Pending>>, failing: bool) -> bool {
     if !failing {
         return latest.changed().await.is_ok();
     }
@@ -183,7 +185,7 @@ mod tests {
             revision: Revision(1),
             id: RevisionId::random(),
         }));
-        saver.offer(Saved {
+        saver.offer(Pending {
             truth: Arc::clone(&state),
             in_force: None,
             tainted: BTreeSet::new(),

@@ -408,7 +408,7 @@ async fn what_only_a_newer_version_can_read_outlives_redis_in_an_older_ones_stat
     redis.command(&["FLUSHALL"]);
 
     let copy = StateFile::load(&path, &fleet).expect("readable");
-    let copy = copy.expect("a state");
+    let copy = copy.expect("a state").snapshot;
     let fresh = (Epoch::random(), model::RevisionId::random());
     let restored = recovery::restored(&copy, &[], fresh);
     assert_eq!(registry.seed(&restored).await, Ok(true));

@@ -12,7 +12,7 @@ use model::{Epoch, PoolId, Revision, RevisionId, Snapshot, Stamped};
 use policy::{Live, Place, Table};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
 use super::super::broken::LOST;
@@ -27,6 +27,7 @@ use crate::timers::Timers;
 const LIMIT: Duration = Duration::from_secs(10);
 
 const HEADERS: u8 = 1;
+const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 
@@ -36,6 +37,7 @@ struct Peer {
     answers: Cell<bool>,
     answers_pings: Cell<bool>,
     requests: Cell<usize>,
+    resets: Cell<usize>,
     pings: Cell<usize>,
     accepted: Cell<usize>,
     ended: Cell<usize>,
@@ -126,6 +128,10 @@ impl Peer {
                     let answer = Frame::write(HEADERS, 5, frame.stream, &status_200);
                     self.answers.get().then_some(answer)
                 }
+                RESET => {
+                    count(&self.resets);
+                    None
+                }
                 PING if frame.flags == 0 => {
                     count(&self.pings);
                     let answer = Frame::write(PING, 1, 0, &frame.payload);
@@ -183,13 +189,9 @@ impl Thread {
         taken.map(|connection| connection.stream)
     }
 
-    /// Looks at all connections, at this moment of theirs.
-    async fn sweep(&self, millis: u64) {
+    /// Looks at all connections, at this moment of theirs. What comes of it comes later.
+    fn sweep(&self, millis: u64) {
         self.connections.sweep(Millis(millis));
-        // Whatever is to come of it comes in a few turns.
-        for _ in 0..20 {
-            yield_now().await;
-        }
     }
 
     /// Whether there is a connection, and none has a stream.
@@ -241,28 +243,31 @@ async fn is_answered(stream: Stream) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// Two requests on a new connection, of which one is let go of after a second in which nothing came.
-async fn two_of_which_one_leaves(peer: &Peer, thread: &Thread) -> Stream {
+/// Three requests on a new connection, of which one is let go of after a second in which nothing came.
+async fn three_of_which_one_leaves(peer: &Peer, thread: &Thread) -> [Stream; 2] {
     let leaves = thread.open().await;
-    ask(&leaves).await;
-    let stays = thread.take().expect("room beside it");
-    ask(&stays).await;
-    until("both have begun", || peer.requests.get() == 2).await;
+    let stay = [(); 2].map(|()| thread.take().expect("room beside it"));
+    for stream in [&leaves].into_iter().chain(&stay) {
+        ask(stream).await;
+    }
+    until("all have begun", || peer.requests.get() == 3).await;
     thread.clock.set(Millis(1_000));
     drop(leaves);
     until("the server is asked", || peer.pings.get() == 1).await;
-    stays
+    stay
 }
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_when_it_is_asked_is_broken_off_with_all_its_streams() {
     with_a_peer(async |peer, thread| {
-        let stays = two_of_which_one_leaves(&peer, &thread).await;
+        let [stays, leaves] = three_of_which_one_leaves(&peer, &thread).await;
         assert!(thread.take().is_none(), "nobody begins on what is in doubt");
-        thread.sweep(2_000).await;
-        thread.sweep(6_999).await;
+        thread.sweep(2_000);
+        thread.sweep(6_999);
+        drop(leaves);
+        until("it says so still", || peer.resets.get() == 2).await;
         assert!(!stays.has_news(), "it has its time");
-        thread.sweep(7_000).await;
+        thread.sweep(7_000);
         let broken = answer(&stays).await.expect_err("no answer");
         assert_eq!(broken.kind(), LOST);
         until("it is closed", || peer.ended.get() == 1).await;
@@ -277,14 +282,14 @@ async fn a_connection_that_says_nothing_when_it_is_asked_is_broken_off_with_all_
 async fn a_connection_that_answers_when_it_is_asked_goes_on_however_slow_its_requests_are() {
     with_a_peer(async |peer, thread| {
         peer.answers_pings.set(true);
-        let stays = two_of_which_one_leaves(&peer, &thread).await;
+        let stay = three_of_which_one_leaves(&peer, &thread).await;
         until("its answer is heard", || thread.take().is_some()).await;
         for millis in [2_000, 8_000, 60_000] {
-            thread.sweep(millis).await;
+            thread.sweep(millis);
         }
-        assert!(!stays.has_news());
         peer.answers.set(true);
         is_answered(thread.take().expect("room")).await;
+        assert!(stay.iter().all(|stream| !stream.has_news()));
         assert_eq!((peer.accepted.get(), peer.ended.get()), (1, 0));
     })
     .await;
@@ -299,7 +304,8 @@ async fn who_is_let_go_of_in_a_hurry_puts_no_connection_in_doubt() {
         thread.clock.set(Millis(999));
         drop(leaves);
         until("it is gone", || thread.is_quiet()).await;
-        assert!(thread.take().is_some());
+        peer.answers.set(true);
+        is_answered(thread.take().expect("no doubt")).await;
         assert_eq!(peer.pings.get(), 0);
     })
     .await;
@@ -311,16 +317,15 @@ async fn a_connection_without_a_stream_is_closed_after_its_time() {
         peer.answers.set(true);
         is_answered(thread.open().await).await;
         until("it is quiet", || thread.is_quiet()).await;
-        thread.sweep(1_000).await;
-        thread.sweep(30_999).await;
+        thread.sweep(1_000);
+        thread.sweep(30_999);
         // Whoever uses it makes it last.
         is_answered(thread.take().expect("it is there")).await;
         until("it is quiet", || thread.is_quiet()).await;
-        thread.sweep(31_000).await;
-        thread.sweep(60_999).await;
-        assert!(thread.is_quiet());
-        assert_eq!(peer.ended.get(), 0);
-        thread.sweep(61_000).await;
+        thread.sweep(31_000);
+        thread.sweep(60_999);
+        assert!(thread.is_quiet(), "it is there");
+        thread.sweep(61_000);
         assert!(thread.take().is_none());
         until("it is closed", || peer.ended.get() == 1).await;
     })
@@ -334,11 +339,12 @@ async fn a_connection_with_a_stream_is_never_closed_for_its_rest() {
         ask(&waits).await;
         until("it has begun", || peer.requests.get() == 1).await;
         for millis in [1_000, 31_000, 600_000] {
-            thread.sweep(millis).await;
+            thread.sweep(millis);
         }
+        peer.answers.set(true);
+        is_answered(thread.take().expect("it is there")).await;
         assert!(!waits.has_news());
-        assert!(thread.take().is_some());
-        assert_eq!(peer.ended.get(), 0);
+        assert_eq!((peer.accepted.get(), peer.ended.get()), (1, 0));
     })
     .await;
 }
