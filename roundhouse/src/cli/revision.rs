@@ -9,7 +9,7 @@ use model::{Author, Revision, parse_duration};
 use super::change::{demand, finish};
 use super::connection::Connection;
 use super::failure::{EXIT_CODES, Failure};
-use super::output::{Output, columns, first_of};
+use super::output::{Output, columns, shortened};
 use super::whole;
 
 /// What can be done with revisions.
@@ -102,17 +102,15 @@ pub(super) fn text(revisions: &[RevisionView]) -> String {
 const NAMED_MAX: usize = 3;
 
 fn row(revision: &RevisionView) -> [String; 5] {
-    let named = revision.changes.iter().take(NAMED_MAX);
-    let named = named.map(|it| format!("{} {}", it.collection, it.key));
-    let total = revision.changes.len();
-    let named = first_of(named.collect(), NAMED_MAX, total, |more| more);
+    let changes = revision.changes.iter();
+    let changes = changes.map(|it| format!("{} {}", it.collection, it.key));
     [
         revision.revision.to_string(),
         revision.time.clone(),
         author(&revision.author),
         // A reason of several lines would break the table.
         revision.reason.replace(char::is_control, " "),
-        named.join(", "),
+        shortened(changes.collect(), NAMED_MAX),
     ]
 }
 

@@ -327,8 +327,9 @@ fn limits_are_listed_by_what_they_bound() {
     let users =
         users.map(|(limit, users)| (limit.parse::<model::LimitId>().expect("a name"), users));
     let limits = [&api, &busy, &slow].map(shown::<model::Limit>);
+    let limits = limit::with_users(limits.into(), users.into());
     assert_eq!(
-        lines(&limit::table::text(&limits, &users.into())),
+        lines(&limit::table::text(&limits)),
         [
             "NAME BY REQUESTS BURST CONCURRENT MODE ALONE EXEMPT USED BY",
             "api client, header:X-Api-Key 100/10s 100 5 leased share - route a, route b, route c, and 1 more",
