@@ -121,10 +121,7 @@ pub(crate) fn refuse_read_only<R: Resource>(sent: &Map<String, Value>) -> Result
     if set.is_empty() {
         return Ok(());
     }
-    let problem = |name: &&&str| model::Problem {
-        field: (**name).into(),
-        rule: "cannot be set".into(),
-    };
+    let problem = |name: &&&str| model::Problem::new(**name, "cannot be set");
     Err(set.iter().map(problem).collect::<Vec<_>>().into())
 }
 

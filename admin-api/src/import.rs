@@ -94,8 +94,7 @@ struct Problems(Vec<model::Problem>);
 
 impl Problems {
     fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
-        let (field, rule) = (field.into(), rule.into());
-        self.0.push(model::Problem { field, rule });
+        self.0.push(model::Problem::new(field, rule));
     }
 
     /// Keeps what is wrong with an element. What is no matter of the document ends the reading.

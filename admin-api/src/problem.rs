@@ -202,10 +202,8 @@ fn at(present: &Option<Revision>) -> String {
 impl Problem {
     /// One field that breaks one rule.
     pub(crate) fn field(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        let (field, rule) = (field.into(), rule.into());
-        Self::Invalid {
-            errors: vec![model::Problem { field, rule }],
-        }
+        let errors = vec![model::Problem::new(field, rule)];
+        Self::Invalid { errors }
     }
 
     /// The same, where the field was read on its own.
@@ -321,10 +319,7 @@ impl Problem {
 
     /// What a form would show beside its fields.
     fn errors(&self) -> Vec<model::Problem> {
-        let problem = |field: &str, rule: String| {
-            let field = field.into();
-            vec![model::Problem { field, rule }]
-        };
+        let problem = |field: &str, rule: String| vec![model::Problem::new(field, rule)];
         match self {
             Self::Invalid { errors } => errors.clone(),
             Self::Exists { kind, .. } => problem("id", format!("is the id of another {kind}")),

@@ -50,8 +50,7 @@ impl Place<'_> {
 
     fn refuse(&mut self, name: &str) {
         let field = self.field(name).path;
-        let rule = ONCE.into();
-        self.repeated.push(model::Problem { field, rule });
+        self.repeated.push(model::Problem::new(field, ONCE));
     }
 }
 

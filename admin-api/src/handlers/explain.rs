@@ -85,11 +85,8 @@ impl Asked {
         let unknown = asked.unknown.0.keys();
         let mut problems: Vec<_> = unknown.map(model::Problem::unknown_field).collect();
         if asked.path.contains(['?', '#']) {
-            let (field, rule) = (
-                "path".into(),
-                "must have no query: that is a field of its own".into(),
-            );
-            problems.push(model::Problem { field, rule });
+            let rule = "must have no query: that is a field of its own";
+            problems.push(model::Problem::new("path", rule));
         }
         match problems.is_empty() {
             true => Ok(asked),

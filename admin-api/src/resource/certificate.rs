@@ -165,8 +165,7 @@ fn seal(id: &CertificateId, sent: &mut Map<String, Value>, means: &Means) -> Res
 }
 
 fn problems(field: &str, error: &impl ToString) -> Vec<model::Problem> {
-    let (field, rule) = (field.into(), error.to_string());
-    vec![model::Problem { field, rule }]
+    vec![model::Problem::new(field, error.to_string())]
 }
 
 fn time(time: SystemTime) -> Value {

@@ -106,9 +106,9 @@ pub(crate) fn missing<R: Resource>(
 ) -> Vec<model::Problem> {
     let references = element.references().into_iter();
     let missing = references.filter(|named| !is_there(named.target));
-    let problem = |Reference { field, target }: Reference<'_>| model::Problem {
-        field,
-        rule: format!("there is no {} {:?}", target.kind(), target.name()),
+    let problem = |Reference { field, target }: Reference<'_>| {
+        let rule = format!("there is no {} {:?}", target.kind(), target.name());
+        model::Problem::new(field, rule)
     };
     missing.map(problem).collect()
 }

@@ -48,6 +48,18 @@ pub enum Algorithm {
     Hash,
 }
 
+impl Algorithm {
+    pub const ALL: [Self; 7] = [
+        Self::RoundRobin,
+        Self::Random,
+        Self::LeastConnections,
+        Self::FleetLeastConnections,
+        Self::P2c,
+        Self::IpHash,
+        Self::Hash,
+    ];
+}
+
 /// A pool, as desired. Every field but the id has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
@@ -232,5 +244,29 @@ impl Default for Guard {
             withdrawal_share: 0.5,
             unknown: Unknown::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    /// All values that can be read, by what is said to who writes none of them: "unknown variant `?`, expected one of `a`, `b`".
+    fn all<T: DeserializeOwned + Debug>() -> Vec<T> {
+        let read = |word: &str| serde_json::from_value::<T>(word.into());
+        let error = read("?").expect_err("no value").to_string();
+        let words = error.split('`').skip(3).step_by(2);
+        words.map(|word| read(word).expect(word)).collect()
+    }
+
+    #[test]
+    fn the_lists_of_what_a_setting_can_be_leave_nothing_out() {
+        assert_eq!(Algorithm::ALL.to_vec(), all());
+        assert_eq!(Protocol::ALL.to_vec(), all());
+        assert_eq!(CheckKind::ALL.to_vec(), all());
     }
 }

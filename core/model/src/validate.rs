@@ -29,26 +29,43 @@ pub struct Problem {
     /// The path of the field, dots between its parts: `health.interval`.
     pub field: String,
     pub rule: String,
+    #[serde(skip)]
+    is_unknown: bool,
 }
 
 /// The rule that a field breaks which this version does not know.
 const KNOWN: &str = "is not a known field";
 
-/// The rule that a listener's name breaks which no balancer of this version has.
+/// What the name of a listener must be: that of one which balancers of this version have.
 const LISTENERS: &str = "must be \"http\", for the address of --listen, or \"https\", for that of --listen-tls: \
     no balancer has another listener";
 
 impl Problem {
-    /// A field that this version does not know.
-    pub fn unknown_field(field: impl Into<String>) -> Self {
-        let (field, rule) = (field.into(), KNOWN.into());
-        Self { field, rule }
+    /// A field that breaks a rule.
+    pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            rule: rule.into(),
+            is_unknown: false,
+        }
     }
 
-    /// Whether the field, or the listener of that name, is one that this version does not know: a mistake where a person sent it, none
+    /// A field that this version does not know.
+    pub fn unknown_field(field: impl Into<String>) -> Self {
+        Self::unknown(field, KNOWN)
+    }
+
+    fn unknown(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            is_unknown: true,
+            ..Self::new(field, rule)
+        }
+    }
+
+    /// Whether the field, or what it names, is one that this version does not know: a mistake where a person sent it, none
     /// where a newer version stored it.
     pub fn is_unknown(&self) -> bool {
-        self.rule == KNOWN || self.rule == LISTENERS
+        self.is_unknown
     }
 }
 
@@ -95,15 +112,19 @@ struct Problems(Vec<Problem>);
 
 impl Problems {
     fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
-        self.0.push(Problem {
-            field: field.into(),
-            rule: rule.into(),
-        });
+        self.0.push(Problem::new(field, rule));
     }
 
     fn check(&mut self, holds: bool, field: &str, rule: impl Into<String>) {
         if !holds {
             self.add(field, rule);
+        }
+    }
+
+    /// Something that a newer version may know where this one does not.
+    fn check_known(&mut self, is_known: bool, field: &str, rule: impl Into<String>) {
+        if !is_known {
+            self.0.push(Problem::unknown(field, rule));
         }
     }
 

@@ -7,7 +7,7 @@ use model::Origin;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Output, columns, optional};
+use super::output::{Output, columns, optional, shortened, shortened_of};
 
 /// The flags of `roundhouse balancers`.
 #[derive(clap::Args, Clone, Debug)]
@@ -47,7 +47,33 @@ fn lag(milliseconds: u64) -> String {
     model::format_duration(Duration::from_millis(milliseconds))
 }
 
+/// How many remarks of one kind a row has, so that many of them hide no others; JSON has all.
+const REMARKS_MAX: usize = 3;
+
 fn remarks(balancer: &BalancerView) -> Vec<String> {
+    let mut remarks = of_itself(balancer);
+    let mut add = |what: &str, all: Vec<String>| {
+        if !all.is_empty() {
+            remarks.push(format!("{what}{}", shortened(all, REMARKS_MAX)));
+        }
+    };
+    let leaving = balancer.leaving.iter();
+    let in_flight = leaving.clone().filter(|one| one.in_flight > 0);
+    let in_flight = in_flight.map(|one| format!("{} in flight to {}", one.in_flight, one.server));
+    add("", in_flight.collect());
+    let sticky = leaving.filter(|one| one.sticky);
+    let sticky = sticky.map(|one| one.server.to_string());
+    add("still sends clients to ", sticky.collect());
+    let holds = balancer.holds.iter();
+    let holds = holds.map(|hold| format!("{} servers of {}", hold.size(), hold.pool));
+    add("holds ", holds.collect());
+    let ejected = balancer.ejected.iter().map(ToString::to_string);
+    add("has ejected ", ejected.collect());
+    remarks.extend(unapplied(balancer));
+    remarks
+}
+
+fn of_itself(balancer: &BalancerView) -> Vec<String> {
     let mut remarks = Vec::new();
     if balancer.lost {
         remarks.push("lost".to_owned());
@@ -58,26 +84,17 @@ fn remarks(balancer: &BalancerView) -> Vec<String> {
         Origin::Registry if balancer.stale && !balancer.lost => remarks.push("stale".to_owned()),
         Origin::Registry => {}
     }
-    for leaving in balancer.leaving.iter().filter(|one| one.in_flight > 0) {
-        remarks.push(format!(
-            "{} in flight to {}",
-            leaving.in_flight, leaving.server
-        ));
-    }
-    for leaving in balancer.leaving.iter().filter(|one| one.sticky) {
-        remarks.push(format!("still sends clients to {}", leaving.server));
-    }
-    for hold in &balancer.holds {
-        remarks.push(format!("holds {} servers of {}", hold.size(), hold.pool));
-    }
-    for server in &balancer.ejected {
-        remarks.push(format!("has ejected {server}"));
-    }
-    for nack in &balancer.nacks {
-        remarks.push(format!("cannot apply {} {}", nack.collection, nack.key));
-    }
-    for (collection, count) in &balancer.more_nacks {
-        remarks.push(format!("and {count} more of {collection}"));
-    }
     remarks
+}
+
+/// What it cannot apply, also of what its report only counts.
+fn unapplied(balancer: &BalancerView) -> Option<String> {
+    let named = balancer.nacks.iter();
+    let named: Vec<_> = named
+        .map(|nack| format!("{} {}", nack.collection, nack.key))
+        .collect();
+    let counted = balancer.more_nacks.values();
+    let total = counted.fold(named.len(), |sum, more| sum.saturating_add(*more as usize));
+    let told = || shortened_of(named, REMARKS_MAX, total);
+    (total > 0).then(|| format!("cannot apply {}", told()))
 }

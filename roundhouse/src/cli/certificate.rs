@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::document::{read_text, refused};
 use super::elements::{self, Common, List, Remove, Show};
 use super::failure::{EXIT_CODES, Failure};
-use super::output::{columns, some};
+use super::output::{columns, shortened};
 
 /// What can be done with certificates.
 #[derive(Debug, Subcommand)]
@@ -117,7 +117,7 @@ pub(super) fn text(certificates: &[Shown<Certificate>]) -> String {
         let KeptKey::Sealed(key) = &it.value.key;
         [
             it.value.id.to_string(),
-            some(it.attested.names.clone(), NAMES_MAX),
+            shortened(it.attested.names.clone(), NAMES_MAX),
             it.attested.not_after.clone().unwrap_or_default(),
             key.to.clone(),
             it.revision.to_string(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::{Changed, Client, Demand, Element, Name, Removed, Shown, Wait};
-use model::parse_duration;
+use model::{Revision, parse_duration};
 
 use super::change::{demand, finish};
 use super::connection::Connection;
@@ -72,15 +72,27 @@ impl Common {
         done: &str,
         changed: Changed<Shown<T>>,
     ) -> Result<(), Failure> {
+        self.finish_since(None, done, changed)
+    }
+
+    /// The same of one that this revision had changed last, if there was one: where it still has, there was nothing to change.
+    pub(super) fn finish_since<T: Element>(
+        &self,
+        before: Option<Revision>,
+        done: &str,
+        changed: Changed<Shown<T>>,
+    ) -> Result<(), Failure> {
         let Changed {
             value,
             outcome,
             durability,
         } = changed;
         let name = format!("{} {}", T::KIND, value.value.id());
-        self.output.write(&value, |it| {
-            format!("{done} {name} by revision {}", it.revision)
-        })?;
+        let text = |it: &Shown<T>| match before == Some(it.revision) {
+            true => nothing_to_change(it),
+            false => format!("{done} {name} by revision {}", it.revision),
+        };
+        self.output.write(&value, text)?;
         finish(
             format!("the change of {name}"),
             outcome,
@@ -90,13 +102,24 @@ impl Common {
 
     /// The same where nothing was to be changed.
     pub(super) fn leave<T: Element>(&self, shown: &Shown<T>) -> Result<(), Failure> {
-        self.output.write(shown, |it| {
-            let (id, revision) = (it.value.id(), it.revision);
-            format!(
-                "nothing to change in {} {id} at revision {revision}",
-                T::KIND
-            )
-        })
+        self.output.write(shown, nothing_to_change)
+    }
+}
+
+fn nothing_to_change<T: Element>(shown: &Shown<T>) -> String {
+    let (kind, id, revision) = (T::KIND, shown.value.id(), shown.revision);
+    format!("nothing to change in {kind} {id} at revision {revision}")
+}
+
+/// The revision that last changed an element, if there is one.
+pub(super) async fn revision_of<T: Element>(
+    client: &Client,
+    id: &T::Id,
+) -> Result<Option<Revision>, Failure> {
+    match client.element::<T>(id).await {
+        Ok(shown) => Ok(Some(shown.revision)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::change::{demand, finish};
 use super::connection::Connection;
 use super::failure::{EXIT_CODES, Failure};
 use super::output::Output;
+use super::revision::revision;
 
 /// What can be done about a hold.
 #[derive(Debug, Subcommand)]
@@ -29,8 +30,8 @@ pub(crate) struct Ruling {
     #[arg(value_name = "POOL")]
     pool: PoolId,
     /// Decide on what was withdrawn up to this revision; on what is held now where none is given.
-    #[arg(long, value_name = "REVISION", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
-    revision: Option<u64>,
+    #[arg(long, value_name = "REVISION", value_parser = revision())]
+    revision: Option<Revision>,
     /// Wait until every balancer works with it.
     #[arg(long)]
     wait: bool,
@@ -47,10 +48,6 @@ impl Ruling {
     fn demand(&self) -> Demand {
         demand(self.wait.then(|| Wait::applied(self.timeout)))
     }
-
-    fn up_to(&self) -> Option<Revision> {
-        self.revision.map(Revision)
-    }
 }
 
 pub(super) async fn run(command: Command) -> Result<(), Failure> {
@@ -62,7 +59,7 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
 
 async fn confirm(args: &Ruling) -> Result<(), Failure> {
     let (client, demand) = (args.connection.client()?, args.demand());
-    let changed = client.confirm_hold(&args.pool, args.up_to(), &demand);
+    let changed = client.confirm_hold(&args.pool, args.revision, &demand);
     let Changed {
         value,
         outcome,
@@ -77,7 +74,7 @@ async fn confirm(args: &Ruling) -> Result<(), Failure> {
 
 async fn reject(args: &Ruling) -> Result<(), Failure> {
     let (client, demand) = (args.connection.client()?, args.demand());
-    let changed = client.reject_hold(&args.pool, args.up_to(), &demand);
+    let changed = client.reject_hold(&args.pool, args.revision, &demand);
     let Changed {
         value,
         outcome,

@@ -4,7 +4,7 @@ use client::HoldView;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Output, columns, first_of};
+use super::output::{Output, columns, shortened_of};
 
 /// The flags of `roundhouse holds`.
 #[derive(clap::Args, Clone, Debug)]
@@ -31,12 +31,11 @@ const NAMED_MAX: usize = 5;
 fn row(hold: &HoldView) -> [String; 4] {
     let servers = hold.servers.iter().map(|key| key.server.to_string());
     let total = hold.total.max(hold.servers.len());
-    let servers = first_of(servers.collect(), NAMED_MAX, total, |more| more);
     let balancers = hold.balancers.iter().map(|holder| holder.advertise.clone());
     [
         hold.pool.to_string(),
         hold.revision.to_string(),
-        servers.join(", "),
+        shortened_of(servers.collect(), NAMED_MAX, total),
         balancers.collect::<Vec<_>>().join(", "),
     ]
 }

@@ -2,12 +2,15 @@
 
 pub(super) mod table;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
 use clap::builder::TypedValueParser;
+use client::Shown;
 use model::{Limit, LimitId, LimitMode, LimitPart, parse_duration};
+use serde::Serialize;
 
 use super::document;
 use super::elements::{self, Common, List, Remove, Show};
@@ -68,6 +71,15 @@ pub(crate) struct Set {
     common: Common,
 }
 
+/// A limit, and who names it.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    #[serde(flatten)]
+    limit: Shown<Limit>,
+    /// Routes and pools, such as `route api`.
+    used_by: Vec<String>,
+}
+
 /// So many requests in a time.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
@@ -88,8 +100,20 @@ async fn list(args: &List) -> Result<(), Failure> {
     let client = args.connection.client()?;
     let limits = client.elements::<Limit>().await?;
     let users = client.limit_users().await?;
-    let text = |limits: &Vec<_>| table::text(limits, &users);
-    args.output.write(&limits, text)
+    let listed = with_users(limits, users);
+    args.output.write(&listed, |limits| table::text(limits))
+}
+
+/// The limits with the routes and pools that name each.
+pub(super) fn with_users(
+    limits: Vec<Shown<Limit>>,
+    mut users: BTreeMap<LimitId, Vec<String>>,
+) -> Vec<Listed> {
+    let listed = |limit: Shown<Limit>| {
+        let used_by = users.remove(&limit.value.id).unwrap_or_default();
+        Listed { limit, used_by }
+    };
+    limits.into_iter().map(listed).collect()
 }
 
 async fn set(args: Set) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use model::{Firewall, Listener, ListenerId, Networks, Unknown};
 use super::document;
 use super::elements::{self, Common, List, Remove, Show};
 use super::failure::{EXIT_CODES, Failure};
-use super::output::{columns, some};
+use super::output::{columns, shortened};
 
 /// What can be done with listeners.
 #[derive(Debug, Subcommand)]
@@ -132,5 +132,5 @@ const NAMED_MAX: usize = 5;
 
 fn joined(networks: &[Networks]) -> String {
     let names = networks.iter().map(ToString::to_string);
-    some(names.collect(), NAMED_MAX)
+    shortened(names.collect(), NAMED_MAX)
 }

@@ -104,8 +104,13 @@ pub(super) fn first_of<T>(
 }
 
 /// The same of names in one cell, so that a row stays one line on a terminal; JSON has all.
-pub(super) fn some(names: Vec<String>, most: usize) -> String {
+pub(super) fn shortened(names: Vec<String>, most: usize) -> String {
     let total = names.len();
+    shortened_of(names, most, total)
+}
+
+/// The same where these are not all, of which there is this total.
+pub(super) fn shortened_of(names: Vec<String>, most: usize, total: usize) -> String {
     first_of(names, most, total, |more| more).join(", ")
 }
 

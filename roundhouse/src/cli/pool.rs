@@ -6,7 +6,6 @@ pub(super) mod table;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use client::Client;
 use model::{Pool, PoolId};
 
 use super::document;
@@ -56,30 +55,27 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
 }
 
 async fn set(args: &Set) -> Result<(), Failure> {
-    let client = args.common.client()?;
-    let Some(file) = &args.file else {
-        return change(args, &client).await;
-    };
-    let written = document::read_element(file, args.id.as_str())?;
-    let demand = args.common.demand();
-    let set = client.put_element(&args.id, &written, &demand).await?;
-    args.common.finish::<Pool>("set", set)
-}
-
-/// Changes what the flags say, or makes a pool of it.
-async fn change(args: &Set, client: &Client) -> Result<(), Failure> {
     let Set {
-        id, flags, common, ..
+        id,
+        file,
+        flags,
+        common,
     } = args;
-    let demand = common.demand();
-    let patched = client
-        .patch_element::<Pool>(id, &flags.patch(), &demand)
-        .await;
-    match patched {
-        Err(error) if error.is_not_found() => {
-            let added = client.add_element(&flags.pool(id), &demand).await?;
-            common.finish::<Pool>("added", added)
+    let (client, demand) = (common.client()?, common.demand());
+    let written = file.as_ref();
+    let written = written.map(|file| document::read_element(file, id.as_str()));
+    let written = written.transpose()?;
+    let before = elements::revision_of::<Pool>(&client, id).await?;
+    let (done, changed) = match (&written, before) {
+        (Some(written), _) => ("set", client.put_element(id, written, &demand).await?),
+        (None, Some(_)) => {
+            let patch = flags.patch();
+            ("set", client.patch_element(id, &patch, &demand).await?)
         }
-        patched => common.finish::<Pool>("set", patched?),
-    }
+        (None, None) => {
+            let pool = flags.pool(id);
+            ("added", client.add_element(&pool, &demand).await?)
+        }
+    };
+    common.finish_since::<Pool>(before, done, changed)
 }

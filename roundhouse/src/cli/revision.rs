@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::Subcommand;
+use clap::builder::TypedValueParser;
 use client::{Changed, RevisionView, Wait};
 use model::{Author, Revision, parse_duration};
 
 use super::change::{demand, finish};
 use super::connection::Connection;
 use super::failure::{EXIT_CODES, Failure};
-use super::output::{Output, columns, first_of};
+use super::output::{Output, columns, shortened};
 use super::whole;
 
 /// What can be done with revisions.
@@ -30,8 +31,8 @@ pub(crate) struct List {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = runtime::whole_number::<u16>(1..=1000))]
     limit: u16,
     /// List those before this revision.
-    #[arg(long, value_name = "REVISION", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
-    before: Option<u64>,
+    #[arg(long, value_name = "REVISION", value_parser = revision())]
+    before: Option<Revision>,
     #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
@@ -42,8 +43,8 @@ pub(crate) struct List {
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Restore {
     /// The revision whose state comes back.
-    #[arg(value_name = "REVISION", value_parser = runtime::whole_number::<u64>(0..=u64::MAX))]
-    revision: u64,
+    #[arg(value_name = "REVISION", value_parser = revision())]
+    revision: Revision,
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -68,14 +69,13 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
 
 async fn list(args: &List) -> Result<(), Failure> {
     let client = args.connection.client()?;
-    let before = args.before.map(Revision);
-    let revisions = client.revisions(args.limit.into(), before).await?;
+    let revisions = client.revisions(args.limit.into(), args.before).await?;
     args.output.write(&revisions, |revisions| text(revisions))
 }
 
 async fn restore(args: &Restore) -> Result<(), Failure> {
     let demand = demand(args.wait.then(|| Wait::applied(args.timeout)));
-    let revision = Revision(args.revision);
+    let revision = args.revision;
     let client = args.connection.client()?;
     let reason = args.reason.as_deref();
     let changed = client.restore(revision, reason, &demand).await?;
@@ -93,6 +93,11 @@ async fn restore(args: &Restore) -> Result<(), Failure> {
     )
 }
 
+/// Takes the number of a revision.
+pub(super) fn revision() -> impl TypedValueParser<Value = Revision> {
+    runtime::whole_number::<u64>(0..=u64::MAX).map(Revision)
+}
+
 pub(super) fn text(revisions: &[RevisionView]) -> String {
     let header = ["REVISION", "TIME", "AUTHOR", "REASON", "CHANGES"];
     columns(header, revisions.iter().map(row).collect())
@@ -102,17 +107,15 @@ pub(super) fn text(revisions: &[RevisionView]) -> String {
 const NAMED_MAX: usize = 3;
 
 fn row(revision: &RevisionView) -> [String; 5] {
-    let named = revision.changes.iter().take(NAMED_MAX);
-    let named = named.map(|it| format!("{} {}", it.collection, it.key));
-    let total = revision.changes.len();
-    let named = first_of(named.collect(), NAMED_MAX, total, |more| more);
+    let changes = revision.changes.iter();
+    let changes = changes.map(|it| format!("{} {}", it.collection, it.key));
     [
         revision.revision.to_string(),
         revision.time.clone(),
         author(&revision.author),
         // A reason of several lines would break the table.
         revision.reason.replace(char::is_control, " "),
-        named.join(", "),
+        shortened(changes.collect(), NAMED_MAX),
     ]
 }
 

@@ -105,23 +105,45 @@ fn servers_are_listed_in_aligned_columns() {
     );
 }
 
+fn balancer(more: &Value) -> BalancerView {
+    let mut balancer = json!({
+        "id": INSTANCE, "advertise": "10.0.0.1:8000", "region": "", "zone": "", "revision": null, "epoch": null,
+        "lag": 3, "lag_ms": 61250, "stale": false, "origin": "registry", "age": "9s", "lost": false,
+        "leaving": [], "nacks": [], "holds": [],
+    });
+    let fields = more.as_object().expect("fields").clone();
+    balancer.as_object_mut().expect("an object").extend(fields);
+    serde_json::from_value(balancer).expect("a balancer")
+}
+
 #[test]
 fn a_balancers_remarks_say_what_is_not_as_it_should_be() {
     let position = json!({"epoch": INSTANCE, "revision": 4, "id": INSTANCE});
-    let balancer: BalancerView = serde_json::from_value(json!({
-        "id": INSTANCE, "advertise": "10.0.0.1:8000", "region": "", "zone": "", "revision": null, "epoch": null,
-        "lag": 3, "lag_ms": 61250, "stale": true, "origin": "disk", "age": "9s", "lost": true,
+    let balancer = balancer(&json!({
+        "stale": true, "origin": "disk", "lost": true,
         "leaving": [{"server": "default/s1", "incarnation": 3, "in_flight": 2, "sticky": true}],
         "nacks": [{"collection": "servers", "key": "default/bad", "reason": "nonsense"}],
         "more_nacks": {"servers": 12},
         "holds": [{"pool": "default", "position": position, "servers": ["default/s2", "default/s3"]}],
         "ejected": ["default/s9"],
-    }))
-    .expect("a balancer");
+    }));
     let text = balancers::text(&[balancer]);
     let expected = "10.0.0.1:8000 - - 3 1m 1s 250ms 9s ago lost, works from its own disk, 2 in flight to default/s1, still sends clients to default/s1, \
-        holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad, and 12 more of servers ";
+        holds 2 servers of default, has ejected default/s9, cannot apply servers default/bad, and 12 more ";
     assert_eq!(lines(&text)[1], format!("{expected}{INSTANCE}"));
+}
+
+#[test]
+fn many_remarks_of_one_kind_on_a_balancer_hide_no_others() {
+    let nack = |number| json!({"collection": "servers", "key": format!("web/s{number}"), "reason": "nonsense"});
+    let nacks: Vec<_> = (0..100).map(nack).collect();
+    let ejected: Vec<_> = (0..20).map(|number| format!("web/e{number}")).collect();
+    let text = balancers::text(&[balancer(&json!({
+        "nacks": nacks, "more_nacks": {"servers": 12, "routes": 5}, "ejected": ejected,
+    }))]);
+    let expected = "has ejected web/e0, web/e1, web/e2, and 17 more, \
+        cannot apply servers web/s0, servers web/s1, servers web/s2, and 114 more";
+    assert!(lines(&text)[1].contains(expected), "{text}");
 }
 
 #[test]
@@ -327,8 +349,9 @@ fn limits_are_listed_by_what_they_bound() {
     let users =
         users.map(|(limit, users)| (limit.parse::<model::LimitId>().expect("a name"), users));
     let limits = [&api, &busy, &slow].map(shown::<model::Limit>);
+    let limits = limit::with_users(limits.into(), users.into());
     assert_eq!(
-        lines(&limit::table::text(&limits, &users.into())),
+        lines(&limit::table::text(&limits)),
         [
             "NAME BY REQUESTS BURST CONCURRENT MODE ALONE EXEMPT USED BY",
             "api client, header:X-Api-Key 100/10s 100 5 leased share - route a, route b, route c, and 1 more",

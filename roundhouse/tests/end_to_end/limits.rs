@@ -45,6 +45,10 @@ fn a_limit_is_set_listed_shown_named_and_removed() {
     fleet.output("route add web --path-prefix / --pool default --limit api");
     let listed = fleet.output("limit list");
     assert!(listed.trim_end().ends_with("  route web"), "{listed}");
+    let listed = &fleet.json("limit list")[0];
+    let (id, burst, users) = (&listed["id"], &listed["burst"], &listed["used_by"]);
+    assert_eq!((id, burst), (&"api".into(), &30.into()));
+    assert_eq!(*users, serde_json::json!(["route web"]));
     let (code, _, errors) = fleet.run("limit remove api");
     let told = "roundhouse: the limit \"api\" is used by the route \"web\": change that first\n";
     assert_eq!((code != 0, errors.as_str()), (true, told));

@@ -19,6 +19,15 @@ fn a_pool_is_made_changed_listed_shown_and_removed() {
     assert!(added.starts_with("added pool web by revision "), "{added}");
     let set = fleet.output("pool set web --health tcp --retries 1 --wait");
     assert!(set.starts_with("set pool web by revision "), "{set}");
+    for command in [
+        "pool set web",
+        "pool set web --retries 1",
+        "pool set web --health tcp --wait",
+    ] {
+        let same = fleet.output(command);
+        let told = set.replace("set pool web by", "nothing to change in pool web at");
+        assert_eq!(same, told, "{command}");
+    }
     let listed = fleet.output("pool list");
     let default = row(&listed, "default");
     assert_eq!(

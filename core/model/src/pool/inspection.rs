@@ -24,6 +24,8 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    pub const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Grpc, Self::None];
+
     /// The settings that a check of this kind does not ask by, and that have to be left at their defaults with it.
     pub fn foreign(self) -> &'static [&'static str] {
         match self {

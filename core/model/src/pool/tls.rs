@@ -15,6 +15,10 @@ pub enum Protocol {
     H2,
 }
 
+impl Protocol {
+    pub const ALL: [Self; 2] = [Self::Http1, Self::H2];
+}
+
 /// Whether a pool's servers are reached within TLS, and how they prove who they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -10,7 +10,7 @@ use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
 /// Every problem found.
 pub fn validate_listener(listener: &Listener) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
-    problems.check(listener.id.is_known(), "id", LISTENERS);
+    problems.check_known(listener.id.is_known(), "id", LISTENERS);
     check_firewall(&listener.firewall, &mut problems);
     check_listener(listener, &mut problems);
     listener.unknown.check("", &mut problems);

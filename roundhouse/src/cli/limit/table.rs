@@ -1,20 +1,15 @@
 //! Limits as a table: what each counts and bounds, and who is held to it.
 
-use std::collections::BTreeMap;
+use model::{Limit, LimitMode, LimitPart, format_duration};
 
-use client::Shown;
-use model::{Limit, LimitId, LimitMode, LimitPart, format_duration};
-
-use crate::cli::output::{columns, some, word};
+use super::Listed;
+use crate::cli::output::{columns, shortened, word};
 
 /// How many of those who name a limit a row names, so that it stays one line on a terminal.
 const USERS_MAX: usize = 3;
 
 /// The limits, in the order of their names, with the routes and pools that name each.
-pub(in crate::cli) fn text(
-    limits: &[Shown<Limit>],
-    users: &BTreeMap<LimitId, Vec<String>>,
-) -> String {
+pub(in crate::cli) fn text(limits: &[Listed]) -> String {
     let header = [
         "NAME",
         "BY",
@@ -26,12 +21,11 @@ pub(in crate::cli) fn text(
         "EXEMPT",
         "USED BY",
     ];
-    let used_by = |limit: &Limit| users.get(&limit.id).map(Vec::as_slice).unwrap_or_default();
-    let rows = limits.iter().map(|it| row(&it.value, used_by(&it.value)));
-    columns(header, rows.collect())
+    columns(header, limits.iter().map(row).collect())
 }
 
-fn row(limit: &Limit, users: &[String]) -> [String; 9] {
+fn row(listed: &Listed) -> [String; 9] {
+    let limit = &listed.limit.value;
     let by: Vec<_> = limit.by.iter().map(spelt).collect();
     [
         limit.id.to_string(),
@@ -42,7 +36,7 @@ fn row(limit: &Limit, users: &[String]) -> [String; 9] {
         mode(limit),
         alone(limit),
         or_none(limit.exempt.len()),
-        some(users.to_vec(), USERS_MAX),
+        shortened(listed.used_by.clone(), USERS_MAX),
     ]
 }
 

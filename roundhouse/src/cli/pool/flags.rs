@@ -11,29 +11,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-const ALGORITHMS: &[&str] = &[
-    "round_robin",
-    "random",
-    "least_connections",
-    "fleet_least_connections",
-    "p2c",
-    "ip_hash",
-    "hash",
-];
-const PROTOCOLS: &[&str] = &["http1", "h2"];
-const CHECKS: &[&str] = &["http", "tcp", "grpc", "none"];
+use crate::cli::output::word;
 
 /// What is to be changed of a pool.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Flags {
     /// How a server is chosen.
-    #[arg(long, value_name = "NAME", value_parser = word::<Algorithm>(ALGORITHMS))]
+    #[arg(long, value_name = "NAME", value_parser = one_of(&Algorithm::ALL))]
     algorithm: Option<Algorithm>,
     /// What the algorithm `hash` looks at: path, header:NAME, cookie:NAME or query:NAME.
     #[arg(long, value_name = "PART", value_parser = hashed)]
     hash_on: Option<Named<HashOn>>,
     /// What is spoken with the servers.
-    #[arg(long, value_name = "NAME", value_parser = word::<Protocol>(PROTOCOLS))]
+    #[arg(long, value_name = "NAME", value_parser = one_of(&Protocol::ALL))]
     protocol: Option<Protocol>,
     /// Reach the servers within TLS; `--tls=false` ends that.
     #[arg(
@@ -51,7 +41,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "HOST")]
     tls_server_name: Option<String>,
     /// How servers are inspected. What such a check does not ask by, as tcp has no path, is reset.
-    #[arg(long, value_name = "KIND", value_parser = word::<CheckKind>(CHECKS))]
+    #[arg(long, value_name = "KIND", value_parser = one_of(&CheckKind::ALL))]
     health: Option<CheckKind>,
     /// The path that an HTTP check asks for.
     #[arg(long, value_name = "PATH")]
@@ -123,7 +113,7 @@ impl Flags {
         patch.time("health.timeout", self.health_timeout);
     }
 
-    /// What only a cookie of the balancer's own has goes with it, but where there is to be no stickiness for a while.
+    /// What only a cookie of the balancer's own has is reset with another kind; with none it is kept for when there is stickiness again.
     fn patch_sticky(&self, patch: &mut Patch) {
         let Some(Named { part, name }) = &self.sticky else {
             return;
@@ -183,12 +173,12 @@ fn said(patch: Map<String, Value>) -> Map<String, Value> {
     values.collect()
 }
 
-/// Takes the words by which the model knows the values of a setting.
-fn word<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+/// Takes the words by which the model knows these values of a setting.
+fn one_of<T>(values: &'static [T]) -> impl TypedValueParser<Value = T>
 where
-    T: DeserializeOwned + Clone + Send + Sync + 'static,
+    T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    PossibleValuesParser::new(words)
+    PossibleValuesParser::new(values.iter().map(word))
         .map(|word| read(&word).expect("it is one of the model's words"))
 }
 
@@ -298,20 +288,26 @@ mod tests {
 
     #[test]
     fn the_model_knows_every_word_that_the_help_names() {
-        let all = |flag: &str, words: &[&str]| {
-            for word in words {
-                valid(Value::Object(
-                    flags(&format!("{flag} {word}")).pool(&PoolId::standard()),
-                ));
-            }
+        let made = |flag: &str, word: &str| {
+            let flags = flags(&format!("{flag} {word}"));
+            valid(Value::Object(flags.pool(&PoolId::standard())))
         };
-        all("--algorithm", ALGORITHMS);
-        all("--protocol", PROTOCOLS);
-        all("--health", CHECKS);
-        all("--hash-on", &["path", "header:a", "cookie:a", "query:a"]);
+        for algorithm in Algorithm::ALL {
+            assert_eq!(made("--algorithm", &word(&algorithm)).algorithm, algorithm);
+        }
+        for protocol in Protocol::ALL {
+            assert_eq!(made("--protocol", &word(&protocol)).protocol, protocol);
+        }
+        for kind in CheckKind::ALL {
+            assert_eq!(made("--health", &word(&kind)).health.kind, kind);
+        }
+        for part in ["path", "header:a", "cookie:a", "query:a"] {
+            made("--hash-on", part);
+        }
         let kinds = ["none", "cookie", "cookie:a", "source", "header:a"];
-        all("--sticky", &kinds);
-        all("--sticky", &["application_cookie:a"]);
+        for kind in kinds.into_iter().chain(["application_cookie:a"]) {
+            made("--sticky", kind);
+        }
     }
 
     #[test]
