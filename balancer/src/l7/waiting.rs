@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use model::Health;
+use model::{Health, Protocol};
 use policy::{Cause, Failure, InFlight};
 
 use super::codec::{
@@ -205,11 +205,13 @@ impl Waiting<'_, '_> {
         }
     }
 
-    /// What it means that the connection failed before the head ended. Only one that is no socket says more than that.
+    /// What it means that the connection failed before the head ended. Only where that is a stream of HTTP/2 does it say more than that.
     fn failed(&self, error: &io::Error) -> Miss {
         match error.kind() {
             io::ErrorKind::ConnectionRefused if !self.answered => Miss::Unprocessed,
-            io::ErrorKind::InvalidData => Miss::BadResponse(BadResponse::Malformed),
+            io::ErrorKind::InvalidData if self.exchange.plan.protocol == Protocol::H2 => {
+                Miss::BadResponse(BadResponse::Malformed)
+            }
             _ => self.broken_off(),
         }
     }
