@@ -248,49 +248,106 @@ async fn answer(mut stream: TcpStream, cut_off: Arc<AtomicBool>) -> std::io::Res
     }
 }
 
+/// A leader, a balancer and a pool whose health checks are answered until they are not.
+struct Watched {
+    http: Http,
+    admin: Role,
+    balancer: Role,
+    pool: String,
+    _orchestrator: Role,
+    _redis: RedisServer,
+}
+
+impl Watched {
+    /// Every server is probed so often.
+    async fn start(interval: &str) -> Self {
+        let redis = RedisServer::start();
+        let start = |role: &str| Role::start(role, &redis.url(), &[]);
+        let (orchestrator, admin, balancer) =
+            (start("orchestrator"), start("admin-api"), start("balancer"));
+        let http = Http::new();
+        let pool = format!("{}/v1/pools/default", admin.url);
+        let health = format!(r#"{{"health":{{"interval":"{interval}","timeout":"500ms"}}}}"#);
+        eventually("the pool is there", || async {
+            let changed = http.send(Method::PATCH, &pool, &health).await;
+            changed.is_ok_and(|answer| answer.status == StatusCode::OK)
+        })
+        .await;
+        Self {
+            http,
+            admin,
+            balancer,
+            pool,
+            _orchestrator: orchestrator,
+            _redis: redis,
+        }
+    }
+
+    async fn known(&self, health: &str, count: usize) {
+        let url = format!("{}/v1/status", self.admin.url);
+        eventually(&format!("{count} are {health}"), || async {
+            self.http.get(&url).await.json()["servers"][health] == count
+        })
+        .await;
+    }
+
+    async fn load(&self) -> Load {
+        eventually("requests are answered", || async {
+            self.http.get(&self.balancer.url).await.status == StatusCode::OK
+        })
+        .await;
+        let load = Load::start(std::slice::from_ref(&self.balancer.url), 4);
+        load.proceeds(50).await;
+        load
+    }
+
+    /// The balancer says that it holds verdicts back, and no request fails.
+    async fn holds(&self, load: Load) {
+        eventually("the balancer says that it holds them", || async {
+            let holds = self.http.get(&format!("{}/v1/holds", self.admin.url)).await;
+            holds
+                .json()
+                .as_array()
+                .is_some_and(|holds| !holds.is_empty())
+        })
+        .await;
+        load.proceeds(200).await;
+        load.stop_without_failures().await;
+    }
+}
+
 #[tokio::test]
 async fn a_leader_that_is_cut_off_from_the_servers_alone_takes_none_away_that_answers() {
-    let redis = RedisServer::start();
-    let start = |role: &str| Role::start(role, &redis.url(), &[]);
-    let (_orchestrator, admin, balancer) =
-        (start("orchestrator"), start("admin-api"), start("balancer"));
-    let http = Http::new();
-    let pool = format!("{}/v1/pools/default", admin.url);
-    let health = r#"{"health":{"interval":"200ms","timeout":"500ms"}}"#;
-    eventually("the pool is there", || async {
-        let changed = http.send(Method::PATCH, &pool, health).await;
-        changed.is_ok_and(|answer| answer.status == StatusCode::OK)
-    })
-    .await;
+    let watched = Watched::start("200ms").await;
     let servers = [Upstream::start().await, Upstream::start().await];
     for (number, server) in servers.iter().enumerate() {
         let body = format!(r#"{{"id":"s{number}","address":"{}"}}"#, server.address);
-        let created = http.post(&format!("{pool}/servers"), &body).await;
+        let servers = format!("{}/servers", watched.pool);
+        let created = watched.http.post(&servers, &body).await;
         assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     }
-    let known = async |health: &str, count: usize| {
-        let url = format!("{}/v1/status", admin.url);
-        eventually(&format!("{count} are {health}"), || async {
-            http.get(&url).await.json()["servers"][health] == count
-        })
-        .await;
-    };
-    known("up", 2).await;
-    eventually("requests are answered", || async {
-        http.get(&balancer.url).await.status == StatusCode::OK
-    })
-    .await;
-    let load = Load::start(std::slice::from_ref(&balancer.url), 4);
-    load.proceeds(50).await;
+    watched.known("up", 2).await;
+    let load = watched.load().await;
     for server in &servers {
         server.cut_off.store(true, Ordering::SeqCst);
     }
-    known("down", 2).await;
-    eventually("the balancer says that it holds them", || async {
-        let holds = http.get(&format!("{}/v1/holds", admin.url)).await.json();
-        holds.as_array().is_some_and(|holds| !holds.is_empty())
-    })
-    .await;
-    load.proceeds(200).await;
-    load.stop_without_failures().await;
+    watched.known("down", 2).await;
+    watched.holds(load).await;
+}
+
+#[tokio::test]
+async fn nor_the_only_one_of_a_pool_whose_registration_has_run_out() {
+    // Only the probe at the end of the lease comes soon.
+    let watched = Watched::start("20s").await;
+    let server = Upstream::start().await;
+    let lease = format!("{}/v1/registrations/default/s0", watched.admin.url);
+    let body = format!(r#"{{"address":"{}","lifetime":"1s"}}"#, server.address);
+    let registered = watched.http.send(Method::PUT, &lease, &body).await;
+    let registered = registered.expect("an answer");
+    assert_eq!(registered.status, StatusCode::CREATED, "{registered:?}");
+    watched.known("up", 1).await;
+    let load = watched.load().await;
+    server.cut_off.store(true, Ordering::SeqCst);
+    watched.known("down", 1).await;
+    watched.holds(load).await;
 }

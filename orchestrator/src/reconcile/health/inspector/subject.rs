@@ -49,6 +49,7 @@ pub(super) struct Sighting<'a> {
 /// A probe under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
+    began: Duration,
     grounds: Grounds,
     /// Whether the other probe decided meanwhile: what this one finds may be from before that.
     outdated: bool,
@@ -64,7 +65,8 @@ pub(super) struct Subject {
     pub(super) state: RiseFall,
     /// Why a probe failed last.
     pub(super) reason: String,
-    /// When the first of the last probes ended, none of which got any answer.
+    /// When the first of the last probes, none of which got any answer, had waited for half of its time: an answer from before
+    /// that may be the last of a server that was lost while it was probed.
     pub(super) silent_since: Option<Duration>,
     /// For how long there was none when the last one ended.
     pub(super) silent: Duration,
@@ -130,7 +132,7 @@ impl Subject {
         let suspected =
             self.doubted || self.on_doubt.is_some() || flight.grounds == Grounds::Suspicion;
         let succeeded = outcome.is_ok();
-        self.note_silence(&outcome, now);
+        self.note_silence(&outcome, flight.began, now);
         if let Err(failure) = outcome {
             self.reason = failure.to_string();
         }
@@ -142,9 +144,10 @@ impl Subject {
         Some(verdict)
     }
 
-    fn note_silence(&mut self, outcome: &Result<(), Failure>, now: Duration) {
+    fn note_silence(&mut self, outcome: &Result<(), Failure>, began: Duration, now: Duration) {
         let is_silent = outcome.as_ref().is_err_and(Failure::is_silence);
-        let since = is_silent.then(|| *self.silent_since.get_or_insert(now));
+        let half = began + now.saturating_sub(began) / 2;
+        let since = is_silent.then(|| *self.silent_since.get_or_insert(half));
         self.silent_since = since;
         self.silent = since.map_or(Duration::ZERO, |since| now - since);
     }
@@ -169,6 +172,7 @@ impl Subject {
             }
         };
         *self.flight(errand) = Some(Flight {
+            began: now,
             grounds: grounds(suspected),
             outdated: false,
         });

@@ -439,6 +439,27 @@ fn a_missed_renewal_makes_any_failed_probe_decide_until_it_is_renewed() {
 }
 
 #[test]
+fn one_probe_without_an_answer_is_a_silence_for_the_second_half_of_its_time() {
+    let silent_ms = |failure: Failure, took: Duration| {
+        let mut stage = Stage::with_up(&["s1"]);
+        stage.inspector.lapse(&[key("s1")].into(), stage.now);
+        let assignment = stage.launch().expect("due at once");
+        stage.now += took;
+        stage.finish_with(&assignment, Err(failure));
+        let changes = stage.inspector.unwritten();
+        let [Change::Verdict(_, Some(verdict))] = &changes[..] else {
+            panic!("{changes:?}");
+        };
+        assert_eq!(verdict.health, Health::Down);
+        verdict.silent_ms
+    };
+    let timeout = Failure::TimedOut { after: 2 * SECOND };
+    assert_eq!(silent_ms(timeout, 2 * SECOND), 1_000);
+    assert_eq!(silent_ms(Failure::Refused, Duration::from_micros(300)), 0);
+    assert_eq!(silent_ms(Failure::Status(503), 2 * SECOND), 0);
+}
+
+#[test]
 fn a_new_incarnation_inherits_nothing_and_a_late_outcome_is_refused() {
     let mut stage = Stage::with_up(&["s1"]);
     stage.now += 3 * SECOND;
