@@ -160,7 +160,7 @@ impl<'a> Parts<'a> {
         );
         supervisor.spawn(
             "balancer tables",
-            membership.clone().publish(shown, found, files),
+            membership.clone().publish(shown.clone(), found, files),
         );
         supervisor.spawn("balancer reports", membership.clone().report_always());
         supervisor.spawn(
@@ -176,7 +176,10 @@ impl<'a> Parts<'a> {
             membership.clone().suspect_always(seen),
         );
         let (questions, asked) = questions();
-        supervisor.spawn("balancer limits", membership.clone().meter_always(asked));
+        supervisor.spawn(
+            "balancer limits",
+            membership.clone().meter_always(asked, shown),
+        );
         (suspecting, questions)
     }
 

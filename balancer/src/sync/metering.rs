@@ -1,11 +1,14 @@
 //! Tells the registry what was spent of limits, and takes tokens from it: many keys in one call, and few calls at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, OptionFuture};
 use policy::Inquiry;
-use registry::{BucketName, RegistryError, Take, Taken};
-use tokio::sync::mpsc;
+use registry::{BucketName, RegistryError, Take, Taken, View};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
@@ -25,6 +28,11 @@ const CALL_WITHIN: Duration = Duration::from_secs(1);
 struct Metering {
     membership: Membership,
     questions: mpsc::Receiver<Question>,
+    /// What is followed, which knows first that the registry has gone or is back: nobody asks while no request comes.
+    views: watch::Receiver<Arc<View>>,
+    is_connected: bool,
+    /// A look whether the registry answers.
+    look: OptionFuture<BoxFuture<'static, Option<RegistryError>>>,
     /// Those that are not due yet, by when they are; the number keeps those of one moment apart.
     later: BTreeMap<(Duration, u64), Question>,
     number: u64,
@@ -40,11 +48,18 @@ struct Call {
 
 impl Membership {
     /// Asks until no worker serves any more.
-    pub(crate) async fn meter_always(self, questions: mpsc::Receiver<Question>) {
+    pub(crate) async fn meter_always(
+        self,
+        questions: mpsc::Receiver<Question>,
+        views: watch::Receiver<Arc<View>>,
+    ) {
         let served = self.served.clone();
         let metering = Metering {
             membership: self,
             questions,
+            views,
+            is_connected: true,
+            look: None.into(),
             later: BTreeMap::new(),
             number: 0,
             calls: JoinSet::new(),
@@ -71,6 +86,11 @@ impl Metering {
                     }
                 }
                 Some(ended) = self.calls.join_next() => self.hear(ended),
+                Some(trouble) = &mut self.look => {
+                    self.look = None.into();
+                    self.note(trouble.as_ref());
+                }
+                Ok(()) = self.views.changed() => self.look(),
                 () = sleep_until(next), if is_free => {}
             }
             self.take_due(&mut come);
@@ -92,6 +112,33 @@ impl Metering {
         {
             come.push(next.remove());
         }
+    }
+
+    /// Looks whether the registry answers where the subscription has ended or begun: that may have ended alone.
+    fn look(&mut self) {
+        let is_connected = self.views.borrow_and_update().connected;
+        if std::mem::replace(&mut self.is_connected, is_connected) == is_connected {
+            return;
+        }
+        let registry = self.membership.registry.clone();
+        let look = async move {
+            let operation = "a look whether it is there";
+            let head = timeout(CALL_WITHIN, registry.head()).await;
+            head.unwrap_or(Err(RegistryError::Unanswered { operation }))
+                .err()
+        };
+        self.look = Some(look.boxed()).into();
+    }
+
+    /// Takes in that the registry answered, or why not.
+    fn note(&self, trouble: Option<&RegistryError>) {
+        let ledger = &self.membership.ledger;
+        match (ledger.is_away(), trouble) {
+            (false, Some(error)) => tracing::warn!(%error, "limits go on without the registry"),
+            (true, None) => tracing::info!("limits are counted with the registry again"),
+            (true, Some(_)) | (false, None) => {}
+        }
+        ledger.set_away(trouble.is_some());
     }
 
     /// Asks about these in one call, but for those of which it is too early.
@@ -154,10 +201,8 @@ impl Metering {
                 }
             }
             Err(error) => {
+                self.note(Some(&error));
                 let ledger = &self.membership.ledger;
-                if !ledger.is_away() {
-                    tracing::warn!(%error, "limits go on without the registry");
-                }
                 for (question, spent) in questions {
                     ledger.was_not_heard(&question.limit, question.key, spent, now);
                 }
@@ -172,10 +217,8 @@ impl Metering {
             key,
             waiting,
         } = question;
+        self.note(None);
         let ledger = &self.membership.ledger;
-        if ledger.is_away() {
-            tracing::info!("limits are counted with the registry again");
-        }
         let Some(waiting) = waiting else {
             if ledger.hear(&limit, key, granted, level, now) {
                 let waiting = None;

@@ -383,6 +383,26 @@ async fn without_redis_a_limit_is_open_or_closed_if_it_says_so() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_knows_that_redis_is_gone_or_back_before_any_request_comes() {
+    let limit = Limit {
+        without_registry: WithoutRegistry::Closed,
+        ..limit(3)
+    };
+    let (mut redis, fleets, _upstream) = on_redis(1, limit).await;
+    let alone = "roundhouse_balancer_limits_alone";
+    redis.kill();
+    fleets[0].counts(alone, 1).await;
+    let passes = async |client| {
+        let field = format!("X-Forwarded-For: {client}");
+        with(&fleets[0], &field).await.status() == 200
+    };
+    assert!(!passes("10.0.0.1").await);
+    redis.restart();
+    fleets[0].counts(alone, 0).await;
+    assert!(passes("10.0.0.2").await);
+}
+
 /// Sends requests, a few at a time, and counts those that pass.
 struct Load {
     stop: Arc<AtomicBool>,

@@ -133,6 +133,11 @@ impl Ledger {
         self.is_away.load(Ordering::Relaxed)
     }
 
+    /// Whether the registry answered just now, whatever it was asked.
+    pub fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
     /// Keys that are known.
     pub fn keys(&self) -> usize {
         self.parts.iter().map(|part| part.lock().len()).sum()

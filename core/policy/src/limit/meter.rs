@@ -4,8 +4,9 @@
 //!   number of balancers that live; from then on it grows as the bucket does, divided likewise. So all balancers together spend no more
 //!   than what is there, however unevenly requests come; and where the registry does not answer, the same goes on, which is the limit
 //!   divided by the number of balancers.
-//! - `spent`: tokens spent of the share that the registry has not heard of. They are told within 10 ms, and taken from the bucket even
-//!   if it is empty: what was too much is missing later, since a level below zero makes shares below zero.
+//! - `spent`: tokens spent of the share that the registry has not heard of. They are told within 10 ms, or within 100 ms where the share
+//!   is more than will be spent of it in twice that time; and taken from the bucket even if it is empty: what was too much is missing
+//!   later, since a level below zero makes shares below zero.
 //! - `leased`: tokens that were taken from the bucket ahead of need. They are asked for where the share does not cover what this balancer
 //!   is about to be asked for, and are never more than the bucket is given in 20 ms, or one.
 //!
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 /// The registry is told of a key, or asked for more of it, no more often than this.
 pub(super) const GAP: u64 = 10_000;
+
+/// Nor than this where the share lasts for longer than twice as much.
+const GAP_AMPLE: u64 = 100_000;
 
 /// Nobody is woken to ask later than this from now: a request that comes later does that.
 const SOON: u64 = 100_000;
@@ -114,6 +118,8 @@ pub(super) struct Meter {
     demand: u32,
     /// Requests at this moment.
     pub(super) in_flight: u32,
+    /// The share lasts for long, as requests came when the registry was asked last.
+    is_ample: bool,
     /// The registry is asked, or will be.
     pub(super) is_asked: bool,
     /// The registry is not told of this key, and the share is all that there is.
@@ -136,6 +142,7 @@ impl Meter {
             told: 0,
             demand: 0,
             in_flight: 0,
+            is_ample: false,
             is_asked: false,
             is_untold: false,
         }
@@ -208,17 +215,26 @@ impl Meter {
 
     /// When the registry may be asked: where there is nothing to tell, not before it has something to give.
     pub(super) fn due(&self) -> u64 {
+        let gap = match self.is_ample {
+            true => GAP_AMPLE,
+            false => GAP,
+        };
         let wait = match self.spent {
-            0 => self.wait.max(GAP),
-            _ => GAP,
+            0 => self.wait.max(gap),
+            _ => gap,
         };
         self.heard_at + wait
     }
 
+    /// Requests that will come within a time, if they come as they have.
+    fn expected(&self, within: f64, now: u64) -> f64 {
+        let elapsed = now.saturating_sub(self.counted_from).max(GAP) as f64;
+        f64::from(self.demand) / elapsed * within
+    }
+
     /// The tokens that are needed on top of those that there are.
     fn wanted(&self, terms: &Terms, now: u64) -> u32 {
-        let elapsed = now.saturating_sub(self.counted_from).max(GAP) as f64;
-        let expected = f64::from(self.demand) / elapsed * AHEAD;
+        let expected = self.expected(AHEAD, now);
         let most = (AHEAD / terms.interval).ceil();
         let has = f64::from(self.leased) + self.share.max(0.0).floor();
         (expected.ceil().min(most) - has).max(0.0) as u32
@@ -228,6 +244,7 @@ impl Meter {
     pub(super) fn ask(&mut self, terms: &Terms, now: u64) -> (u32, u32) {
         self.fill(terms, now);
         let wanted = self.wanted(terms, now);
+        self.is_ample = self.share > self.expected(2.0 * GAP_AMPLE as f64, now);
         self.demand = 0;
         self.counted_from = now;
         self.told = std::mem::take(&mut self.spent);
@@ -253,6 +270,7 @@ impl Meter {
         self.spent = self.spent.saturating_add(spent);
         self.spends_alone(terms);
         self.told = 0;
+        self.is_ample = false;
         self.heard_at = now;
         self.wait = 0;
         self.left = 0.0;
