@@ -1,6 +1,7 @@
 //! Request bodies: JSON objects of bounded size, read in bounded time, refused with the place of the fault.
 
 mod rule;
+mod sieve;
 mod unique;
 
 use std::error::Error;
@@ -16,6 +17,8 @@ use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 use crate::resource::Resource;
+
+pub(crate) use sieve::sift;
 
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
@@ -158,21 +161,12 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// Reads a model type from JSON; a value of the wrong type is named by its field's path.
+/// Reads a model type from JSON; each value of the wrong type is named by its field's path.
 pub(crate) fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let said = error.into_inner().to_string();
-        // A missing field has no path of its own.
-        match said
-            .strip_prefix("missing field `")
-            .and_then(|rest| rest.split('`').next())
-        {
-            Some(field) if path == "." => Problem::field(field, "is required"),
-            Some(field) => Problem::field(format!("{path}.{field}"), "is required"),
-            None => Problem::field(path, rule::of(&said)),
-        }
-    })
+    match sift(value) {
+        (Some(read), errors) if errors.is_empty() => Ok(read),
+        (_, errors) => Err(errors.into()),
+    }
 }
 
 #[cfg(test)]

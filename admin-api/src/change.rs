@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use model::{Change, Revision, Snapshot};
-use registry::{Commit, CommitError, Committed, Durability, RegistryError};
+use registry::{Commit, CommitError, Committed, Durability, RegistryError, Seen, Unseen};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::durability::{Kept, Recorded};
 use crate::extract::Intent;
 use crate::problem::Problem;
+use crate::resource::kind_of;
 
 /// How long a change may take, its turn included.
 const CHANGE_TIME: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ impl App {
         decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, T), Problem>,
         deadline: Instant,
     ) -> Result<(Recorded<'_>, Option<T>), Problem> {
+        let mut looked_at = Vec::new();
         for _ in 0..TRIES {
             let seen = self.snapshot()?;
             let (changes, decided) = match decide(&seen) {
@@ -64,13 +66,22 @@ impl App {
                     return Ok((recorded.await?, None));
                 }
             };
-            match self.commit(intent.commit(changes, &seen), deadline).await {
+            let mut commit = intent.commit(changes, &seen);
+            commit.seen.extend(looked_at.iter().cloned());
+            match self.commit(commit, deadline).await {
                 Ok(recorded) => {
                     let is_own = self.is_own(intent, &recorded.committed).await;
                     return Ok((recorded, is_own.then_some(decided)));
                 }
                 Err(CommitError::Conflict { .. } | CommitError::OtherEpoch { .. }) => {
                     self.refreshed(&seen).await;
+                }
+                Err(CommitError::Unseen { elements }) => {
+                    for element in elements {
+                        refuse_unread(&element, &seen)?;
+                        let seen = Seen::text(&element.stored);
+                        looked_at.push(((element.collection, element.key), seen));
+                    }
                 }
                 Err(error) => return Err(refusal(error, intent)),
             }
@@ -156,6 +167,22 @@ impl App {
     }
 }
 
+/// Refuses to write over what other hands wrote a moment ago, if this version cannot read it. What it can read may be text that
+/// another version wrote in other words, and goes as ever.
+fn refuse_unread(element: &Unseen, seen: &Snapshot) -> Result<(), Problem> {
+    let (collection, key) = (element.collection, element.key.clone());
+    let mut state = seen.clone();
+    state.apply_stored(collection, key.as_bytes(), element.stored.as_bytes());
+    match state.unread.contains(collection, &key) {
+        true => Err(Problem::unread(
+            kind_of(collection),
+            (collection, key),
+            &state,
+        )),
+        false => Ok(()),
+    }
+}
+
 fn refusal(error: CommitError, intent: &Intent) -> Problem {
     match error {
         CommitError::Invalid { key, rule } => Problem::field(key, rule),
@@ -178,6 +205,7 @@ fn refusal(error: CommitError, intent: &Intent) -> Problem {
         }
         CommitError::Registry(error) => error.into(),
         CommitError::Conflict { .. }
+        | CommitError::Unseen { .. }
         | CommitError::OtherEpoch { .. }
         | CommitError::NotLeading { .. } => Problem::Contended,
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::app::App;
-use crate::body::from_json;
+use crate::body::sift;
 use crate::change::Outcome;
 use crate::durability::Kept;
 use crate::extract::Intent;
@@ -31,6 +31,23 @@ pub(crate) struct Plan<R: Resource> {
     pub(crate) after: Option<R>,
 }
 
+/// What comes of what a client sent.
+pub(crate) struct Accepted<R> {
+    /// The value, as far as it could be read: what could not has its default.
+    pub(crate) value: Option<R>,
+    pub(crate) errors: Vec<model::Problem>,
+}
+
+impl<R> Accepted<R> {
+    /// The value, if nothing is wrong with it.
+    fn whole(self) -> Result<R, Problem> {
+        match self.value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(self.errors.into()),
+        }
+    }
+}
+
 /// Makes a value of what a client sent, in place of the stored one. Fields that only a newer version knows stay as they are stored: who
 /// sends the whole cannot send these.
 pub(crate) fn replacement<R: Resource>(
@@ -38,6 +55,15 @@ pub(crate) fn replacement<R: Resource>(
     stored: Option<&R>,
     sent: &Map<String, Value>,
 ) -> Result<R, Problem> {
+    replacing(key, stored, sent).whole()
+}
+
+/// The same, with whatever is wrong with it beside what could be read.
+pub(crate) fn replacing<R: Resource>(
+    key: &R::Key,
+    stored: Option<&R>,
+    sent: &Map<String, Value>,
+) -> Accepted<R> {
     let mut sent = sent.clone();
     sent.extend(R::names(key));
     accept(Value::Object(sent), stored, true)
@@ -47,36 +73,46 @@ pub(crate) fn replacement<R: Resource>(
 pub(crate) fn patched<R: Resource>(stored: &R, patch: &Map<String, Value>) -> Result<R, Problem> {
     let mut value = to_json(stored);
     merge(&mut value, &Value::Object(patch.clone()));
-    accept(value, Some(stored), false)
+    accept(value, Some(stored), false).whole()
 }
 
-fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Result<R, Problem> {
-    let mut resource: R = from_json(value).map_err(|problem| problem.reworded(R::rule))?;
-    if let Some(stored) = stored {
-        resource.inherit(stored);
-        if keeps {
-            each_unknown(&mut resource, stored, Unknown::inherit);
+fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Accepted<R> {
+    let (mut value, mut errors) = sift::<R>(value);
+    for error in &mut errors {
+        if let Some(rule) = R::rule(&error.field) {
+            error.rule = rule;
         }
     }
-    check_fields(&resource, stored)?;
-    Ok(resource)
+    if let Some(resource) = &mut value {
+        if let Some(stored) = stored {
+            resource.inherit(stored);
+            if keeps {
+                each_unknown(resource, stored, Unknown::inherit);
+            }
+        }
+        // A default in the place of what could not be read may break a rule that the sender keeps.
+        let is_whole = errors.is_empty();
+        let found = check_fields(resource, stored).err().into_iter().flatten();
+        errors.extend(found.filter(|it| is_whole || it.is_unknown()));
+    }
+    Accepted { value, errors }
 }
 
 /// The rules for the value alone. What is stored just so is no mistake of who sends it back, as in a document. A field that this version
 /// does not know is no mistake where it is stored already, by a newer version, and stays what it is.
-fn check_fields<R: Resource>(resource: &R, stored: Option<&R>) -> Result<(), Problem> {
+fn check_fields<R: Resource>(resource: &R, stored: Option<&R>) -> Result<(), Vec<model::Problem>> {
     let Err(problems) = resource.validate() else {
         return Ok(());
     };
     let Some(stored) = stored else {
-        return Err(problems.into());
+        return Err(problems);
     };
     if stored == resource {
         return Ok(());
     }
     let mut sent = resource.clone();
     each_unknown(&mut sent, stored, Unknown::drop_same);
-    Ok(sent.validate()?)
+    sent.validate()
 }
 
 /// Does something with each part that holds unknown fields, and the part of that name in the stored value, if there is one.

@@ -140,7 +140,7 @@ impl Intent {
             reason: self.reason.clone(),
             idempotency_key: self.idempotency_key.clone(),
             fingerprint: self.fingerprint.clone(),
-            ..Commit::new(self.author.clone(), changes)
+            ..Commit::new(self.author.clone(), changes).over(seen)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A document of the whole desired state, read and laid over the state as it is. Each element is held to the same
 //! rules as one that is put alone; those among the elements are checked once, on what comes of all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -12,7 +12,7 @@ use model::{
 use serde_json::{Map, Value};
 
 use crate::address::is_name;
-use crate::edit;
+use crate::edit::{self, Accepted};
 use crate::problem::{Problem, taken};
 use crate::resource::{Means, Resource, Target, check_room, missing};
 
@@ -31,13 +31,18 @@ pub(crate) struct Imported {
     certificates: Elements<Certificate>,
     /// Whether what it does not hold is removed, of the kinds that it says something of.
     prunes: bool,
+    /// What is wrong with it whatever there is.
+    problems: Vec<model::Problem>,
 }
 
 /// Nothing where the document says nothing of them.
 type Elements<R> = Option<BTreeMap<<R as Resource>::Key, Map<String, Value>>>;
 
+/// An element's key and fields.
+type Element<R> = (<R as Resource>::Key, Map<String, Value>);
+
 impl Imported {
-    /// Reads a document. Everything that is wrong with it is said together.
+    /// Reads a document. What is wrong with it is said together with what turns out once it is laid over the state.
     pub(crate) async fn read(
         sent: Map<String, Value>,
         prunes: bool,
@@ -48,7 +53,7 @@ impl Imported {
             means,
             problems: Problems::default(),
         };
-        let imported = Self {
+        let mut imported = Self {
             pools: reading.elements::<Pool>().await?,
             servers: reading.elements::<Server>().await?,
             routes: reading.elements::<Route>().await?,
@@ -57,33 +62,34 @@ impl Imported {
             certificates: reading.elements::<Certificate>().await?,
             limits: reading.elements::<Limit>().await?,
             prunes,
+            problems: Vec::new(),
         };
         let unknown = reading.sent.keys().map(model::Problem::unknown_field);
-        reading.problems.0.extend(unknown);
-        reading.problems.none()?;
+        imported.problems = reading.problems.0;
+        imported.problems.extend(unknown);
         Ok(imported)
     }
 
     /// The state that comes of the document and, unless it prunes, of what else there is.
     pub(crate) fn over(&self, snapshot: &Snapshot) -> Result<Fleet, Problem> {
-        let mut problems = Problems::default();
         let mut fleet = Fleet::of(snapshot);
         let mut laying = Laying {
             snapshot,
             prunes: self.prunes,
-            problems: &mut problems,
+            named: self.problems.iter().map(|it| it.field.as_str()).collect(),
+            problems: Problems(self.problems.clone()),
+            unread: HashSet::new(),
         };
-        laying.lay(&self.pools, &mut fleet.pools)?;
-        laying.lay(&self.servers, &mut fleet.servers)?;
-        laying.lay(&self.routes, &mut fleet.routes)?;
-        laying.lay(&self.listeners, &mut fleet.listeners)?;
-        laying.lay(&self.networks, &mut fleet.networks)?;
-        laying.lay(&self.limits, &mut fleet.limits)?;
-        laying.lay(&self.certificates, &mut fleet.certificates)?;
-        // An element that could not be read is not among the others, and would be missed.
-        problems.none()?;
-        check_among(&fleet, snapshot, &mut problems)?;
-        problems.none()?;
+        laying.lay(&self.pools, &mut fleet.pools);
+        laying.lay(&self.servers, &mut fleet.servers);
+        laying.lay(&self.routes, &mut fleet.routes);
+        laying.lay(&self.listeners, &mut fleet.listeners);
+        laying.lay(&self.networks, &mut fleet.networks);
+        laying.lay(&self.limits, &mut fleet.limits);
+        laying.lay(&self.certificates, &mut fleet.certificates);
+        laying.check_among(&fleet);
+        laying.problems.none()?;
+        check_counts(&fleet)?;
         Ok(fleet)
     }
 }
@@ -97,16 +103,15 @@ impl Problems {
         self.0.push(model::Problem::new(field, rule));
     }
 
-    /// Keeps what is wrong with an element. What is no matter of the document ends the reading.
-    fn within<T>(&mut self, element: &str, read: Result<T, Problem>) -> Result<Option<T>, Problem> {
-        match read.map_err(|problem| problem.within(element)) {
-            Ok(value) => Ok(Some(value)),
-            Err(Problem::Invalid { errors }) => {
-                self.0.extend(errors);
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
+    /// What is wrong with an element: its name goes before its fields.
+    fn within(&mut self, element: &str, errors: impl IntoIterator<Item = model::Problem>) {
+        self.0.extend(errors.into_iter().map(|mut error| {
+            error.field = match error.field.as_str() {
+                "." => element.to_owned(),
+                field => format!("{element}.{field}"),
+            };
+            error
+        }));
     }
 
     /// One of the document's lists, where it is there.
@@ -120,10 +125,10 @@ impl Problems {
         }
     }
 
-    fn none(&mut self) -> Result<(), Problem> {
+    fn none(self) -> Result<(), Problem> {
         match self.0.is_empty() {
             true => Ok(()),
-            false => Err(std::mem::take(&mut self.0).into()),
+            false => Err(self.0.into()),
         }
     }
 }
@@ -156,8 +161,9 @@ impl Reading<'_> {
         let mut prepared = stream::iter(list.into_iter().enumerate())
             .map(|(index, element)| element_of::<R>(index, element, means))
             .buffered(LOOKUPS_AT_ONCE);
-        while let Some((name, read)) = prepared.next().await {
-            if let Some((key, fields)) = problems.within(&name, read)?
+        while let Some((name, element, wrong)) = prepared.next().await {
+            problems.within(&name, wrong.map_or(Ok(Vec::new()), Problem::into_errors)?);
+            if let Some((key, fields)) = element
                 && elements.insert(key, fields).is_some()
             {
                 problems.add(name, "is given more than once");
@@ -167,27 +173,30 @@ impl Reading<'_> {
     }
 }
 
-type Element<R> = (<R as Resource>::Key, Map<String, Value>);
-
-/// An element's key and fields, or what is wrong with it, and the name to say that under.
+/// An element, if it has a key, what is wrong with it, and the name to say that under. A field that is wrong is left out.
 async fn element_of<R: Resource>(
     index: usize,
     element: Value,
     means: &Means,
-) -> (String, Result<Element<R>, Problem>) {
+) -> (String, Option<Element<R>>, Option<Problem>) {
     let place = name::<R>(&index);
     let Value::Object(mut fields) = element else {
-        return (place, Err(Problem::field(".", "must be an object")));
+        let problem = Problem::field(".", "must be an object");
+        return (place, None, Some(problem));
     };
     let key = match R::sent_key(&fields) {
         Ok(key) => key,
-        Err(problem) => return (place, Err(problem)),
+        Err(problem) => return (place, None, Some(problem)),
     };
     let hostname = fields.get(HOSTNAME).cloned();
     edit::drop_read_only::<R>(&mut fields);
     let prepared = R::prepare(Some(&key), &mut fields, means).await;
     let prepared = prepared.and_then(|()| keep_name(&mut fields, hostname));
-    (name::<R>(&key), prepared.map(|()| (key, fields)))
+    let wrong = prepared.err();
+    for error in wrong.iter().flat_map(Problem::errors) {
+        fields.remove(&error.field);
+    }
+    (name::<R>(&key), Some((key, fields)), wrong)
 }
 
 const HOSTNAME: &str = "hostname";
@@ -210,73 +219,94 @@ fn keep_name(fields: &mut Map<String, Value>, sent: Option<Value>) -> Result<(),
 struct Laying<'a> {
     snapshot: &'a Snapshot,
     prunes: bool,
-    problems: &'a mut Problems,
+    /// The fields of which something is said already: that they are missed is no news.
+    named: HashSet<&'a str>,
+    problems: Problems,
+    /// Elements of which too little can be read to lay them: what names them names something.
+    unread: HashSet<String>,
 }
 
 impl Laying<'_> {
     /// Lays the values that the sent fields make over those that are there, each in place of the stored one. A list that the document
     /// does not have says nothing of that kind: nothing of it is changed, nor pruned.
-    fn lay<R: Resource>(
-        &mut self,
-        elements: &Elements<R>,
-        present: &mut BTreeMap<R::Key, R>,
-    ) -> Result<(), Problem> {
+    fn lay<R: Resource>(&mut self, elements: &Elements<R>, present: &mut BTreeMap<R::Key, R>) {
         let Some(elements) = elements else {
-            return Ok(());
+            return;
         };
         if self.prunes {
             present.clear();
         }
         for (key, fields) in elements {
+            let name = name::<R>(key);
             let stored = R::find(self.snapshot, key).map(|stored| &stored.value);
-            let value = edit::replacement(key, stored, fields);
-            let value = self.problems.within(&name::<R>(key), value)?;
-            present.extend(value.map(|value| (key.clone(), value)));
+            let Accepted { value, errors } = edit::replacing(key, stored, fields);
+            let is_news =
+                |it: &model::Problem| !self.named.contains(&*format!("{name}.{}", it.field));
+            self.problems
+                .within(&name, errors.into_iter().filter(is_news));
+            match value {
+                Some(value) => drop(present.insert(key.clone(), value)),
+                None => {
+                    present.remove(key);
+                    self.unread.insert(name);
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// The rules among the elements: what a single one is held to, in one go over all of them.
+    fn check_among(&mut self, fleet: &Fleet) {
+        let (snapshot, unread) = (self.snapshot, &self.unread);
+        // What only a newer version can read is in no document, and stays.
+        let is_there = |target: Target<'_>| {
+            let is_said = match target {
+                Target::Pool(id) => is_laid(&fleet.pools, id, unread),
+                Target::List(id) => is_laid(&fleet.networks, id, unread),
+                Target::Limit(id) => is_laid(&fleet.limits, id, unread),
+                Target::Certificate(id) => is_laid(&fleet.certificates, id, unread),
+            };
+            is_said || target.is_unread_in(snapshot)
+        };
+        let problems = &mut self.problems;
+        check_references(&fleet.pools, is_there, problems);
+        check_references(&fleet.routes, is_there, problems);
+        check_references(&fleet.listeners, is_there, problems);
+        let has_pool = |id| is_there(Target::Pool(id));
+        let standard = PoolId::standard();
+        if !has_pool(&standard) {
+            let rule = "must hold the pool \"default\", which cannot be removed";
+            problems.add(Pool::COLLECTION.as_str(), rule);
+        }
+        for (key, _) in fleet.servers.iter().filter(|(key, _)| !has_pool(&key.pool)) {
+            let field = format!("{}.pool", name::<Server>(key));
+            problems.add(field, format!("there is no pool {:?}", key.pool.as_str()));
+        }
+        check_addresses(fleet, snapshot, problems);
     }
 }
 
-/// The rules among the elements: what a single one is held to, in one go over all of them.
-fn check_among(fleet: &Fleet, snapshot: &Snapshot, problems: &mut Problems) -> Result<(), Problem> {
-    check_counts(fleet)?;
-    // What only a newer version can read is in no document, and stays.
-    let is_there = |target: Target<'_>| {
-        let is_said = match target {
-            Target::Pool(id) => fleet.pools.contains_key(id),
-            Target::List(id) => fleet.networks.contains_key(id),
-            Target::Limit(id) => fleet.limits.contains_key(id),
-            Target::Certificate(id) => fleet.certificates.contains_key(id),
-        };
-        is_said || target.is_unread_in(snapshot)
-    };
-    check_references(&fleet.pools, is_there, problems);
-    check_references(&fleet.routes, is_there, problems);
-    check_references(&fleet.listeners, is_there, problems);
-    let has_pool = |id| is_there(Target::Pool(id));
-    let standard = PoolId::standard();
-    if !has_pool(&standard) {
-        let rule = "must hold the pool \"default\", which cannot be removed";
-        problems.add(Pool::COLLECTION.as_str(), rule);
-    }
+fn is_laid<R: Resource>(
+    elements: &BTreeMap<R::Key, R>,
+    key: &R::Key,
+    unread: &HashSet<String>,
+) -> bool {
+    elements.contains_key(key) || unread.contains(&name::<R>(key))
+}
+
+/// No two servers of a pool have one address. Two that are stored already are no mistake of the document's.
+fn check_addresses(fleet: &Fleet, snapshot: &Snapshot, problems: &mut Problems) {
     let is_new = |server: &Server| {
         let stored = snapshot.servers.get(&server.key());
         stored.is_none_or(|stored| stored.value != *server)
     };
     let mut holders: HashMap<_, &Server> = HashMap::new();
     for (key, server) in &fleet.servers {
-        if !has_pool(&key.pool) {
-            let field = format!("{}.pool", name::<Server>(key));
-            problems.add(field, format!("there is no pool {:?}", key.pool.as_str()));
-        }
-        // Two that are stored already are no mistake of the document's.
         let twin = holders.insert((&key.pool, server.address), server);
         if let Some(twin) = twin.filter(|twin| is_new(twin) || is_new(server)) {
             let field = format!("{}.address", name::<Server>(key));
             problems.add(field, taken(&twin.key(), twin.state));
         }
     }
-    Ok(())
 }
 
 /// What the elements of one kind name must be there.
@@ -286,12 +316,7 @@ fn check_references<R: Resource>(
     problems: &mut Problems,
 ) {
     for (key, element) in elements {
-        let within = missing(element, is_there).into_iter();
-        let within = within.map(|mut problem| {
-            problem.field = format!("{}.{}", name::<R>(key), problem.field);
-            problem
-        });
-        problems.0.extend(within);
+        problems.within(&name::<R>(key), missing(element, is_there));
     }
 }
 

@@ -12,6 +12,9 @@ use crate::etag;
 /// Seconds after which a client may try again what failed for want of the registry.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// How many of the fields that break a rule are named; the others are counted.
+const ERRORS_MAX: usize = 20;
+
 /// The types of bodies that are understood, for who sent another.
 const ACCEPTED_TYPES: HeaderValue =
     HeaderValue::from_static("application/json, application/merge-patch+json");
@@ -76,7 +79,7 @@ pub(crate) enum Problem {
     )]
     Overruled { pool: PoolId, revision: Revision },
 
-    #[error("{}", listed(.errors))]
+    #[error("{}", first_of(.errors))]
     Invalid { errors: Vec<model::Problem> },
     #[error("the {kind} {key:?} exists already")]
     Exists { kind: &'static str, key: String },
@@ -154,9 +157,13 @@ pub(crate) fn because(trouble: Option<&RegistryError>) -> String {
         .unwrap_or_default()
 }
 
-fn listed(errors: &[model::Problem]) -> String {
-    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    texts.join("; ")
+/// The first one, and how many others there are: all of them are listed beside it.
+fn first_of(errors: &[model::Problem]) -> String {
+    match errors {
+        [] => String::new(),
+        [only] => only.to_string(),
+        [first, others @ ..] => format!("{first}; and {} more", others.len()),
+    }
 }
 
 fn hint(has_key: bool) -> &'static str {
@@ -219,34 +226,11 @@ impl Problem {
         }
     }
 
-    /// The same of one element among others: its name goes before its fields.
-    pub(crate) fn within(self, element: &str) -> Self {
+    /// The fields that break a rule, where that is what is wrong.
+    pub(crate) fn into_errors(self) -> Result<Vec<model::Problem>, Self> {
         match self {
-            Self::Invalid { mut errors } => {
-                for error in &mut errors {
-                    error.field = match error.field.as_str() {
-                        "." => element.to_owned(),
-                        field => format!("{element}.{field}"),
-                    };
-                }
-                Self::Invalid { errors }
-            }
-            other => other,
-        }
-    }
-
-    /// The same with other words for the rules of some fields.
-    pub(crate) fn reworded(self, rule: impl Fn(&str) -> Option<String>) -> Self {
-        match self {
-            Self::Invalid { mut errors } => {
-                for error in &mut errors {
-                    if let Some(rule) = rule(&error.field) {
-                        error.rule = rule;
-                    }
-                }
-                Self::Invalid { errors }
-            }
-            other => other,
+            Self::Invalid { errors } => Ok(errors),
+            other => Err(other),
         }
     }
 
@@ -318,7 +302,7 @@ impl Problem {
     }
 
     /// What a form would show beside its fields.
-    fn errors(&self) -> Vec<model::Problem> {
+    pub(crate) fn errors(&self) -> Vec<model::Problem> {
         let problem = |field: &str, rule: String| vec![model::Problem::new(field, rule)];
         match self {
             Self::Invalid { errors } => errors.clone(),
@@ -374,7 +358,11 @@ impl IntoResponse for Problem {
         });
         let errors = self.errors();
         if !errors.is_empty() {
-            body["errors"] = json!(errors);
+            let named = errors.len().min(ERRORS_MAX);
+            body["errors"] = json!(errors[..named]);
+            if errors.len() > named {
+                body["more"] = json!(errors.len() - named);
+            }
         }
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use certificates::SealTo;
 use model::{
-    Change, Collection, Elements, InvalidName, Revision, ServerKey, Snapshot, Stamped, Unknown,
+    Certificate, Change, Collection, Elements, InvalidName, Limit, Listener, NetworkList, Pool,
+    Revision, Route, Server, ServerKey, Snapshot, Stamped, Unknown,
 };
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -153,6 +154,23 @@ pub(crate) trait Resource:
     /// It as one of many.
     fn listed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Value {
         render(stamped, snapshot)
+    }
+}
+
+/// What people call an element of a collection.
+pub(crate) fn kind_of(collection: Collection) -> &'static str {
+    match collection {
+        Collection::Pools => Pool::KIND,
+        Collection::Servers => Server::KIND,
+        Collection::Health => "verdict",
+        Collection::Holds => "ruling",
+        Collection::Routes => Route::KIND,
+        Collection::Listeners => Listener::KIND,
+        Collection::Networks => NetworkList::KIND,
+        Collection::Certificates => Certificate::KIND,
+        Collection::Limits => Limit::KIND,
+        Collection::Secrets => "secret",
+        Collection::Other(_) => "element",
     }
 }
 

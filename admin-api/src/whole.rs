@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{
-    Certificate, Collection, Fleet, Limit, Listener, NetworkList, Pool, Revision, Route, Server,
-    Snapshot,
-};
+use model::{Collection, Fleet, Revision, Snapshot};
 use registry::Goal;
 use serde_json::{Value, json};
 
@@ -17,7 +14,7 @@ use crate::durability::Kept;
 use crate::extract::Intent;
 use crate::history::pairs;
 use crate::problem::Problem;
-use crate::resource::Resource;
+use crate::resource::kind_of;
 
 /// What is to be done to come to the wanted state.
 struct Step {
@@ -59,19 +56,11 @@ pub(crate) fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Resu
     if !snapshot.unread.contains(collection, &key) {
         return Ok(());
     }
-    let kind = match change {
-        model::Change::Pool(..) => Pool::KIND,
-        model::Change::Server(..) => Server::KIND,
-        model::Change::Verdict(..) => "verdict",
-        model::Change::Ruling(..) => "ruling",
-        model::Change::Route(..) => Route::KIND,
-        model::Change::Listener(..) => Listener::KIND,
-        model::Change::Networks(..) => NetworkList::KIND,
-        model::Change::Limit(..) => Limit::KIND,
-        model::Change::Certificate(..) => Certificate::KIND,
-        model::Change::Secret(..) => "secret",
-    };
-    Err(Problem::unread(kind, (collection, key), snapshot))
+    Err(Problem::unread(
+        kind_of(collection),
+        (collection, key),
+        snapshot,
+    ))
 }
 
 impl App {

@@ -1,7 +1,7 @@
 //! The operators' commands: what a person or a script asks of a running fleet, through the admin API.
 //!
 //! Each prints a table for people, or with `--output json` what the API answered, for scripts. What went
-//! wrong is one line on standard error, and an exit code that says of what kind it was.
+//! wrong is one line on standard error, or one for each field that breaks a rule, and an exit code that says of what kind it was.
 
 mod apply;
 mod balancers;
@@ -112,7 +112,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     if !failure.is_silent() {
-        complain(&failure);
+        failure.lines().iter().for_each(complain);
     }
     failure.exit_code()
 }

@@ -58,7 +58,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
 }
 
 /// Confirms a withdrawal that some balancer holds back: the balancers may do without these servers. It covers what was withdrawn
-/// up to the named revision; where none is named, up to what is held now.
+/// up to the named revision; where none is named, up to what is held now, which it has to cover as a whole.
 pub(crate) async fn confirm(
     State(app): State<Arc<App>>,
     KeyPath(pool): KeyPath<Pool>,
@@ -175,13 +175,6 @@ impl App {
         let of_pool = held.get(&key);
         let of_pool = of_pool.ok_or_else(|| Problem::not_found("hold of the pool", pool))?;
         let ruling = named.ruling(&truth, pool, &held, HoldDecision::Reject)?;
-        if ruling.revision < of_pool.revision {
-            let rule = format!(
-                "must be at least that of what is held, {}: it is rejected as a whole",
-                of_pool.revision
-            );
-            return Err(Problem::field("revision", rule));
-        }
         self.rejection(&truth, pool, &of_pool.holds, ruling).await
     }
 
@@ -282,6 +275,13 @@ impl Named {
         if let Some(later) = later_ruling(snapshot, pool, revision) {
             let (pool, revision) = (pool.clone(), later.revision);
             return Err(Problem::Overruled { pool, revision });
+        }
+        if revision < held.revision {
+            let rule = format!(
+                "must be at least that of what is held now, {}: look at it with roundhouse holds, and rule on that",
+                held.revision
+            );
+            return Err(Problem::field("revision", rule));
         }
         Ok(Ruling {
             epoch,

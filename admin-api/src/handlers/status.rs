@@ -23,7 +23,8 @@ const ASK_TIME: Duration = Duration::from_secs(2);
 /// What the status is made of.
 struct Sources {
     view: Arc<View>,
-    snapshot: Arc<Snapshot>,
+    /// Nothing before any was read.
+    snapshot: Option<Arc<Snapshot>>,
     chains: ChainsById,
     leader: Option<Leader>,
     instances: Result<Vec<Instance>, String>,
@@ -35,10 +36,10 @@ struct Sources {
     seals_to: Option<String>,
 }
 
-/// Also where the registry cannot be reached: then of all times somebody asks.
-pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let snapshot = app.snapshot()?;
+/// Also where the registry cannot be reached, or holds nothing: then of all times somebody asks.
+pub(crate) async fn show(State(app): State<Arc<App>>) -> Json<Value> {
     let view = app.view();
+    let snapshot = view.snapshot.clone();
     let (survey, warnings) = tokio::join!(
         ask(fleet::survey(&*app.registry, &view)),
         ask(app.registry.warnings())
@@ -51,7 +52,9 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
     let warnings = warnings.unwrap_or_default();
     let sources = Sources {
         view,
-        chains: app.chains.of(&snapshot.certificates),
+        chains: snapshot
+            .as_ref()
+            .map_or_else(ChainsById::default, |it| app.chains.of(&it.certificates)),
         snapshot,
         leader,
         instances,
@@ -60,7 +63,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Result<Json<Value>, Pro
         troubles: app.registry.troubles(),
         seals_to: app.means.seal_to.as_ref().map(|it| it.fingerprint().into()),
     };
-    Ok(Json(status(&sources)))
+    Json(status(&sources))
 }
 
 async fn ask<T>(question: impl Future<Output = Result<T, RegistryError>>) -> Result<T, String> {
@@ -89,17 +92,19 @@ fn status(sources: &Sources) -> Value {
         };
         sources.instances.as_ref().ok().map(of_role)
     };
+    let snapshot = snapshot.as_deref();
+    let certificates = snapshot.into_iter().flat_map(|it| it.certificates.values());
     json!({
-        "epoch": snapshot.position.epoch,
-        "revision": snapshot.position.revision,
-        "desired": snapshot.desired,
+        "epoch": snapshot.map(|it| it.position.epoch),
+        "revision": snapshot.map(|it| it.position.revision),
+        "desired": snapshot.map(|it| it.desired),
         "leader": leader.map(|leader| leader.instance),
         "term": leader.map(|leader| leader.term),
         "connected": view.connected,
         "registry_revision": present.map(|position| position.revision),
-        "pools": snapshot.pools.len(),
-        "servers": servers(snapshot),
-        "certificates": snapshot.certificates.values().map(|it| certificate(&it.value, &sources.chains)).collect::<Vec<_>>(),
+        "pools": snapshot.map(|it| it.pools.len()),
+        "servers": snapshot.map(servers),
+        "certificates": certificates.map(|it| certificate(&it.value, &sources.chains)).collect::<Vec<_>>(),
         "balancers": instances(Role::Balancer),
         "orchestrators": instances(Role::Orchestrator),
         "alarms": alarms(sources),
@@ -148,11 +153,12 @@ fn alarms(sources: &Sources) -> Vec<Value> {
     };
     let view = &sources.view;
     if view.head_missing {
-        raise(
-            "memory_lost",
-            "registry".into(),
-            "it has lost its memory, or is new".into(),
-        );
+        let mut reports = sources.instances.iter().flatten().map(|it| &it.report);
+        let detail = match reports.any(|report| report.applied.is_some()) {
+            true => Problem::Forgetful.to_string(),
+            false => "it has lost its memory, or is new".into(),
+        };
+        raise("memory_lost", "registry".into(), detail);
     }
     match &sources.instances {
         Err(reason) => raise("unreachable", "registry".into(), reason.clone()),
@@ -170,19 +176,10 @@ fn alarms(sources: &Sources) -> Vec<Value> {
             "no leader has been heard".into(),
         );
     }
-    // Where something is held back, balancers go by what they know instead.
-    let is_held = |pool: &PoolId| {
-        let reports = sources.instances.iter().flatten().map(|it| &it.report);
-        reports
-            .flat_map(|report| &report.holds)
-            .any(|hold| hold.pool == *pool)
-    };
-    for pool in sources.snapshot.pools.keys().filter(|pool| !is_held(pool)) {
-        if let Some(detail) = unserved(&sources.snapshot, pool) {
-            raise("unserved", format!("pool {pool}"), detail);
-        }
+    if let Some(snapshot) = &sources.snapshot {
+        pool_alarms(snapshot, sources, &mut raise);
+        element_alarms(snapshot, sources, &mut raise);
     }
-    element_alarms(sources, &mut raise);
     for damage in &view.damage {
         raise(
             "damage",
@@ -202,8 +199,30 @@ fn alarms(sources: &Sources) -> Vec<Value> {
     alarms
 }
 
-fn element_alarms(sources: &Sources, raise: &mut impl FnMut(&str, String, String)) {
-    let snapshot = &sources.snapshot;
+fn pool_alarms(
+    snapshot: &Snapshot,
+    sources: &Sources,
+    raise: &mut impl FnMut(&str, String, String),
+) {
+    // Where something is held back, balancers go by what they know instead.
+    let is_held = |pool: &PoolId| {
+        let reports = sources.instances.iter().flatten().map(|it| &it.report);
+        reports
+            .flat_map(|report| &report.holds)
+            .any(|hold| hold.pool == *pool)
+    };
+    for pool in snapshot.pools.keys().filter(|pool| !is_held(pool)) {
+        if let Some(detail) = unserved(snapshot, pool) {
+            raise("unserved", format!("pool {pool}"), detail);
+        }
+    }
+}
+
+fn element_alarms(
+    snapshot: &Snapshot,
+    sources: &Sources,
+    raise: &mut impl FnMut(&str, String, String),
+) {
     for certificate in snapshot.certificates.values() {
         certificate_alarms(&certificate.value, sources, raise);
     }

@@ -33,8 +33,14 @@ impl Resource for Server {
     }
 
     fn sent_key(sent: &Map<String, Value>) -> Result<ServerKey, Problem> {
-        let (pool, server) = (sent_name(sent, "pool")?, sent_name(sent, "id")?);
-        Ok(ServerKey::new(pool, server))
+        match (sent_name(sent, "pool"), sent_name(sent, "id")) {
+            (Ok(pool), Ok(server)) => Ok(ServerKey::new(pool, server)),
+            (pool, server) => {
+                let wrong: [Option<Problem>; 2] = [pool.err(), server.err()];
+                let errors = wrong.iter().flatten().flat_map(Problem::errors);
+                Err(errors.collect::<Vec<_>>().into())
+            }
+        }
     }
 
     fn path_key(names: &[String]) -> Result<ServerKey, Misnamed> {

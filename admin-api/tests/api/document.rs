@@ -139,9 +139,12 @@ async fn whatever_is_wrong_with_a_document_is_named_by_element_and_field() {
     });
     let answer = fixture.put(IMPORT, document).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    // Both what is so of the document alone and what turns out beside the fleet.
     let fields = [
         "pools[1].id",
         "pools[2]",
+        "pools[web].retry.retries",
+        "servers[default/a].weight",
         "servers[default/b].address",
         "servers[2].id",
         "weather",
@@ -192,6 +195,78 @@ async fn whatever_is_wrong_with_a_document_is_named_by_element_and_field() {
         assert_eq!(answer.fields(), [field]);
     }
     assert_eq!(fixture.position().await.revision.0, 2);
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_an_element_and_what_it_names_is_said_at_once() {
+    let fixture = Fixture::start().await;
+    fixture.add("old", "10.0.0.9:9").await;
+    let before = fixture.position().await;
+    let server = |id: &str, address: &str, weight: Value| json!({"pool": "default", "id": id, "address": address, "weight": weight});
+    let document = json!({
+        "pools": [{"id": "web", "algorithm": "best", "retry": {"retries": "x"}, "helth": {}, "limits": ["none"]}],
+        "servers": [
+            server("a", "10.0.0.9", json!("x")),
+            {"pool": "web", "id": "b"},
+            server("c", "10.0.0.9:9", json!(1001)),
+            // What it had is free, although what it is to be cannot be read.
+            {"pool": "default", "id": "old", "address": "nowhere"},
+            {"pool": "gone", "id": "d", "address": "10.0.0.4:1"},
+        ],
+        "routes": [
+            {"id": "api", "action": {"pool": "nowhere"}, "priority": "first"},
+            {"id": "web", "action": {"pool": "web"}},
+        ],
+    });
+    for path in [IMPORT, "/v1/import?dry_run=true"] {
+        let answer = fixture.put(path, document.clone()).await;
+        let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        let mut found = answer.fields();
+        let first = format!("{}: ", found[0]);
+        assert!(answer.detail().starts_with(&first), "{}", answer.detail());
+        assert!(
+            answer.detail().ends_with("; and 11 more"),
+            "{}",
+            answer.detail()
+        );
+        found.sort_unstable();
+        let expected = [
+            "pools[web].algorithm",
+            "pools[web].helth",
+            "pools[web].limits[0]",
+            "pools[web].retry.retries",
+            "routes[api].action.pool",
+            "routes[api].priority",
+            "servers[default/a].address",
+            "servers[default/a].weight",
+            "servers[default/c].weight",
+            "servers[default/old].address",
+            "servers[gone/d].pool",
+            "servers[web/b].address",
+        ];
+        assert_eq!(found, expected, "{}", answer.body);
+    }
+    assert_eq!(fixture.position().await, before, "no revision was made");
+}
+
+#[tokio::test]
+async fn of_many_faults_twenty_are_named_and_the_others_counted() {
+    let fixture = Fixture::start().await;
+    let wrong = |port: u16| {
+        let mut server = server(&format!("s{port}"), port);
+        server["weight"] = json!("x");
+        server
+    };
+    let servers: Vec<_> = (1..=30).map(wrong).collect();
+    let answer = fixture.put(IMPORT, json!({"servers": servers})).await;
+    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.fields().len(), 20);
+    assert_eq!(answer.body["more"], 10);
+    assert!(
+        answer.detail().ends_with("; and 29 more"),
+        "{}",
+        answer.detail()
+    );
 }
 
 #[tokio::test]

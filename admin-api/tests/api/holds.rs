@@ -220,6 +220,36 @@ async fn an_older_ruling_does_not_replace_a_later_one() {
 }
 
 #[tokio::test]
+async fn a_ruling_that_comes_late_is_not_taken_for_one_on_what_is_held_now() {
+    let fixture = fleet().await;
+    let earlier = withdraw(&fixture, &["a", "b"]).await;
+    let report = holding(earlier, &["a", "b"], 2);
+    fixture.report(&report).await;
+    fixture.post(REJECT, json!({})).await.expect(StatusCode::OK);
+    let now = withdraw(&fixture, &["a", "b"]).await;
+    let report = Report {
+        holds: holding(now, &["a", "b"], 2).holds,
+        ..report
+    };
+    fixture.report(&report).await;
+    let before = fixture.position().await;
+    for path in [CONFIRM, REJECT] {
+        for revision in [earlier.revision, Revision(now.revision.0 - 1)] {
+            let answer = fixture.post(path, json!({"revision": revision})).await;
+            let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+            let told = format!(
+                "revision: must be at least that of what is held now, {}: look at it with roundhouse holds, and rule on that",
+                now.revision
+            );
+            assert_eq!(answer.detail(), told, "{path}");
+        }
+    }
+    assert_eq!(fixture.position().await, before, "no revision was made");
+    let body = json!({"revision": now.revision});
+    fixture.post(CONFIRM, body).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_repeated_ruling_answers_the_same() {
     for decision in ["confirm", "reject"] {
         let fixture = fleet().await;

@@ -14,13 +14,9 @@ use crate::harness::{Fixture, args, balancer, new_fleet, within};
 async fn before_there_is_a_fleet_the_api_says_so_and_then_serves_it() {
     let registry = Arc::new(Memory::new());
     let fixture = Fixture::over(registry.clone(), args()).await;
-    for (method, path) in [
-        ("GET", "/v1/pools"),
-        ("POST", "/v1/pools"),
-        ("GET", "/v1/status"),
-    ] {
+    for method in ["GET", "POST"] {
         let answer = fixture
-            .request(method, path)
+            .request(method, "/v1/pools")
             .json(&json!({"id": "web"}))
             .send()
             .await;
@@ -31,19 +27,27 @@ async fn before_there_is_a_fleet_the_api_says_so_and_then_serves_it() {
     }
     // A balancer that waits for it has lost nothing; one that works with a revision knows of a fleet.
     fixture.report(&balancer("127.0.0.1:8000")).await;
-    let answer = fixture.get("/v1/status").await;
+    let answer = fixture.get("/v1/pools").await;
     assert!(answer.detail().contains("holds no fleet yet"));
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    for unknown in ["epoch", "revision", "desired", "pools", "servers", "leader"] {
+        assert_eq!(status[unknown], Value::Null, "{unknown}: {status}");
+    }
+    assert_eq!(status["balancers"][0]["advertise"], "127.0.0.1:8000");
+    let lost = alarm(&status, "memory_lost").expect("an alarm");
+    assert_eq!(lost, "it has lost its memory, or is new");
     let report = Report {
         applied: Some(new_fleet().position),
         ..balancer("127.0.0.1:8001")
     };
     fixture.report(&report).await;
-    for path in ["/v1/status", "/v1/pools"] {
-        let answer = fixture.get(path).await;
-        let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
-        assert!(answer.detail().contains("has lost its memory"));
-        assert!(answer.detail().contains("restore-from"));
-    }
+    let answer = fixture.get("/v1/pools").await;
+    let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.detail().contains("has lost its memory"));
+    assert!(answer.detail().contains("restore-from"));
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    let lost = alarm(&status, "memory_lost").expect("an alarm");
+    assert_eq!(lost, answer.detail());
     registry.seed(&new_fleet()).await.unwrap();
     within(fixture.api.ready()).await;
     fixture
@@ -73,13 +77,9 @@ async fn an_api_that_never_reached_its_registry_lives_and_is_not_ready() {
         .unwrap();
     let registry = registry_at(&format!("redis://{closed}"));
     let fixture = Fixture::over(registry, args()).await;
-    for (method, path) in [
-        ("GET", "/v1/pools"),
-        ("POST", "/v1/pools"),
-        ("GET", "/v1/status"),
-    ] {
+    for method in ["GET", "POST"] {
         let answer = fixture
-            .request(method, path)
+            .request(method, "/v1/pools")
             .json(&json!({"id": "web"}))
             .send()
             .await;
@@ -94,11 +94,11 @@ async fn an_api_that_never_reached_its_registry_lives_and_is_not_ready() {
     told(&fixture, &format!("{closed} cannot be reached: ")).await;
 }
 
-/// Waits until who asks for the status is told why the registry has not been read.
+/// Waits until who asks is told why the registry has not been read, in the status too, which has nothing else to show.
 async fn told(fixture: &Fixture, why: &str) {
     let told = async {
         loop {
-            let answer = fixture.get("/v1/status").await;
+            let answer = fixture.get("/v1/pools").await;
             let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
             let detail = answer
                 .detail()
@@ -110,6 +110,20 @@ async fn told(fixture: &Fixture, why: &str) {
         }
     };
     within(told).await;
+    let status = fixture.get("/v1/status").await.expect(StatusCode::OK).body;
+    assert_eq!(
+        (&status["revision"], &status["connected"]),
+        (&Value::Null, &json!(false))
+    );
+    let unreachable = alarm(&status, "unreachable").expect("an alarm");
+    assert!(unreachable.contains(why), "{unreachable}");
+    assert_eq!(alarm(&status, "memory_lost"), None);
+}
+
+/// What is said of the first alarm of a kind.
+fn alarm<'a>(status: &'a Value, kind: &str) -> Option<&'a str> {
+    let mut alarms = status["alarms"].as_array().expect("a list").iter();
+    alarms.find(|it| it["kind"] == kind)?["detail"].as_str()
 }
 
 #[tokio::test(flavor = "multi_thread")]

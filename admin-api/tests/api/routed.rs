@@ -148,7 +148,13 @@ async fn what_a_document_names_must_be_there_once_it_is_applied() {
     let answer = fixture.put(IMPORT, wrong).await;
     let mut fields: Vec<_> = answer.fields();
     fields.sort_unstable();
-    assert_eq!(fields, ["networks", "routes[2].id"]);
+    let expected = [
+        "networks",
+        "routes[2].id",
+        "routes[a].priority",
+        "routes[b].action",
+    ];
+    assert_eq!(fields, expected);
 }
 
 #[tokio::test]

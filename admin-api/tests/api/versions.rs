@@ -123,6 +123,43 @@ async fn what_only_a_newer_version_can_read_is_not_written_over() {
 }
 
 #[tokio::test]
+async fn what_other_hands_wrote_a_moment_ago_and_it_cannot_read_is_not_written_over_either() {
+    let (redis, fixture) = newer_fleet().await;
+    let pool = json!({"id": "web", "slow_start": "1s"});
+    let made = fixture.post("/v1/pools", pool).await;
+    made.expect(StatusCode::CREATED);
+    let hash = "roundhouse:{main}:pools";
+    let stored = || redis.stored("pools", "web").expect("it is there");
+    // What it can read goes, whoever wrote it and in whatever words.
+    let by_hand = stored().replace("\"value\":{", "\"value\":{ ");
+    assert_ne!(by_hand, stored());
+    redis.command(&["HSET", hash, "web", &by_hand]);
+    let patch = json!({"slow_start": "3s"});
+    let patched = fixture.patch("/v1/pools/web", patch).await;
+    assert_eq!(patched.expect(StatusCode::OK).body["slow_start"], "3s");
+    let own = stored();
+    let broken = own.replace("round_robin", "clairvoyant");
+    assert_ne!(broken, own);
+    redis.command(&["HSET", hash, "web", &broken]);
+    redis.command(&["HSET", hash, "late", &broken.replace("web", "late")]);
+    let document = |id: &str| json!({"pools": [{"id": id}]});
+    for (method, path, body) in [
+        ("PATCH", "/v1/pools/web", json!({"slow_start": "2s"})),
+        ("PUT", "/v1/pools/web", json!({})),
+        ("PUT", "/v1/import", document("web")),
+        ("PUT", "/v1/pools/late", json!({})),
+        ("POST", "/v1/pools", json!({"id": "late"})),
+        ("PUT", "/v1/import", document("late")),
+    ] {
+        let sent = format!("{path} {body}");
+        let name = if sent.contains("late") { "late" } else { "web" };
+        let answer = fixture.request(method, path).json(&body).send().await;
+        refused(answer, &format!("pool {name:?}"));
+    }
+    assert_eq!(stored(), broken);
+}
+
+#[tokio::test]
 async fn what_only_a_newer_version_can_read_can_be_removed_and_made_anew() {
     let (redis, fixture) = newer_fleet().await;
     let in_new = json!({"id": "a", "address": "10.0.0.1:80"});

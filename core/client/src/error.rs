@@ -34,6 +34,8 @@ pub struct Refusal {
     pub detail: String,
     /// The fields that break a rule.
     pub errors: Vec<Problem>,
+    /// How many others do.
+    pub more: usize,
 }
 
 #[derive(Deserialize, Default)]
@@ -42,6 +44,7 @@ struct ProblemBody {
     title: String,
     detail: String,
     errors: Vec<Problem>,
+    more: usize,
 }
 
 impl Error {
@@ -92,6 +95,7 @@ impl Refusal {
             title: body.title,
             detail: body.detail,
             errors: body.errors,
+            more: body.more,
         }
     }
 }
@@ -128,6 +132,7 @@ mod tests {
         let refusal = Refusal::read(StatusCode::UNPROCESSABLE_ENTITY, body);
         assert_eq!(refusal.to_string(), "weight: must be from 0 to 1000");
         assert_eq!(refusal.errors[0].field, "weight");
+        assert_eq!(refusal.more, 0);
     }
 
     #[test]

@@ -11,20 +11,20 @@ use serde_json::{Map, Value};
 use crate::transport::Call;
 use crate::{Client, Error};
 
-/// The fleet at a glance.
+/// The fleet at a glance. Before the admin API has read any state of it, nothing is said of that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    pub epoch: Epoch,
+    pub epoch: Option<Epoch>,
     /// Where the admin API's own view stands.
-    pub revision: Revision,
+    pub revision: Option<Revision>,
     /// The last desired change in it.
-    pub desired: Revision,
+    pub desired: Option<Revision>,
     pub leader: Option<InstanceId>,
     pub term: Option<Term>,
     /// Whether changes arrive from the registry.
     pub connected: bool,
-    pub pools: usize,
-    pub servers: ServerCounts,
+    pub pools: Option<usize>,
+    pub servers: Option<ServerCounts>,
     #[serde(default)]
     pub certificates: Vec<CertificateSummary>,
     /// Nothing where the registry could not be asked.

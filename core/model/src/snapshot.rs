@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Certificate, CertificateId, CheckKind, Collection, Delta, Elements, Entry, Epoch, Health,
-    Limit, LimitId, Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId, Position,
-    Problem, Revision, RevisionId, Route, RouteId, Ruling, Secret, SecretId, Server, ServerKey,
-    Stamped, Verdict, first_grave, validate_certificate, validate_limit, validate_listener,
-    validate_networks, validate_pool, validate_route, validate_server,
+    Certificate, CertificateId, Change, CheckKind, Collection, Delta, Elements, Entry, Epoch,
+    Health, Limit, LimitId, Listener, ListenerId, NetworkList, NetworkListId, Pool, PoolId,
+    Position, Problem, Revision, RevisionId, Route, RouteId, Ruling, Secret, SecretId, Server,
+    ServerKey, Stamped, Verdict, first_grave, validate_certificate, validate_limit,
+    validate_listener, validate_networks, validate_pool, validate_route, validate_server,
 };
 
 pub use unread::Unread;
@@ -249,6 +249,22 @@ impl Snapshot {
         faults.filter(|fault| fault.key != Fault::WHOLE_COLLECTION || fault.collection.is_other())
     }
 
+    /// What is there of the element that a change is of, as a commit writes it.
+    pub fn text_before(&self, change: &Change) -> Option<String> {
+        match change {
+            Change::Pool(id, _) => text(&self.pools, id),
+            Change::Server(key, _) => text(&self.servers, key),
+            Change::Verdict(key, _) => text(&self.health, key),
+            Change::Ruling(pool, _) => text(&self.holds, pool),
+            Change::Route(id, _) => text(&self.routes, id),
+            Change::Listener(id, _) => text(&self.listeners, id),
+            Change::Networks(id, _) => text(&self.networks, id),
+            Change::Certificate(id, _) => text(&self.certificates, id),
+            Change::Limit(id, _) => text(&self.limits, id),
+            Change::Secret(id, _) => text(&self.secrets, id),
+        }
+    }
+
     /// What is known of a server's health. A verdict on another incarnation says nothing.
     pub fn health_of(&self, key: &ServerKey) -> Health {
         let Some(server) = self.servers.get(key) else {
@@ -312,6 +328,14 @@ fn range_of<'a, V>(
     elements
         .range(first..)
         .take_while(move |(key, _)| key.pool == pool)
+}
+
+fn text<K: Ord, V: Serialize>(elements: &Elements<K, V>, key: &K) -> Option<String> {
+    let stamped = elements.get(key)?;
+    // By way of a JSON value, as a commit's values are.
+    let value = serde_json::to_value(&stamped.value);
+    let value = value.expect("model types hold nothing that JSON cannot");
+    Some(stamped.with(value).to_text())
 }
 
 /// Whether an element that is written anew, or that was never in force, may be.

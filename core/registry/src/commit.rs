@@ -1,9 +1,11 @@
 //! A change on its way into the registry, and the registry's answer.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use model::{
-    Author, Change, Entry, Epoch, InstanceId, Position, Revision, RevisionId, ServerKey, Term,
+    Author, Change, Collection, Entry, Epoch, InstanceId, Position, Revision, RevisionId,
+    ServerKey, Snapshot, Term,
 };
 use sha1_smol::Sha1;
 use uuid::Uuid;
@@ -32,6 +34,37 @@ pub struct Commit {
     /// What stands for the request that the key was sent with: the key with another one is refused. Empty
     /// where any will do.
     pub fingerprint: String,
+    /// What its author takes the elements for that it puts others in place of. What is there and is another one is not written over,
+    /// unless no commit wrote it; nor is the commit made. Where nothing is said of an element, whatever is there goes.
+    pub seen: BTreeMap<(Collection, String), Seen>,
+}
+
+/// What an element is taken for: the digest of its stored text, or that it is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen(String);
+
+impl Seen {
+    /// That there is no such element.
+    fn nothing() -> Self {
+        Self("nothing".into())
+    }
+
+    /// An element that is stored as this text.
+    pub fn text(stored: &str) -> Self {
+        Self(Sha1::from(stored).digest().to_string())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An element that is not what the author of a commit takes it for, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unseen {
+    pub collection: Collection,
+    pub key: String,
+    pub stored: String,
 }
 
 impl Commit {
@@ -47,7 +80,20 @@ impl Commit {
             reason: String::new(),
             idempotency_key: None,
             fingerprint: String::new(),
+            seen: BTreeMap::new(),
         }
+    }
+
+    /// The same, of an author who decided on this state: what it puts takes the place of what is there by it, and of nothing else.
+    #[must_use]
+    pub fn over(mut self, state: &Snapshot) -> Self {
+        let seen = self.changes.iter().map(|change| {
+            let text = state.text_before(change);
+            let seen = text.map_or_else(Seen::nothing, |text| Seen::text(&text));
+            ((change.collection(), change.key()), seen)
+        });
+        self.seen = seen.collect();
+        self
     }
 }
 
@@ -87,12 +133,19 @@ pub enum CommitError {
     OtherEpoch { epoch: Epoch },
     #[error("{key}: {rule}")]
     Invalid { key: String, rule: String },
+    #[error("{} elements are not what they were taken for, such as {}", .elements.len(), first(.elements))]
+    Unseen { elements: Vec<Unseen> },
     #[error("the idempotency key was sent with another request before")]
     KeyReused,
     #[error("the registry holds no fleet yet")]
     Uninitialised,
     #[error(transparent)]
     Registry(#[from] RegistryError),
+}
+
+fn first(elements: &[Unseen]) -> String {
+    let first = elements.first();
+    first.map_or_else(String::new, |it| format!("{} {:?}", it.collection, it.key))
 }
 
 /// One desired change as the history keeps it.

@@ -32,7 +32,7 @@ mod wait;
 
 pub use bucket::{BucketName, Take, Taken};
 pub use clock::RegistryClock;
-pub use commit::{Commit, CommitError, Committed, HistoryEntry};
+pub use commit::{Commit, CommitError, Committed, HistoryEntry, Seen, Unseen};
 pub use durability::Durability;
 pub use error::RegistryError;
 pub use follow::{FollowOptions, follow};

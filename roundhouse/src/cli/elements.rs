@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use client::{Changed, Client, Demand, Element, Name, Removed, Shown, Wait};
 use model::{Revision, parse_duration};
+use serde::Serialize;
 
 use super::change::{demand, finish};
 use super::connection::Connection;
@@ -109,6 +110,18 @@ impl Common {
 fn nothing_to_change<T: Element>(shown: &Shown<T>) -> String {
     let (kind, id, revision) = (T::KIND, shown.value.id(), shown.revision);
     format!("nothing to change in {kind} {id} at revision {revision}")
+}
+
+/// Puts an element in the place of the one of that name, if there is one, and says whether that changed anything.
+pub(super) async fn set<T: Element>(
+    id: &T::Id,
+    description: &(impl Serialize + ?Sized),
+    common: &Common,
+) -> Result<(), Failure> {
+    let (client, demand) = (common.client()?, common.demand());
+    let before = revision_of::<T>(&client, id).await?;
+    let set = client.put_element::<T>(id, description, &demand).await?;
+    common.finish_since(before, "set", set)
 }
 
 /// The revision that last changed an element, if there is one.

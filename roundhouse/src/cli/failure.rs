@@ -53,6 +53,19 @@ impl Failure {
         })
     }
 
+    /// What to say: a line for each field that breaks a rule, where there are several.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let refusal = match self {
+            Self::Api(Error::Refused(refusal)) if refusal.errors.len() > 1 => refusal,
+            _ => return vec![self.to_string()],
+        };
+        let mut lines: Vec<_> = refusal.errors.iter().map(ToString::to_string).collect();
+        if refusal.more > 0 {
+            lines.push(format!("and {} more", refusal.more));
+        }
+        lines
+    }
+
     /// A reader that has seen enough, as `head` does, is told nothing more.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -77,9 +90,30 @@ fn hint(error: &Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use client::Refusal;
+    use http::StatusCode;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_field_that_breaks_a_rule_has_a_line() {
+        let problem = |field: &str| model::Problem::new(field, "is not a known field");
+        let lines = |fields: &[&str], more| {
+            let refusal = Refusal {
+                status: StatusCode::UNPROCESSABLE_ENTITY,
+                title: String::new(),
+                detail: "what is wrong".into(),
+                errors: fields.iter().copied().map(problem).collect(),
+                more,
+            };
+            Failure::from(Error::Refused(refusal)).lines()
+        };
+        assert_eq!(lines(&["a"], 0), ["what is wrong"]);
+        let several = ["a: is not a known field", "b: is not a known field"];
+        assert_eq!(lines(&["a", "b"], 0), several);
+        assert_eq!(lines(&["a", "b"], 7)[2..], ["and 7 more"]);
+    }
 
     #[test]
     fn what_is_unfinished_is_told_with_who_has_not_done_it_or_with_the_reason_alone() {

@@ -117,16 +117,14 @@ pub(super) fn with_users(
 }
 
 async fn set(args: Set) -> Result<(), Failure> {
-    let client = args.common.client()?;
-    let demand = args.common.demand();
-    let set = match &args.file {
+    let Set { id, common, .. } = &args;
+    match &args.file {
         Some(file) => {
-            let written = document::read_element(file, args.id.as_str())?;
-            client.put_element(&args.id, &written, &demand).await?
+            let written = document::read_element(file, id.as_str())?;
+            elements::set::<Limit>(id, &written, common).await
         }
-        None => client.put_element(&args.id, &args.limit(), &demand).await?,
-    };
-    args.common.finish::<Limit>("set", set)
+        None => elements::set::<Limit>(id, &args.limit(), common).await,
+    }
 }
 
 impl Set {

@@ -76,39 +76,34 @@ async fn set(args: Set) -> Result<(), Failure> {
         file,
         common,
     } = args;
+    if let Some(file) = file {
+        let written = document::read_element(&file, id.as_str())?;
+        return elements::set::<Listener>(&id, &written, &common).await;
+    }
     let client = common.client()?;
-    let demand = common.demand();
-    let set = match file {
-        Some(file) => {
-            let written = document::read_element(&file, id.as_str())?;
-            client.put_element(&id, &written, &demand).await?
-        }
-        None => {
-            let (stored, present) = match client.element::<Listener>(&id).await {
-                Ok(stored) => (stored.value, Present::At(stored.revision)),
-                Err(error) if error.is_not_found() => (Listener::new(id.clone()), Present::Absent),
-                Err(error) => return Err(error.into()),
-            };
-            let is_about_clients = health.is_none() || !allow.is_empty() || !deny.is_empty();
-            let firewall = is_about_clients.then(|| Firewall {
-                allow,
-                deny,
-                unknown: Unknown::default(),
-            });
-            let listener = Listener {
-                firewall: firewall.unwrap_or(stored.firewall),
-                health: health.unwrap_or(stored.health),
-                tls: stored.tls,
-                ..Listener::new(id.clone())
-            };
-            let demand = Demand {
-                present: Some(present),
-                ..demand
-            };
-            client.put_element(&id, &listener, &demand).await?
-        }
+    let (stored, before) = match client.element::<Listener>(&id).await {
+        Ok(stored) => (stored.value, Some(stored.revision)),
+        Err(error) if error.is_not_found() => (Listener::new(id.clone()), None),
+        Err(error) => return Err(error.into()),
     };
-    common.finish::<Listener>("set", set)
+    let is_about_clients = health.is_none() || !allow.is_empty() || !deny.is_empty();
+    let firewall = is_about_clients.then(|| Firewall {
+        allow,
+        deny,
+        unknown: Unknown::default(),
+    });
+    let listener = Listener {
+        firewall: firewall.unwrap_or(stored.firewall),
+        health: health.unwrap_or(stored.health),
+        tls: stored.tls,
+        ..Listener::new(id.clone())
+    };
+    let demand = Demand {
+        present: Some(before.map_or(Present::Absent, Present::At)),
+        ..common.demand()
+    };
+    let set = client.put_element(&id, &listener, &demand).await?;
+    common.finish_since::<Listener>(before, "set", set)
 }
 
 pub(super) fn text(listeners: &[Shown<Listener>]) -> String {

@@ -98,9 +98,7 @@ async fn set(args: Set) -> Result<(), Failure> {
         networks.extend(read(&file)?);
     }
     let list = NetworkList::new(id.clone(), networks);
-    let demand = common.demand();
-    let set = common.client()?.put_element(&id, &list, &demand).await?;
-    common.finish::<NetworkList>("set", set)
+    elements::set::<NetworkList>(&id, &list, &common).await
 }
 
 async fn add(args: Add) -> Result<(), Failure> {

@@ -7,7 +7,6 @@ pub(super) mod table;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand};
-use client::Changed;
 use model::{Route, RouteId};
 use serde::Serialize;
 
@@ -89,10 +88,7 @@ async fn add(args: Save) -> Result<(), Failure> {
 
 async fn set(args: Save) -> Result<(), Failure> {
     let (id, description, common) = args.description()?;
-    let client = common.client()?;
-    let demand = common.demand();
-    let set: Changed<_> = client.put_element(&id, &description, &demand).await?;
-    common.finish::<Route>("set", set)
+    elements::set::<Route>(&id, &description, &common).await
 }
 
 impl Save {

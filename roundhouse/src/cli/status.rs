@@ -6,6 +6,9 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::output::{Output, columns, counts, first_of};
 
+/// What is said of a state that has not been read.
+const UNKNOWN: &str = "not known";
+
 /// The flags of `roundhouse status`.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
@@ -29,7 +32,7 @@ pub(super) fn text(status: &Status) -> String {
             "orchestrators  {}",
             instances(status.orchestrators.as_deref())
         ),
-        format!("pools          {}", status.pools),
+        format!("pools          {}", pools(status)),
         format!("servers        {}", servers(status)),
     ];
     if !status.certificates.is_empty() {
@@ -48,10 +51,17 @@ fn registry(status: &Status) -> String {
     } else {
         "not connected"
     };
-    let Status {
-        revision, desired, ..
-    } = status;
-    format!("{connected}, revision {revision}, last changed by revision {desired}")
+    match (status.revision, status.desired) {
+        (Some(revision), Some(desired)) => {
+            format!("{connected}, revision {revision}, last changed by revision {desired}")
+        }
+        _ => format!("{connected}, no revision known"),
+    }
+}
+
+fn pools(status: &Status) -> String {
+    let pools = status.pools.map(|pools| pools.to_string());
+    pools.unwrap_or_else(|| UNKNOWN.into())
 }
 
 fn leader(status: &Status) -> String {
@@ -99,7 +109,9 @@ fn instances(instances: Option<&[InstanceSummary]>) -> String {
 }
 
 fn servers(status: &Status) -> String {
-    let servers = &status.servers;
+    let Some(servers) = &status.servers else {
+        return UNKNOWN.into();
+    };
     let counted = [
         (servers.up, "up"),
         (servers.down, "down"),

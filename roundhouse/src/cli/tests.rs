@@ -63,6 +63,28 @@ fn the_status_ends_with_what_somebody_should_look_at() {
 }
 
 #[test]
+fn the_status_of_a_fleet_of_which_nothing_was_read_says_so() {
+    let text = status::text(&status(|status| {
+        for field in [
+            "epoch",
+            "revision",
+            "desired",
+            "leader",
+            "term",
+            "registry_revision",
+            "pools",
+            "servers",
+        ] {
+            status[field] = Value::Null;
+        }
+        status["connected"] = false.into();
+    }));
+    let lines = lines(&text);
+    assert_eq!(lines[0], "registry not connected, no revision known");
+    assert_eq!(lines[4..], ["pools not known", "servers not known"]);
+}
+
+#[test]
 fn hundreds_of_alarms_of_one_kind_are_ten_rows_and_hide_no_others() {
     let fault = |number| json!({"kind": "fault", "subject": format!("servers web/s{number}"), "detail": "nonsense"});
     let mut alarms: Vec<_> = (0..200).map(fault).collect();

@@ -66,6 +66,13 @@ fn a_fleet_is_exported_changed_applied_and_restored() {
     let (code, _, errors) = on(&up, "apply", path);
     let told = "roundhouse: servers[default/s1].address: is required\n";
     assert_eq!((code, errors.as_str()), (2, told));
+    let bad = "servers:\n- {pool: web, id: s1, address: \"10.0.0.1:80\", weight: x}\n- {pool: web, id: s2, adress: \"10.0.0.2:80\"}\n";
+    fs::write(&file, bad).expect("a file");
+    let (code, _, errors) = on(&up, "apply", path);
+    let told = "roundhouse: servers[web/s1].weight: must be a whole number from 0 to 1000\n\
+        roundhouse: servers[web/s2].address: is required\n\
+        roundhouse: servers[web/s1].pool: there is no pool \"web\"\n";
+    assert_eq!((code, errors.as_str()), (2, told));
     let (code, _, errors) = on(&up, "apply", "no-such-file.yaml");
     assert_eq!(code, 2);
     assert!(

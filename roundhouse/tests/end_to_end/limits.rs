@@ -6,15 +6,16 @@ use hyper::StatusCode;
 
 use crate::operators;
 use crate::processes::Fleet;
+use crate::routes::set_again;
 use crate::support::{Http, run};
 
 #[test]
 fn a_limit_is_set_listed_shown_named_and_removed() {
     let fleet = operators::Fleet::start();
-    let set = fleet.output(
-        "limit set api --requests 100/10s --burst 20 --concurrent 5 --by client --by header:X-Api-Key --wait",
-    );
+    let command = "limit set api --requests 100/10s --burst 20 --concurrent 5 --by client --by header:X-Api-Key --wait";
+    let set = fleet.output(command);
     assert!(set.starts_with("set limit api by revision "), "{set}");
+    set_again(&fleet, command, &set, "limit api");
     let listed = fleet.output("limit list");
     let row: Vec<_> = listed
         .lines()
@@ -40,7 +41,8 @@ fn a_limit_is_set_listed_shown_named_and_removed() {
     let shown = fleet.output("limit show api");
     assert!(shown.starts_with("id: api\nby:\n- client\n"), "{shown}");
     fs::write(&file, shown.replace("burst: 20", "burst: 30")).expect("a file");
-    fleet.output(&format!("limit set api --file {}", file.display()));
+    let command = format!("limit set api --file {}", file.display());
+    set_again(&fleet, &command, &fleet.output(&command), "limit api");
     assert_eq!(fleet.json("limit show api")["burst"], 30);
     fleet.output("route add web --path-prefix / --pool default --limit api");
     let listed = fleet.output("limit list");

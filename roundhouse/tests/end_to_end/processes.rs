@@ -295,6 +295,41 @@ async fn a_memory_that_no_orchestrator_holds_is_restored_by_an_operator() {
 }
 
 #[tokio::test]
+async fn an_admin_api_that_finds_no_memory_shows_what_it_knows() {
+    let Fleet {
+        redis,
+        mut orchestrator,
+        mut admin,
+        balancers,
+        servers,
+        state: _state,
+    } = Fleet::start().await;
+    orchestrator.process.signal("KILL");
+    orchestrator.process.ended();
+    admin.process.signal("KILL");
+    admin.process.ended();
+    drop((balancers, servers));
+    redis.command(&["FLUSHALL"]);
+    let fresh = Role::start("admin-api", &redis.url(), &[]);
+    let status = || run(&["status", "--admin", &fresh.url]);
+    let deadline = std::time::Instant::now() + DEADLINE;
+    loop {
+        let (code, output, errors) = status();
+        assert_eq!((code, errors.as_str()), (0, ""));
+        if output.contains("memory_lost") {
+            let first = output.lines().next();
+            assert_eq!(
+                first,
+                Some("registry       connected, no revision known"),
+                "{output}"
+            );
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{output}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_told_to_end_is_drained_and_removed_without_a_failed_request() {
     let mut fleet = Fleet::start().await;
     let http = Http::new();

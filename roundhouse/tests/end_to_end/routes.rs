@@ -4,6 +4,16 @@ use std::fs;
 
 use crate::operators::{Fleet, one_line};
 
+/// What was set is set again, which changes nothing and is told so.
+pub(crate) fn set_again(fleet: &Fleet, command: &str, set: &str, name: &str) {
+    let told = set.replace(
+        &format!("set {name} by"),
+        &format!("nothing to change in {name} at"),
+    );
+    assert_ne!(told, set);
+    assert_eq!(fleet.output(command), told, "{command}");
+}
+
 #[test]
 fn a_route_is_added_listed_shown_changed_and_removed() {
     let fleet = Fleet::start();
@@ -35,8 +45,10 @@ fn a_route_is_added_listed_shown_changed_and_removed() {
     let shown = fleet.output("route show api");
     assert!(shown.starts_with("id: api\npriority: 5\n"), "{shown}");
     fs::write(&file, shown.replace("priority: 5", "priority: 7")).expect("a file");
-    let set = fleet.output(&format!("route set api --file {}", file.display()));
+    let command = format!("route set api --file {}", file.display());
+    let set = fleet.output(&command);
     assert!(set.starts_with("set route api by revision "), "{set}");
+    set_again(&fleet, &command, &set, "route api");
     let route = &fleet.json("route show api");
     assert_eq!(
         (&route["priority"], &route["match"]["methods"][0]),
@@ -52,7 +64,8 @@ fn a_route_is_added_listed_shown_changed_and_removed() {
     );
     let explained = fleet.json("route explain http://shop.example.com/api/x --method POST");
     assert_eq!(explained["route"], "gone");
-    fleet.output("route set api --path /only --split default=9");
+    let command = "route set api --path /only --split default=9";
+    set_again(&fleet, command, &fleet.output(command), "route api");
     assert_eq!(
         fleet.json("route show api")["match"]["path"]["exact"],
         "/only"
@@ -90,7 +103,8 @@ fn a_list_is_made_changed_and_named_by_a_listener() {
         "# known to be bad\n203.0.113.0/24 # all of it\n\n2001:db8::/32\n",
     )
     .expect("a file");
-    fleet.output(&format!("networks set bad --file {}", file.display()));
+    let command = format!("networks set bad --file {}", file.display());
+    set_again(&fleet, &command, &fleet.output(&command), "list bad");
     let listed = fleet.output("networks list");
     assert!(
         listed
@@ -100,8 +114,13 @@ fn a_list_is_made_changed_and_named_by_a_listener() {
         "{listed}"
     );
 
-    let set = fleet.output("listener set http --deny bad --deny 198.51.100.0/24 --wait");
+    let command = "listener set http --deny bad --deny 198.51.100.0/24 --wait";
+    let set = fleet.output(command);
     assert!(set.starts_with("set listener http by revision "), "{set}");
+    set_again(&fleet, command, &set, "listener http");
+    fs::write(&file, fleet.output("listener show http")).expect("a file");
+    let command = format!("listener set http --file {}", file.display());
+    set_again(&fleet, &command, &set, "listener http");
     let listed = fleet.output("listener list");
     assert!(
         listed.contains("http  -      bad, 198.51.100.0/24"),

@@ -12,8 +12,8 @@ local log_length, history_length = ARGV[14], ARGV[15]
 local answer_lifetime, answers_max, answers_cleared = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
 
 local writes = {}
-for i = 19, #ARGV, 5 do
-  local write = { collection = ARGV[i], key = ARGV[i + 1], identity = ARGV[i + 4] }
+for i = 19, #ARGV, 6 do
+  local write = { collection = ARGV[i], key = ARGV[i + 1], identity = ARGV[i + 4], seen = ARGV[i + 5] }
   if ARGV[i + 2] == 'put' then
     write.value = ARGV[i + 3]
   end
@@ -120,22 +120,6 @@ for _, write in ipairs(writes) do
   end
 end
 
-local missing = missing_right({
-  { 'HSET', head_key, 'revision', '0' },
-  { 'HDEL', head_key, 'revision' },
-  { 'HSET', instances_key, 'since', '' },
-  { 'XADD', log_key, '*', 'delta', '' },
-  { 'PUBLISH', channel, '' },
-})
-if missing then
-  return missing
-end
-
--- Staging ------------------------------------------------------------------------------------------------------------
-
-local revision = number(tonumber(head.revision) + 1)
-local steps, refused, renewed, created = {}, {}, {}, 0
-
 local function is_count(value)
   return type(value) == 'number' and value >= 0 and value == math.floor(value)
 end
@@ -154,6 +138,37 @@ local function stored(collection, key)
   end
   return element
 end
+
+-- What the author has seen otherwise, of what it puts others in place of: perhaps it cannot even read it. What has no stamp no commit
+-- wrote, and is no loss.
+local unseen = { 'unseen' }
+for _, write in ipairs(writes) do
+  local before = write.value and write.seen ~= '' and stored(write.collection, write.key)
+  if before and before.stamp and redis.sha1hex(before.text) ~= write.seen then
+    table.insert(unseen, write.collection)
+    table.insert(unseen, write.key)
+    table.insert(unseen, before.text)
+  end
+end
+if #unseen > 1 then
+  return unseen
+end
+
+local missing = missing_right({
+  { 'HSET', head_key, 'revision', '0' },
+  { 'HDEL', head_key, 'revision' },
+  { 'HSET', instances_key, 'since', '' },
+  { 'XADD', log_key, '*', 'delta', '' },
+  { 'PUBLISH', channel, '' },
+})
+if missing then
+  return missing
+end
+
+-- Staging ------------------------------------------------------------------------------------------------------------
+
+local revision = number(tonumber(head.revision) + 1)
+local steps, refused, renewed, created = {}, {}, {}, 0
 
 -- The value's own JSON within a stored text.
 local function value_text(text)

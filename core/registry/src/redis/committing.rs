@@ -15,7 +15,7 @@ use crate::store::{
     ANSWER_LIFETIME, ANSWERS_CLEARED, ANSWERS_MAX, HISTORY_LENGTH, LOG_LENGTH, Seed, Write,
     idempotency_key, plan,
 };
-use crate::{Commit, CommitError, Committed, Committing, RegistryError, Replication};
+use crate::{Commit, CommitError, Committed, Committing, RegistryError, Replication, Seen, Unseen};
 
 #[async_trait]
 impl Committing for Redis {
@@ -174,6 +174,7 @@ fn add_write(script: &mut ScriptInvocation<'_>, write: &Write) {
     });
     script.arg(write.value.as_deref().unwrap_or_default());
     script.arg(&write.identity);
+    script.arg(write.seen.as_ref().map_or("", Seen::as_str));
 }
 
 fn read_answer(answer: &[String]) -> Result<Committed, CommitError> {
@@ -205,12 +206,29 @@ pub(super) fn read_refusal(kind: &str, rest: &[String]) -> Option<CommitError> {
         ("conflict", [desired]) => CommitError::Conflict {
             desired: Revision(desired.parse().ok()?),
         },
+        ("unseen", elements) => CommitError::Unseen {
+            elements: read_unseen(elements)?,
+        },
         ("invalid", [key, rule]) => CommitError::Invalid {
             key: key.clone(),
             rule: rule.clone(),
         },
         _ => return None,
     })
+}
+
+fn read_unseen(answer: &[String]) -> Option<Vec<Unseen>> {
+    let (elements, []) = answer.as_chunks::<3>() else {
+        return None;
+    };
+    let element = |[collection, key, stored]: &[String; 3]| {
+        Some(Unseen {
+            collection: collection.parse().ok()?,
+            key: key.clone(),
+            stored: stored.clone(),
+        })
+    };
+    elements.iter().map(element).collect()
 }
 
 fn read_committed(answer: &[String], replayed: bool) -> Option<Committed> {

@@ -10,13 +10,13 @@ use model::{Author, Collection, Delta, Moment, Position};
 
 use super::answers::Key;
 use super::lease::leads;
-use super::stage::{Stage, Step};
+use super::stage::{Stage, Step, stamp_of};
 use super::{
     HISTORY_LENGTH, LOG_LENGTH, Mark, Store, Write, idempotency_key, is_desired, plan,
     whole_milliseconds,
 };
 use crate::commit::successor;
-use crate::{Commit, CommitError, Committed, Head, HistoryEntry};
+use crate::{Commit, CommitError, Committed, Head, HistoryEntry, Seen, Unseen};
 
 impl Store {
     /// Makes one revision of a commit, whole or not at all, and answers with the delta to announce; no
@@ -38,6 +38,7 @@ impl Store {
         }
         check_author(&head, commit)?;
         check_pools(self, &writes)?;
+        check_seen(self, &writes)?;
         let Stage { steps, refused, .. } = self.stage(&head, writes);
         let delta = (!steps.is_empty()).then(|| self.write(head, commit, &steps, now));
         let head = self.head.as_ref().expect("it was there at the start");
@@ -169,6 +170,26 @@ fn check_pools(store: &Store, writes: &[Write]) -> Result<(), CommitError> {
         }
     }
     Ok(())
+}
+
+/// What is there is what the author has seen, of what it puts others in place of: else perhaps it cannot even read it. What has no
+/// stamp no commit wrote, and is no loss.
+fn check_seen(store: &Store, writes: &[Write]) -> Result<(), CommitError> {
+    let unseen = |write: &Write| {
+        let seen = write.seen.as_ref().filter(|_| write.value.is_some())?;
+        let stored = store.stored(write.collection, &write.key)?;
+        let is_other = stamp_of(stored).is_some() && *seen != Seen::text(stored);
+        is_other.then(|| Unseen {
+            collection: write.collection,
+            key: write.key.clone(),
+            stored: stored.clone(),
+        })
+    };
+    let elements: Vec<_> = writes.iter().filter_map(unseen).collect();
+    match elements.is_empty() {
+        true => Ok(()),
+        false => Err(CommitError::Unseen { elements }),
+    }
 }
 
 fn pool_of(key: &str) -> &str {

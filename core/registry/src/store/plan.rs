@@ -3,14 +3,14 @@
 //! What can be said without looking at the registry is said here, once for all backends; what depends on what
 //! the registry holds is for the store and for the commit script.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use model::{
     Change, Collection, first_grave, validate_certificate, validate_limit, validate_listener,
     validate_networks, validate_pool, validate_route, validate_server,
 };
 
-use crate::{Commit, CommitError};
+use crate::{Commit, CommitError, Seen};
 
 /// One element to write or to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) struct Write {
     /// What makes the element the same one as before: a server's address, a verdict's incarnation. Empty for
     /// the others, which never become other ones.
     pub(crate) identity: String,
+    /// What its author takes the element for that this takes the place of, if it says so.
+    pub(crate) seen: Option<Seen>,
 }
 
 impl Write {
@@ -31,15 +33,20 @@ impl Write {
             key,
             value: None,
             identity: String::new(),
+            seen: None,
         }
     }
 
-    fn new(change: &Change) -> Self {
+    fn new(change: &Change, seen: &BTreeMap<(Collection, String), Seen>) -> Self {
+        let name = (change.collection(), change.key());
+        let seen = seen.get(&name).cloned();
+        let (collection, key) = name;
         Self {
-            collection: change.collection(),
-            key: change.key(),
+            collection,
+            key,
             value: change.value().map(|value| value.to_string()),
             identity: identity(change),
+            seen,
         }
     }
 }
@@ -51,7 +58,7 @@ pub(crate) fn plan(commit: &Commit) -> Result<Vec<Write>, CommitError> {
     let mut writes = Vec::with_capacity(commit.changes.len());
     for change in commit.changes.iter().rev() {
         check(change)?;
-        let write = Write::new(change);
+        let write = Write::new(change, &commit.seen);
         if seen.insert((write.collection, write.key.clone())) {
             writes.push(write);
         }

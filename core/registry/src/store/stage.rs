@@ -158,7 +158,7 @@ impl Step {
     }
 }
 
-fn stamp_of(stored: &str) -> Option<Stamp> {
+pub(super) fn stamp_of(stored: &str) -> Option<Stamp> {
     Stamp::read(&parsed(stored)?)
 }
 

@@ -1,9 +1,10 @@
 //! Promises about what other hands did to the registry: it is named, and the rest goes on.
 
 use model::{Collection, Revision};
+use registry::{Commit, CommitError, Seen, Unseen};
 
 use crate::contract;
-use crate::fixture::{Fixture, put, remove, server_key};
+use crate::fixture::{Fixture, operator, put, remove, server_key};
 
 contract! {
     nonsense_written_by_hand_is_named_and_the_rest_is_read,
@@ -11,6 +12,7 @@ contract! {
     an_element_changed_by_hand_is_damage_although_it_reads_well,
     an_element_that_nonsense_replaced_can_be_written_again,
     an_element_added_by_hand_is_damage,
+    what_its_author_has_not_seen_so_is_not_written_over,
     the_removal_of_an_element_that_was_taken_by_hand_is_a_revision,
 }
 
@@ -110,6 +112,47 @@ async fn an_element_added_by_hand_is_damage(fixture: &Fixture) {
             .contains("3 elements where there should be 2"),
         "{damage:?}"
     );
+}
+
+async fn what_its_author_has_not_seen_so_is_not_written_over(fixture: &Fixture) {
+    filled(fixture).await;
+    let state = fixture.snapshot().await.snapshot;
+    let by_hand =
+        r#"{"revision":2,"created":2,"ordinal":0,"incarnation":2,"value":{"state":"warming"}}"#;
+    for key in ["default/a", "default/c"] {
+        fixture.tamper(Collection::Servers, key, Some(by_hand));
+    }
+    fixture.tamper(Collection::Servers, "default/d", Some("nonsense"));
+    let changes = ["a", "b", "c", "d"].map(|id| put(id, 7)).to_vec();
+    let mut commit = Commit::new(operator(), changes).over(&state);
+    let before = fixture.head().await.position;
+    let refused = fixture.registry.commit(commit.clone()).await;
+    let unseen = |key: &str| Unseen {
+        collection: Collection::Servers,
+        key: key.into(),
+        stored: by_hand.into(),
+    };
+    let elements = vec![unseen("default/a"), unseen("default/c")];
+    assert_eq!(refused, Err(CommitError::Unseen { elements }));
+    assert_eq!(fixture.head().await.position, before);
+    // Who has looked at it knows what it does.
+    for key in ["default/a", "default/c"] {
+        let name = (Collection::Servers, key.to_owned());
+        commit.seen.insert(name, Seen::text(by_hand));
+    }
+    let made = fixture.registry.commit(commit).await.expect("a commit");
+    assert_eq!(made.position.revision, before.revision.next());
+    // What a commit wrote is what its author sees of it, and what other hands took away is put back.
+    let state = fixture.snapshot().await.snapshot;
+    assert_eq!(state.faults, []);
+    fixture.tamper(Collection::Servers, "default/b", None);
+    let changes = ["a", "b"].map(|id| put(id, 8)).to_vec();
+    let commit = Commit::new(operator(), changes).over(&state);
+    fixture.registry.commit(commit).await.expect("a commit");
+    // A removal takes what is there.
+    fixture.tamper(Collection::Servers, "default/a", Some(by_hand));
+    let commit = Commit::new(operator(), vec![remove("a")]).over(&state);
+    fixture.registry.commit(commit).await.expect("a commit");
 }
 
 /// Those who followed it before still use it.

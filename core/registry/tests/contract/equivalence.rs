@@ -51,6 +51,8 @@ struct Draft {
     key: Option<(u8, u8)>,
     /// Send the commit before under its own id again.
     id: u8,
+    /// Whether its author decided on the present state, or on the first one, or says nothing of that.
+    over: Option<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,16 +121,20 @@ fn draft() -> impl Strategy<Value = Draft> {
         prop::option::weighted(0.7, prop::bool::weighted(0.95)),
         prop::option::weighted(0.2, (0..3_u8, 0..3_u8)),
         prop_oneof![9 => any::<u8>(), 1 => 0..4_u8],
+        prop::option::weighted(0.3, prop::bool::weighted(0.8)),
     )
-        .prop_map(|(leader, fence, changes, expected, epoch, key, id)| Draft {
-            leader,
-            fence,
-            changes,
-            expected,
-            epoch,
-            key,
-            id,
-        })
+        .prop_map(
+            |(leader, fence, changes, expected, epoch, key, id, over)| Draft {
+                leader,
+                fence,
+                changes,
+                expected,
+                epoch,
+                key,
+                id,
+                over,
+            },
+        )
 }
 
 /// What other hands may leave behind, from rubbish to what looks right.
@@ -254,6 +260,16 @@ impl Pair<'_> {
         let head = self.store.head();
         let desired = head.map_or(0, |head| head.desired.0);
         let changes = draft.changes.iter().map(|edit| self.change(edit));
+        let commit = Commit::new(author, changes.collect());
+        let present = || Some(self.store.snapshot()?.snapshot);
+        let state = draft.over.map(|present_one| match present_one {
+            true => present().unwrap_or_else(first_snapshot),
+            false => first_snapshot(),
+        });
+        let commit = match state {
+            Some(state) => commit.over(&state),
+            None => commit,
+        };
         Commit {
             id: RevisionId(Uuid::from_u128(u128::from(draft.id) + 1)),
             epoch: draft.epoch.map(|right| self.epoch(right)),
@@ -269,7 +285,7 @@ impl Pair<'_> {
                 Some((_, request)) => format!("request {request}"),
             },
             reason: "why \"not\"".into(),
-            ..Commit::new(author, changes.collect())
+            ..commit
         }
     }
 
@@ -488,6 +504,7 @@ fn led(edit: Edit, id: u8) -> Operation {
         epoch: Some(true),
         key: None,
         id,
+        over: None,
     }))
 }
 
