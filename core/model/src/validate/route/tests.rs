@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::NormalPath;
+use crate::{NormalPath, first_grave};
 
 /// The fields of a route with these settings that break a rule.
 fn broken(settings: Value) -> Vec<String> {
@@ -137,6 +137,32 @@ fn a_claim_names_what_requests_can_have() {
     );
     let hosts: Vec<_> = (0..65).map(|number| format!("h{number}.org")).collect();
     breaks(claim("hosts", json!(hosts)), &["match.hosts"]);
+}
+
+#[test]
+fn what_an_older_version_took_is_refused_when_sent_and_read_when_stored() {
+    for (claim, field, rule) in [
+        (
+            json!({"methods": ["GET", "get"]}),
+            "match.methods",
+            "has \"get\", and methods are case-sensitive (RFC 9110, 9.1): \"GET\" is probably meant",
+        ),
+        (
+            json!({"networks": ["10.0.0.0/8", "192.0.2.7/24"]}),
+            "match.networks[1]",
+            "192.0.2.7/24 has bits set beyond its prefix: it must be 192.0.2.0/24, or 192.0.2.7 for that host alone",
+        ),
+    ] {
+        let route = json!({"id": "r", "action": {"pool": "default"}, "match": claim});
+        let route = serde_json::from_value(route).expect("a route's shape");
+        let found = validate_route(&route);
+        assert_eq!(first_grave(found.clone()), None);
+        let problems = found.expect_err("one problem");
+        let told: Vec<_> = problems.iter().map(|it| (&*it.field, &*it.rule)).collect();
+        assert_eq!(told, [(field, rule)]);
+    }
+    // A method that is not known may be written in any way.
+    is_fine(json!({"match": {"methods": ["m-search", "Purge"]}}));
 }
 
 #[test]
