@@ -208,6 +208,72 @@ fn a_redirect_leads_elsewhere() {
 }
 
 #[test]
+fn a_redirect_to_what_the_route_claims_by_name_is_refused() {
+    let of =
+        |claim: Value, redirect: Value| json!({"match": claim, "action": {"redirect": redirect}});
+    let exact = |path: &str| json!({"path": {"exact": path}});
+    let prefix = |path: &str| json!({"path": {"prefix": path}});
+    let to = |path: &str| json!({"path": path});
+    let rewritten = |claim: Value, rewrite: Value| {
+        let mut route = of(claim, json!({}));
+        route["rewrite"] = rewrite;
+        route
+    };
+    let posts = json!({"methods": ["POST"], "path": {"exact": "/a"}});
+    let after = |status: u16| json!({"path": "/a", "status": status});
+    for endless in [
+        of(json!({"scheme": "https"}), json!({"scheme": "https"})),
+        of(
+            json!({"scheme": "https", "hosts": ["a.org", "www.a.org"], "path": {"prefix": "/a"}}),
+            json!({"scheme": "https", "host": "WWW.a.org"}),
+        ),
+        of(json!({"hosts": ["a.org"]}), json!({"host": "a.org"})),
+        of(exact("/a"), to("/a")),
+        of(exact("/a%20b"), to("/a%20b#c")),
+        of(exact("/a"), to("/b/../a")),
+        of(json!({"path": {"pattern": "/a"}}), after(301)),
+        of(posts.clone(), after(307)),
+        rewritten(prefix("/a"), json!({"prefix": "/a"})),
+        rewritten(exact("/a"), json!({"path": "/a"})),
+    ] {
+        breaks(endless.clone(), &["action.redirect"]);
+        let mut route = endless;
+        route["id"] = json!("r");
+        let route = serde_json::from_value(route).expect("a route's shape");
+        assert_eq!(first_grave(validate_route(&route)), None);
+    }
+    let mut with_cookie = of(
+        json!({"headers": [{"name": "Cookie", "value": "absent"}]}),
+        to("/a"),
+    );
+    with_cookie["match"]["path"] = json!({"exact": "/a"});
+    with_cookie["response_headers"] = json!({"set": {"Set-Cookie": "seen=1"}});
+    for right in [
+        of(json!({"scheme": "http"}), json!({"scheme": "https"})),
+        of(
+            json!({"scheme": "https"}),
+            json!({"scheme": "https", "port": 443}),
+        ),
+        of(json!({"hosts": ["*.a.org"]}), json!({"host": "www.a.org"})),
+        of(json!({"hosts": ["a.org"]}), json!({"host": "www.a.org"})),
+        of(exact("/a"), to("/a/")),
+        of(exact("/a"), to("/a?lang=en")),
+        of(
+            json!({"path": {"exact": "/a"}, "query": [{"name": "b"}]}),
+            to("/a"),
+        ),
+        of(prefix("/a"), to("/a")),
+        of(prefix("/a"), to("/a/b")),
+        of(posts, after(303)),
+        rewritten(prefix("/a"), json!({"prefix": "/a/b"})),
+        rewritten(prefix("/a"), json!({"path": "/a"})),
+        with_cookie,
+    ] {
+        is_fine(right);
+    }
+}
+
+#[test]
 fn an_answer_has_a_status_and_a_body_that_go_together() {
     let answer = |answer: Value| json!({"action": {"answer": answer}});
     is_fine(answer(json!({"status": 503, "body": "soon"})));
