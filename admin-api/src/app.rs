@@ -14,7 +14,7 @@ use crate::events::Feed;
 use crate::handlers::explain::Compiled;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::resource::Means;
+use crate::resource::{Known, Means};
 
 /// How long a change waits until the own view shows it.
 const VIEW_TIME: Duration = Duration::from_secs(2);
@@ -56,6 +56,14 @@ impl App {
             None => Err(Problem::NotReady {
                 trouble: view.trouble.clone(),
             }),
+        }
+    }
+
+    /// What resources of this state are shown beside.
+    pub(crate) fn known<'a>(&'a self, snapshot: &'a Snapshot) -> Known<'a> {
+        Known {
+            snapshot,
+            chains: &self.chains,
         }
     }
 

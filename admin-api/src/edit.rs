@@ -14,7 +14,7 @@ use crate::change::Outcome;
 use crate::durability::Kept;
 use crate::extract::Intent;
 use crate::problem::Problem;
-use crate::resource::{Resource, render, stamp, unread};
+use crate::resource::{Known, Resource, render, stamp, unread};
 use crate::wait::{Until, Wait};
 
 /// A resource before and after a change; nothing where it was not, or is no more.
@@ -287,7 +287,7 @@ impl App {
                 key,
                 before,
                 after: Some(after),
-            }) => written(&key, before.is_none(), &after, &snapshot),
+            }) => written(&key, before.is_none(), &after, self.known(&snapshot)),
             Some(Edited { key, .. }) => Answer::bare(R::names(&key), position.revision),
             None => Answer::bare(Map::new(), position.revision),
         };
@@ -350,9 +350,9 @@ fn written<R: Resource>(
     key: &R::Key,
     is_new: bool,
     after: &Stamped<R>,
-    snapshot: &Snapshot,
+    known: Known<'_>,
 ) -> Answer {
-    let answer = Answer::present(render(after, snapshot), after.revision);
+    let answer = Answer::present(render(after, known), after.revision);
     if is_new {
         answer.created_at(R::path(key))
     } else {

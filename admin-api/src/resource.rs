@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use certificates::SealTo;
+use certificates::{Chains, SealTo};
 use model::{
     Certificate, Change, Collection, Elements, InvalidName, Limit, Listener, NetworkList, Pool,
     Revision, Route, Server, ServerKey, Snapshot, Stamped, Unknown,
@@ -42,6 +42,14 @@ pub(crate) struct Misnamed {
 pub(crate) struct Means {
     /// What private keys are sealed to, if they can be.
     pub(crate) seal_to: Option<SealTo>,
+}
+
+/// What a resource is shown beside.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    /// What the certificates' chains say, of those that were read before.
+    pub(crate) chains: &'a Chains,
 }
 
 /// A resource of the desired state. What is said here is so for those that are known by an `id` alone.
@@ -148,12 +156,12 @@ pub(crate) trait Resource:
         None
     }
     /// What is known of it, besides what was desired.
-    fn observed(_: &Stamped<Self>, _: &Snapshot) -> Map<String, Value> {
+    fn observed(_: &Stamped<Self>, _: Known<'_>) -> Map<String, Value> {
         Map::new()
     }
     /// It as one of many.
-    fn listed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Value {
-        render(stamped, snapshot)
+    fn listed(stamped: &Stamped<Self>, known: Known<'_>) -> Value {
+        render(stamped, known)
     }
 }
 
@@ -202,13 +210,13 @@ pub(crate) fn sent_name<T: DeserializeOwned>(
 }
 
 /// A resource as the API shows it.
-pub(crate) fn render<R: Resource>(stamped: &Stamped<R>, snapshot: &Snapshot) -> Value {
+pub(crate) fn render<R: Resource>(stamped: &Stamped<R>, known: Known<'_>) -> Value {
     let value = serde_json::to_value(&stamped.value);
     let mut value = value.expect("model types hold nothing that JSON cannot");
     let object = value.as_object_mut().expect("a resource is an object");
     object.insert("revision".into(), stamped.revision.0.into());
     object.insert("created".into(), stamped.created.0.into());
-    object.extend(R::observed(stamped, snapshot));
+    object.extend(R::observed(stamped, known));
     value
 }
 

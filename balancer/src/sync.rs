@@ -56,6 +56,8 @@ pub(crate) struct Membership {
     pub(crate) ledger: Arc<Ledger>,
     /// How many balancers live, this one included; nothing before that was known.
     pub(crate) balancers: watch::Sender<Option<u32>>,
+    /// Whether clients come within TLS.
+    pub(crate) listens_on_tls: bool,
     /// How long it may be cut off from the registry and take requests.
     pub(crate) stale_limit: Option<Duration>,
     /// What all clocks of this balancer count from.

@@ -29,6 +29,7 @@ mod servers;
 mod status;
 mod watch;
 mod whole;
+mod words;
 
 use std::process::ExitCode;
 

@@ -20,8 +20,8 @@ use crate::resource::{Resource, render};
 
 pub(crate) async fn list<R: Resource>(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let snapshot = app.snapshot()?;
-    let all = R::all(&snapshot).values();
-    Ok(Json(all.map(|it| R::listed(it, &snapshot)).collect()))
+    let (all, known) = (R::all(&snapshot).values(), app.known(&snapshot));
+    Ok(Json(all.map(|it| R::listed(it, known)).collect()))
 }
 
 /// Makes one of the name that its description has.
@@ -60,7 +60,8 @@ pub(crate) async fn show<R: Resource>(
     if Conditions::parse(&headers)?.known(stamped.revision) {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
-    Ok((tag, Json(render(stamped, &snapshot))).into_response())
+    let shown = render(stamped, app.known(&snapshot));
+    Ok((tag, Json(shown)).into_response())
 }
 
 pub(crate) async fn replace<R: Resource>(

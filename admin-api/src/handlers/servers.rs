@@ -25,7 +25,7 @@ pub(crate) async fn list(
     Ok(Json(
         servers
             .into_iter()
-            .map(|server| render(server, &snapshot))
+            .map(|server| render(server, app.known(&snapshot)))
             .collect(),
     ))
 }

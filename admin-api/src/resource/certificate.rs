@@ -1,6 +1,7 @@
 //! Certificates as resources. A private key that comes in plain is sealed before anything else is done with it; from then on
 //! nobody here can read it.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use certificates::{Chain, PrivateKey, parse_roots};
@@ -11,7 +12,7 @@ use model::{
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::{Means, Resource, Target, check_room};
+use super::{Known, Means, Resource, Target, check_room};
 use crate::problem::Problem;
 
 const KEY: &str = "key";
@@ -88,8 +89,8 @@ impl Resource for Certificate {
         self.unknown_mut()
     }
 
-    fn observed(stamped: &Stamped<Self>, _: &Snapshot) -> Map<String, Value> {
-        let Some(chain) = chain_of(&stamped.value) else {
+    fn observed(stamped: &Stamped<Self>, known: Known<'_>) -> Map<String, Value> {
+        let Some(chain) = chain_among(&stamped.value, known) else {
             return Map::new();
         };
         Map::from_iter([
@@ -121,6 +122,16 @@ fn check_after(certificate: &Certificate, stored: &Certificate) -> Result<(), Pr
 /// What a certificate's chain says; nothing where it cannot be read, as other hands may have written it.
 fn chain_of(certificate: &Certificate) -> Option<Chain> {
     Chain::parse(&certificate.chain).ok()
+}
+
+/// The same, read anew only where it differs from what is in the registry.
+fn chain_among(certificate: &Certificate, known: Known<'_>) -> Option<Arc<Chain>> {
+    let all = &known.snapshot.certificates;
+    let stored = all.get(&certificate.id);
+    match stored.is_some_and(|stored| stored.value.chain == certificate.chain) {
+        true => known.chains.of(all).get(&certificate.id).cloned(),
+        false => chain_of(certificate).map(Arc::new),
+    }
 }
 
 /// The fingerprint of the seal key that can open a certificate's key.
@@ -173,4 +184,37 @@ fn problems(field: &str, error: &impl ToString) -> Vec<model::Problem> {
 
 fn time(time: SystemTime) -> Value {
     humantime::format_rfc3339_seconds(time).to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use certificates::testing::Authority;
+    use certificates::{Chains, SealKey};
+    use model::{Epoch, Revision, RevisionId};
+
+    use super::*;
+
+    #[test]
+    fn a_chain_that_was_read_is_not_read_again_until_it_differs() {
+        let authority = Authority::new("test authority");
+        let put = || {
+            let (id, issued) = ("www".parse().expect("a name"), authority.issue(&["a.org"]));
+            let key = PrivateKey::parse(&issued.key).expect("a key");
+            let sealed = SealKey::generate().public().seal(&id, &key);
+            Stamped::new(Revision(2), Certificate::new(id, issued.chain, sealed))
+        };
+        let (stored, next) = (put(), put());
+        let mut snapshot = Snapshot::first(Epoch::random(), RevisionId::random());
+        let id = stored.value.id.clone();
+        snapshot.certificates.insert(id, stored.clone().into());
+        let chains = Chains::default();
+        let known = Known {
+            snapshot: &snapshot,
+            chains: &chains,
+        };
+        let read = |of: &Stamped<Certificate>| chain_among(&of.value, known).expect("a chain");
+        assert!(Arc::ptr_eq(&read(&stored), &read(&stored)));
+        let own = chain_of(&next.value).expect("a chain");
+        assert!(read(&next).has_key_of(&own));
+    }
 }

@@ -6,7 +6,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Resource, Target};
+use super::{Known, Resource, Target};
 use crate::body::DOCUMENT_MAX;
 use crate::problem::Problem;
 
@@ -44,12 +44,12 @@ impl Resource for NetworkList {
         self.unknown_mut()
     }
 
-    fn observed(stamped: &Stamped<Self>, _: &Snapshot) -> Map<String, Value> {
+    fn observed(stamped: &Stamped<Self>, _: Known<'_>) -> Map<String, Value> {
         Map::from_iter([("size".into(), json!(stamped.value.networks.len()))])
     }
 
     /// Without its networks, which may be very many.
-    fn listed(stamped: &Stamped<Self>, _: &Snapshot) -> Value {
+    fn listed(stamped: &Stamped<Self>, _: Known<'_>) -> Value {
         json!({
             "id": stamped.value.id,
             "size": stamped.value.networks.len(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::certificate::check_roots;
 use super::reference::{Reference, of_limits};
-use super::{Resource, Target};
+use super::{Known, Resource, Target};
 use crate::problem::Problem;
 
 impl Resource for Pool {
@@ -66,7 +66,7 @@ impl Resource for Pool {
         self.unknown_mut()
     }
 
-    fn observed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Map<String, Value> {
+    fn observed(stamped: &Stamped<Self>, Known { snapshot, .. }: Known<'_>) -> Map<String, Value> {
         let servers = snapshot.servers_of(&stamped.value.id);
         let count = |health| {
             let of_health = |server: &&&Arc<Stamped<model::Server>>| {

@@ -8,7 +8,7 @@ use model::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Means, Misnamed, Resource, check_room, sent_name};
+use super::{Known, Means, Misnamed, Resource, check_room, sent_name};
 use crate::address::settle;
 use crate::problem::Problem;
 
@@ -141,7 +141,7 @@ impl Resource for Server {
         Some((leaving.value.key(), leaving.incarnation))
     }
 
-    fn observed(stamped: &Stamped<Self>, snapshot: &Snapshot) -> Map<String, Value> {
+    fn observed(stamped: &Stamped<Self>, Known { snapshot, .. }: Known<'_>) -> Map<String, Value> {
         let key = stamped.value.key();
         let known = snapshot
             .servers

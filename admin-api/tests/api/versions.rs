@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use model::{Collection, Snapshot};
+use model::{Author, Change, Collection, Snapshot};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use registry::testing::RedisServer;
-use registry::{Committing, Memory, Options, Reading};
+use registry::{Commit, Committing, Memory, Options, Reading};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Answer, Fixture, args, new_fleet, within};
@@ -482,4 +482,51 @@ fn fields_of_a_newer_version_outlive_every_way_of_writing_an_element() {
         Ok(())
     });
     outcome.expect("every field stays");
+}
+
+#[tokio::test]
+async fn what_an_older_version_took_is_read_and_made_right_by_who_changes_it() {
+    let fixture = Fixture::start().await;
+    let route = json!({
+        "id": "old", "match": {"methods": ["get"], "networks": ["10.1.2.3/8"]},
+        "action": {"pool": "default"},
+    });
+    let refused = fixture.post("/v1/routes", route.clone()).await;
+    let refused = refused.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refused.fields(), ["match.methods", "match.networks[0]"]);
+    let meant = refused.detail().contains("\"GET\"") && refused.detail().contains("10.0.0.0/8");
+    assert!(meant, "{}", refused.detail());
+    let stored: model::Route = serde_json::from_value(route.clone()).expect("a route");
+    let change = Change::Route(stored.id.clone(), Some(Box::new(stored)));
+    let author = Author::Operator {
+        name: "older".into(),
+    };
+    let commit = Commit::new(author, vec![change]);
+    fixture.registry.commit(commit).await.expect("committed");
+    let shown = within(async {
+        loop {
+            let shown = fixture.get("/v1/routes/old").await;
+            if shown.status == StatusCode::OK {
+                return shown;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let shown = shown.await;
+    assert_eq!(shown.body["match"]["networks"], json!(["10.1.2.3/8"]));
+    let status = fixture.get("/v1/status").await.body;
+    let alarms = status["alarms"].as_array().expect("alarms");
+    assert!(alarms.iter().all(|it| it["kind"] != "fault"), "{status}");
+    // Whoever sends it back as it is has made no mistake.
+    let document = json!({"routes": [route]});
+    fixture
+        .put("/v1/import", document)
+        .await
+        .expect(StatusCode::OK);
+    let change = json!({"priority": 1});
+    let patched = fixture.patch("/v1/routes/old", change).await;
+    patched.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    let right = json!({"match": {"methods": ["GET"], "networks": ["10.0.0.0/8"]}, "priority": 1});
+    let patched = fixture.patch("/v1/routes/old", right).await;
+    patched.expect(StatusCode::OK);
 }

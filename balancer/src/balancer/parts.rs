@@ -67,6 +67,7 @@ impl<'a> Parts<'a> {
             ledger: Arc::default(),
             balancers: watch::Sender::default(),
             propagation: Arc::new(Propagation::new()),
+            listens_on_tls: !sockets.secure.is_empty(),
             stale_limit: args.stale_limit,
             standing: watch::Sender::new(Standing {
                 // The first report says it already: then both are there.

@@ -122,12 +122,13 @@ impl Membership {
     ) {
         let served = self.served.clone();
         let staleness = Staleness::new(self.stale_limit, self.started.into());
+        let compiler = Compiler::new(self.listens_on_tls);
         let tables = Tables {
             membership: self,
             views,
             findings,
             files,
-            compiler: Compiler::new(),
+            compiler,
             rotation_start: rand::rng().random(),
             compiled: None,
             latest: Published::default(),

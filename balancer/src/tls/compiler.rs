@@ -24,6 +24,8 @@ use super::tickets::Tickets;
 /// What was made last, and of what.
 #[derive(Debug)]
 pub(crate) struct Compiler {
+    /// Whether this process takes clients within TLS.
+    listens: bool,
     host_roots: HostRoots,
     provider: Arc<CryptoProvider>,
     elements: Elements<CertificateId, Certificate>,
@@ -55,8 +57,9 @@ type Hostnames = BTreeMap<PoolId, BTreeSet<Arc<str>>>;
 type All<'a> = BTreeMap<&'a str, &'a Arc<Shown>>;
 
 impl Compiler {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(listens: bool) -> Self {
         Self {
+            listens,
             host_roots: HostRoots::default(),
             provider: Arc::new(ring::default_provider()),
             elements: Elements::new(),
@@ -147,6 +150,7 @@ impl Compiler {
             (self.settings.clone(), self.latest.serving.clone())
         };
         let calling = self.call(&mut faults);
+        faults.retain(|fault| self.concerns(fault));
         let expiries = all(&self.opened, &self.files).into_values();
         let expiries = expiries.map(|one| ((one.id.clone(), one.origin.as_str()), one.not_after));
         let in_force = settings.as_ref();
@@ -165,6 +169,21 @@ impl Compiler {
             faults,
             expiries,
         }
+    }
+
+    /// Whether this process does without something because of it. Where no client comes within TLS, nothing is missed of the listener, nor of
+    /// a certificate that is shown to no server.
+    fn concerns(&self, fault: &Fault) -> bool {
+        match fault.collection {
+            Collection::Listeners => self.listens,
+            Collection::Certificates => self.listens || self.shows_servers(&fault.key),
+            _ => true,
+        }
+    }
+
+    fn shows_servers(&self, id: &str) -> bool {
+        let mut pools = self.pools.values().map(|pool| &pool.value.tls);
+        pools.any(|tls| tls.enabled && tls.certificate.as_ref().is_some_and(|it| it.as_str() == id))
     }
 
     /// How the listener serves, and by which settings: the last that could be used.

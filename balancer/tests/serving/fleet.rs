@@ -7,7 +7,7 @@ use std::time::Duration;
 use balancer::{Args, Balancer};
 use clap::Parser;
 use model::{
-    Author, Change, CheckKind, Epoch, Pool, PoolId, Position, Revision, RevisionId, Server,
+    Author, Change, CheckKind, Epoch, Nack, Pool, PoolId, Position, Revision, RevisionId, Server,
     ServerKey, ServerState, Snapshot,
 };
 use registry::{Commit, Goal, Outcome, Registry, wait_for};
@@ -178,6 +178,23 @@ impl Fleet {
             matches!(outcome, Ok(Outcome::Done)),
             "{goal:?}: {outcome:?}"
         );
+    }
+
+    /// What the balancer cannot apply of this revision.
+    pub(crate) async fn nacks_at(&self, position: Position) -> Vec<Nack> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let instances = self.registry.instances().await.expect("instances");
+            let report = &instances[0].report;
+            if report
+                .applied
+                .is_some_and(|applied| applied.revision >= position.revision)
+            {
+                return report.nacks.clone();
+            }
+            assert!(Instant::now() < deadline, "not reported");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Whether the goal is reached by now, or within a moment.

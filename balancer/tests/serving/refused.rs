@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Change, Epoch, FleetName, RevisionId, ServerState, Snapshot};
+use model::{Change, Collection, Epoch, FleetName, Nack, RevisionId, ServerState, Snapshot};
 use registry::testing::RedisServer;
 use registry::{Options, Registry};
 use tokio::time::Instant;
@@ -77,12 +77,26 @@ async fn a_collection_of_another_type_leaves_it_a_table() {
     let ready = tokio::time::timeout(LIMIT, fleet.balancer.ready()).await;
     ready.expect("ready in time");
     assert_eq!(crate::client::get(fleet.address(), "/").await.text(), "1");
+    let named = |nack: &Nack| nack.reason.contains("roundhouse:{main}:health");
+    is_reported(&*operators, named).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_certificate_is_reported_where_none_is_needed_too() {
+    let (redis, operators) = redis().await;
+    redis.command_as_root(&["HSET", "roundhouse:{main}:certificates", "www", "hello"]);
+    let _fleet = Fleet::on(connect(&redis, "balancer", "main"), &["--threads", "1"]).await;
+    let named = |nack: &Nack| nack.collection == Collection::Certificates && nack.key == "www";
+    is_reported(&*operators, named).await;
+}
+
+/// Returns once a balancer reports that it cannot apply such an element.
+async fn is_reported(operators: &dyn Registry, is_such: impl Fn(&Nack) -> bool) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let instances = operators.instances().await.expect("an answer");
-        let nacks = instances.iter().flat_map(|it| &it.report.nacks);
-        let mut named = nacks.filter(|nack| nack.reason.contains("roundhouse:{main}:health"));
-        if named.next().is_some() {
+        let mut nacks = instances.iter().flat_map(|it| &it.report.nacks);
+        if nacks.any(&is_such) {
             return;
         }
         assert!(Instant::now() < deadline, "{instances:?}");

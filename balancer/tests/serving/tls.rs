@@ -5,6 +5,7 @@ use std::sync::Arc;
 use certificates::SealKey;
 use certificates::testing::Authority;
 use model::{Alpn, Change, Collection, ListenerTls, TlsVersion};
+use registry::Goal;
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::client;
-use crate::fleet::commit;
+use crate::fleet::{Fleet, commit, pool};
 use crate::load::Load;
 use crate::secure::{ANY, Seen, TLS12, TLS13, Trust, connect, leaf, listener, put, seen, tls_of};
 use crate::upstream::Upstream;
@@ -171,19 +172,7 @@ async fn what_cannot_be_used_is_reported_by_name_and_the_last_good_stays() {
         (trust.put("a", &mixed), "not the key of this certificate"),
     ] {
         let position = commit(&*fleet.registry, vec![change]).await;
-        let deadline = tokio::time::Instant::now() + LIMIT;
-        let faults = loop {
-            let instances = fleet.registry.instances().await.expect("instances");
-            let report = &instances[0].report;
-            if report
-                .applied
-                .is_some_and(|applied| applied.revision >= position.revision)
-            {
-                break report.nacks.clone();
-            }
-            assert!(tokio::time::Instant::now() < deadline, "not reported");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        };
+        let faults = fleet.nacks_at(position).await;
         let [fault] = &faults[..] else {
             panic!("{faults:?}");
         };
@@ -203,6 +192,40 @@ async fn what_cannot_be_used_is_reported_by_name_and_the_last_good_stays() {
     connect(tls_of(&fleet), "shop.example", &config)
         .await
         .expect_err("nothing is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_client_comes_within_tls_nothing_is_missed_of_it() {
+    let (trust, server) = (Trust::new(), Upstream::named("one").await);
+    let fleet = Fleet::of(&[&server]).await;
+    let issued = trust.authority.issue(&["shop.example"]);
+    let tls = ListenerTls {
+        default: Some("a".parse().expect("a name")),
+        ..ListenerTls::default()
+    };
+    for change in [trust.put("a", &issued), listener(tls)] {
+        let position = commit(&*fleet.registry, vec![change.clone()]).await;
+        fleet.reaches(&Goal::changed(position, [&change])).await;
+        assert_eq!(fleet.nacks_at(position).await, []);
+    }
+    // What servers are to be shown is missed there too.
+    let mut strict = pool();
+    strict.tls.enabled = true;
+    strict.tls.certificate = Some("a".parse().expect("a name"));
+    let position = fleet.change(Change::put_pool(strict)).await;
+    let nacks = fleet.nacks_at(position).await;
+    let mut nacks: Vec<_> = nacks
+        .iter()
+        .map(|nack| (nack.collection, &*nack.key))
+        .collect();
+    nacks.sort();
+    assert_eq!(
+        nacks,
+        [
+            (Collection::Pools, "default"),
+            (Collection::Certificates, "a")
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ pub struct Explained {
     pub path: String,
     /// The pools that may answer.
     pub pools: Vec<PoolShare>,
-    /// The routes that take it or come near, those first that go before the others.
+    /// The routes that take it or come near, those first that go before the others, and those last that are for another host or path.
     pub considered: Vec<Considered>,
     /// How many more of these there are.
     #[serde(default)]

@@ -55,27 +55,84 @@ impl Networks {
     }
 }
 
-impl FromStr for Networks {
-    type Err = InvalidName;
+/// Why a text is no network, nor the name of a list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidNetwork {
+    #[error("{text:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32")]
+    Malformed { text: String },
+    #[error("{text:?} is not a network: the prefix length is at most {most} for {family}")]
+    LongPrefix {
+        text: String,
+        family: &'static str,
+        most: u8,
+    },
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
 
-    fn from_str(text: &str) -> Result<Self, InvalidName> {
+impl InvalidNetwork {
+    fn of(text: &str) -> Self {
+        // A hostile text is not repeated at full length in an error.
+        let shown = text.chars().take(NAME_LENGTH_MAX).collect();
+        let address = text.split_once('/').filter(|(_, length)| is_number(length));
+        match address.map(|(address, _)| address.parse()) {
+            Some(Ok(IpAddr::V4(_))) => Self::long(shown, "IPv4", 32),
+            Some(Ok(IpAddr::V6(_))) => Self::long(shown, "IPv6", 128),
+            _ => Self::Malformed { text: shown },
+        }
+    }
+
+    fn long(text: String, family: &'static str, most: u8) -> Self {
+        Self::LongPrefix { text, family, most }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl FromStr for Networks {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         match parse_network(text) {
-            Some(network) => Ok(Self::One(network)),
-            None => text.parse().map(Self::List),
+            Ok(network) => Ok(Self::One(network)),
+            // No name has a slash.
+            Err(error) if text.contains('/') => Err(error),
+            Err(_) => Ok(Self::List(text.parse()?)),
         }
     }
 }
 
 /// A network, or an address, which is the network of that host alone.
-pub fn parse_network(text: &str) -> Option<IpNet> {
-    let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    text.parse().ok().or_else(host)
+///
+/// # Errors
+/// Why it is none.
+pub fn parse_network(text: &str) -> Result<IpNet, InvalidNetwork> {
+    let host = |_| text.parse::<IpAddr>().map(IpNet::from);
+    let network = text.parse().or_else(host);
+    network.map_err(|_| InvalidNetwork::of(text))
+}
+
+/// Checks that a network's address has no more bits than its prefix. Nobody can tell whether `10.1.2.3/8` is to be all of `10.0.0.0/8`, or that
+/// host alone.
+///
+/// # Errors
+/// What to write for either.
+pub fn check_network(network: &IpNet) -> Result<(), String> {
+    let (host, whole) = (network.addr(), network.trunc());
+    match *network == whole {
+        true => Ok(()),
+        false => Err(format!(
+            "{network} has bits set beyond its prefix: it must be {whole}, or {host} for that host alone"
+        )),
+    }
 }
 
 impl TryFrom<String> for Networks {
-    type Error = InvalidName;
+    type Error = InvalidNetwork;
 
-    fn try_from(text: String) -> Result<Self, InvalidName> {
+    fn try_from(text: String) -> Result<Self, InvalidNetwork> {
         text.parse()
     }
 }
@@ -127,15 +184,10 @@ impl NetworkList {
 struct Written(IpNet);
 
 impl TryFrom<String> for Written {
-    type Error = String;
+    type Error = InvalidNetwork;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let network = parse_network(&text).map(Self);
-        network.ok_or_else(|| {
-            // A hostile text is not repeated at full length in an error.
-            let shown: String = text.chars().take(NAME_LENGTH_MAX).collect();
-            format!("{shown:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32")
-        })
+    fn try_from(text: String) -> Result<Self, InvalidNetwork> {
+        parse_network(&text).map(Self)
     }
 }
 
@@ -169,14 +221,43 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_said() {
-        let list = json!({"id": "office", "networks": ["10.0.0.0/33"]});
-        let error = serde_json::from_value::<NetworkList>(list).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("\"10.0.0.0/33\" is not a network"),
-            "{error}"
+        let short = "the prefix length is at most 32 for IPv4";
+        let long = "the prefix length is at most 128 for IPv6";
+        let other = "such as 10.0.0.0/8";
+        for (text, why) in [
+            ("10.0.0.0/33", short),
+            ("1.2.3.4/400", short),
+            ("2001:db8::/129", long),
+            ("10.0.0/8", other),
+            ("10.0.0.0/", other),
+            ("10.0.0.0/255.0.0.0", other),
+        ] {
+            let list = json!({"id": "office", "networks": [text]});
+            let listed = serde_json::from_value::<NetworkList>(list).unwrap_err();
+            let ruled = serde_json::from_value::<Firewall>(json!({"deny": [text]})).unwrap_err();
+            for error in [listed.to_string(), ruled.to_string()] {
+                let begins = error.starts_with(&format!("{text:?} is not a network"));
+                assert!(begins && error.contains(why), "{error}");
+            }
+        }
+        let error = "no name".parse::<Networks>().unwrap_err();
+        assert!(error.to_string().contains("is not a valid name"), "{error}");
+    }
+
+    #[test]
+    fn a_network_with_bits_beyond_its_prefix_is_read_and_told_what_it_may_be() {
+        let network = |text: &str| parse_network(text).unwrap();
+        for text in ["10.0.0.0/8", "0.0.0.0/0", "10.1.2.3", "2001:db8::1", "::/0"] {
+            assert_eq!(check_network(&network(text)), Ok(()), "{text}");
+        }
+        let loose = network("10.1.2.3/8");
+        assert_eq!(loose.to_string(), "10.1.2.3/8");
+        assert_eq!(
+            check_network(&loose).unwrap_err(),
+            "10.1.2.3/8 has bits set beyond its prefix: it must be 10.0.0.0/8, or 10.1.2.3 for that host alone"
         );
+        let error = check_network(&network("2001:db8::1/32")).unwrap_err();
+        assert!(error.contains("must be 2001:db8::/32,"), "{error}");
     }
 
     #[test]
@@ -186,6 +267,5 @@ mod tests {
         let firewall: Firewall = serde_json::from_value(firewall).unwrap();
         let lists: Vec<_> = firewall.lists().map(NetworkListId::as_str).collect();
         assert_eq!(lists, ["office", "known-bad"]);
-        assert!(serde_json::from_value::<Firewall>(json!({"deny": ["10.0.0.0/33"]})).is_err());
     }
 }

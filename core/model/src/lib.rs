@@ -31,7 +31,9 @@ pub use collection::{Collection, NoCollection, OtherCollection};
 pub use document::Fleet;
 pub use duration::{duration_from, format_duration, parse_duration};
 pub use elements::{Elements, differing};
-pub use firewall::{Firewall, NETWORKS_MAX, NetworkList, Networks, parse_network};
+pub use firewall::{
+    Firewall, InvalidNetwork, NETWORKS_MAX, NetworkList, Networks, check_network, parse_network,
+};
 pub use health::{Health, Verdict};
 pub use ids::{
     CertificateId, FleetName, InvalidName, LimitId, ListenerId, NAME_LENGTH_MAX, NetworkListId,

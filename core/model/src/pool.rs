@@ -254,6 +254,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
+    use crate::{Alpn, ClientVerify, TlsVersion};
 
     /// All values that can be read, by what is said to who writes none of them: "unknown variant `?`, expected one of `a`, `b`".
     fn all<T: DeserializeOwned + Debug>() -> Vec<T> {
@@ -268,5 +269,8 @@ mod tests {
         assert_eq!(Algorithm::ALL.to_vec(), all());
         assert_eq!(Protocol::ALL.to_vec(), all());
         assert_eq!(CheckKind::ALL.to_vec(), all());
+        assert_eq!(TlsVersion::ALL.to_vec(), all());
+        assert_eq!(Alpn::ALL.to_vec(), all());
+        assert_eq!(ClientVerify::ALL.to_vec(), all());
     }
 }

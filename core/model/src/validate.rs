@@ -30,7 +30,7 @@ pub struct Problem {
     pub field: String,
     pub rule: String,
     #[serde(skip)]
-    is_unknown: bool,
+    is_tolerated: bool,
 }
 
 /// The rule that a field breaks which this version does not know.
@@ -46,34 +46,34 @@ impl Problem {
         Self {
             field: field.into(),
             rule: rule.into(),
-            is_unknown: false,
+            is_tolerated: false,
         }
     }
 
     /// A field that this version does not know.
     pub fn unknown_field(field: impl Into<String>) -> Self {
-        Self::unknown(field, KNOWN)
+        Self::tolerated(field, KNOWN)
     }
 
-    fn unknown(field: impl Into<String>, rule: impl Into<String>) -> Self {
+    fn tolerated(field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self {
-            is_unknown: true,
+            is_tolerated: true,
             ..Self::new(field, rule)
         }
     }
 
-    /// Whether the field, or what it names, is one that this version does not know: a mistake where a person sent it, none
-    /// where a newer version stored it.
-    pub fn is_unknown(&self) -> bool {
-        self.is_unknown
+    /// Whether it is a mistake where a person sent it, and none where it is stored: a newer version may know it, and an older one may
+    /// have taken it.
+    pub fn is_tolerated(&self) -> bool {
+        self.is_tolerated
     }
 }
 
-/// What is wrong with a stored element, of what validation found. What a newer version knows is no reason to
-/// refuse it: this may be an older process that reads it, or writes it again.
+/// What is wrong with a stored element, of what validation found. What another version knows or took is no reason to
+/// refuse it: this process reads it, and may write it again.
 pub fn first_grave(found: Result<(), Vec<Problem>>) -> Option<Problem> {
     let mut problems = found.err().into_iter().flatten();
-    problems.find(|problem| !problem.is_unknown())
+    problems.find(|problem| !problem.is_tolerated())
 }
 
 /// Fields that this version does not know.
@@ -121,10 +121,10 @@ impl Problems {
         }
     }
 
-    /// Something that a newer version may know where this one does not.
-    fn check_known(&mut self, is_known: bool, field: &str, rule: impl Into<String>) {
-        if !is_known {
-            self.0.push(Problem::unknown(field, rule));
+    /// Something that is refused where a person sends it, and read where it is stored.
+    fn check_sent(&mut self, holds: bool, field: &str, rule: impl Into<String>) {
+        if !holds {
+            self.0.push(Problem::tolerated(field, rule));
         }
     }
 

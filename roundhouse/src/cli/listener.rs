@@ -1,6 +1,8 @@
 //! `roundhouse listener list|show|set|remove`: whom the balancers let in at their addresses, whether they answer about health
 //! there, and how they speak TLS.
 
+mod flags;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -11,6 +13,7 @@ use super::document;
 use super::elements::{self, Common, List, Remove, Show};
 use super::failure::{EXIT_CODES, Failure};
 use super::output::{columns, shortened};
+use flags::TlsFlags;
 
 /// What can be done with listeners.
 #[derive(Debug, Subcommand)]
@@ -21,10 +24,10 @@ pub(crate) enum Command {
     /// Print a listener with all of its settings, as a document for `--file`.
     #[command(after_help = EXIT_CODES)]
     Show(Show<ListenerId>),
-    /// Set whom a listener lets in, where what is not said is emptied, or with --health whether it answers about health, or both. What
-    /// the command is not about stays as it is, and so does TLS; a file sets all.
+    /// Set whom a listener lets in, where what is not said is emptied; or by other flags whether it answers about health, and how it
+    /// speaks TLS; or all of it. What the command is not about stays as it is; a file sets all.
     #[command(after_help = EXIT_CODES)]
-    Set(Set),
+    Set(Box<Set>),
     /// Remove a listener's settings, so that all of it is as by default.
     #[command(after_help = EXIT_CODES)]
     Remove(Remove<ListenerId>),
@@ -51,8 +54,15 @@ pub(crate) struct Set {
         default_missing_value = "true"
     )]
     health: Option<bool>,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// The listener, in YAML or JSON, as `roundhouse listener show` writes it; `-` is standard input.
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["allow", "deny", "health"])]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        conflicts_with_all = ["allow", "deny", "health", "TlsFlags"]
+    )]
     file: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -62,7 +72,7 @@ pub(super) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::List(args) => elements::list(&args, text).await,
         Command::Show(args) => elements::show::<Listener>(&args).await,
-        Command::Set(args) => set(args).await,
+        Command::Set(args) => set(*args).await,
         Command::Remove(args) => elements::remove::<Listener>(&args).await,
     }
 }
@@ -73,6 +83,7 @@ async fn set(args: Set) -> Result<(), Failure> {
         allow,
         deny,
         health,
+        tls,
         file,
         common,
     } = args;
@@ -86,7 +97,8 @@ async fn set(args: Set) -> Result<(), Failure> {
         Err(error) if error.is_not_found() => (Listener::new(id.clone()), None),
         Err(error) => return Err(error.into()),
     };
-    let is_about_clients = health.is_none() || !allow.is_empty() || !deny.is_empty();
+    let is_about_others = health.is_some() || !tls.is_empty();
+    let is_about_clients = !is_about_others || !allow.is_empty() || !deny.is_empty();
     let firewall = is_about_clients.then(|| Firewall {
         allow,
         deny,
@@ -95,7 +107,7 @@ async fn set(args: Set) -> Result<(), Failure> {
     let listener = Listener {
         firewall: firewall.unwrap_or(stored.firewall),
         health: health.unwrap_or(stored.health),
-        tls: stored.tls,
+        tls: tls.over(stored.tls)?,
         ..Listener::new(id.clone())
     };
     let demand = Demand {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use client::{Changed, Client, Demand, Present, Shown};
 use ipnet::IpNet;
-use model::{NetworkList, NetworkListId, parse_network};
+use model::{NetworkList, NetworkListId, check_network, parse_network};
 
 use super::document::{read_text, refused};
 use super::elements::{self, Common, List, Show};
@@ -71,7 +71,7 @@ pub(crate) struct Remove {
     #[arg(value_name = "NAME")]
     id: NetworkListId,
     /// The networks; the whole list where none is given.
-    #[arg(value_name = "NETWORK", value_parser = network)]
+    #[arg(value_name = "NETWORK", value_parser = parse_network)]
     networks: Vec<IpNet>,
     #[command(flatten)]
     common: Common,
@@ -201,9 +201,11 @@ fn read(file: &Path) -> Result<Vec<IpNet>, Failure> {
     networks.collect()
 }
 
+/// A network as it may be put into a list. One that an older version took otherwise can still be removed.
 fn network(text: &str) -> Result<IpNet, String> {
-    let rule = || format!("{text:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32");
-    parse_network(text).ok_or_else(rule)
+    let network = parse_network(text).map_err(|error| error.to_string())?;
+    check_network(&network)?;
+    Ok(network)
 }
 
 pub(super) fn text(lists: &[Shown<NetworkList>]) -> String {

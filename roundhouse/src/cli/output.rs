@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::failure::Failure;
 
@@ -119,12 +118,4 @@ pub(super) fn counts(total: usize, counted: &[(usize, &str)]) -> String {
     let counted = counted.iter().filter(|(count, _)| *count > 0);
     let counted = counted.map(|(count, what)| format!(", {count} {what}"));
     total.to_string() + &counted.collect::<String>()
-}
-
-/// A setting's value as the API writes it.
-pub(super) fn word(value: &impl Serialize) -> String {
-    let word = serde_json::to_value(value).ok();
-    let word = word.as_ref().and_then(Value::as_str);
-    word.expect("such a setting is written as a word")
-        .to_owned()
 }

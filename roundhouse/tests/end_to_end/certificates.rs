@@ -120,6 +120,27 @@ fn a_certificate_is_put_listed_shown_exported_and_removed() {
         (&quiet["health"], &quiet["tls"]),
         (&Value::Null, &https["tls"])
     );
+    // How it speaks TLS is changed flag by flag, and whom it lets in stays.
+    fleet.output("listener set https --deny 192.0.2.0/24");
+    let ca = files.path("ca.pem");
+    fs::write(&ca, files.authority.pem()).expect("a file");
+    let ca = ca.display();
+    fleet.output(&format!(
+        "listener set https --tls-client-verify required --tls-client-ca {ca} --tls-alpn http/1.1"
+    ));
+    let strict = fleet.json("listener show https");
+    assert_eq!(strict["tls"]["default"], "www");
+    assert_eq!(strict["tls"]["min_version"], "1.3");
+    assert_eq!(strict["tls"]["alpn"], serde_json::json!(["http/1.1"]));
+    assert_eq!(strict["tls"]["client"]["verify"], "required");
+    assert_eq!(strict["tls"]["client"]["ca"], files.authority.pem());
+    assert_eq!(strict["firewall"]["deny"][0], "192.0.2.0/24");
+    let (code, _, errors) = fleet.run("listener set http --tls-min-version 1.3");
+    assert_eq!(code, 2);
+    assert!(
+        one_line(&errors).contains("is for the listener"),
+        "{errors}"
+    );
     fs::write(&listener, "{}\n").expect("a file");
     fleet.output(&format!("listener set https --file {}", listener.display()));
     let removed = fleet.output("certificate remove www --wait");

@@ -33,6 +33,10 @@ pub enum TlsVersion {
     V1_3,
 }
 
+impl TlsVersion {
+    pub const ALL: [Self; 2] = [Self::V1_2, Self::V1_3];
+}
+
 /// A protocol that can be agreed upon within TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Alpn {
@@ -40,6 +44,10 @@ pub enum Alpn {
     H2,
     #[serde(rename = "http/1.1")]
     Http1,
+}
+
+impl Alpn {
+    pub const ALL: [Self; 2] = [Self::H2, Self::Http1];
 }
 
 /// What a listener asks of clients.
@@ -67,6 +75,10 @@ pub enum ClientVerify {
     Optional,
     /// Who shows none that verifies is refused.
     Required,
+}
+
+impl ClientVerify {
+    pub const ALL: [Self; 3] = [Self::None, Self::Optional, Self::Required];
 }
 
 impl Default for ListenerTls {

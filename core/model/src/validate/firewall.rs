@@ -1,8 +1,13 @@
 //! What makes listeners and lists of networks valid.
 
+use ipnet::IpNet;
+
 use super::tls::check_listener;
 use super::{LISTENERS, Problem, Problems};
-use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
+use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList, Networks, check_network};
+
+/// How many networks of one list are named that are not as they should be.
+const NAMED_MAX: usize = 20;
 
 /// Checks a listener on its own.
 ///
@@ -10,7 +15,7 @@ use crate::{Firewall, Listener, NETWORKS_MAX, NetworkList};
 /// Every problem found.
 pub fn validate_listener(listener: &Listener) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
-    problems.check_known(listener.id.is_known(), "id", LISTENERS);
+    problems.check_sent(listener.id.is_known(), "id", LISTENERS);
     check_firewall(&listener.firewall, &mut problems);
     check_listener(listener, &mut problems);
     listener.unknown.check("", &mut problems);
@@ -25,6 +30,7 @@ pub fn validate_networks(list: &NetworkList) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
     let most = format!("must hold at most {NETWORKS_MAX}");
     problems.check(list.networks.len() <= NETWORKS_MAX, "networks", most);
+    check_networks("networks", list.networks.iter().enumerate(), &mut problems);
     list.unknown.check("", &mut problems);
     problems.into_result()
 }
@@ -36,8 +42,26 @@ pub(super) fn check_firewall(firewall: &Firewall, problems: &mut Problems) {
     ] {
         let rule = "must name at most 1000 networks and lists; put more into a list";
         problems.check(rules.len() <= 1_000, field, rule);
+        let networks = rules.iter().enumerate();
+        let networks = networks.filter_map(|(index, rule)| match rule {
+            Networks::One(network) => Some((index, network)),
+            Networks::List(_) => None,
+        });
+        check_networks(field, networks, problems);
     }
     firewall.unknown.check("firewall.", problems);
+}
+
+/// Networks by their places in a list. Older versions took any, so that what is stored is read as it is.
+pub(super) fn check_networks<'a>(
+    field: &str,
+    networks: impl Iterator<Item = (usize, &'a IpNet)>,
+    problems: &mut Problems,
+) {
+    let loose = networks.filter_map(|(index, it)| Some((index, check_network(it).err()?)));
+    for (index, rule) in loose.take(NAMED_MAX) {
+        problems.check_sent(false, &format!("{field}[{index}]"), rule);
+    }
 }
 
 #[cfg(test)]
@@ -59,5 +83,22 @@ mod tests {
             assert!(problems[0].rule.contains(&format!("{known:?}")));
         }
         assert_eq!(first_grave(misspelt), None);
+    }
+
+    #[test]
+    fn networks_with_bits_beyond_their_prefixes_are_refused_when_sent_and_read_when_stored() {
+        let text = r#"{"id":"http","firewall":{"allow":["a","10.1.2.3/8"],"deny":["10.1.2.3"]}}"#;
+        let listener: Listener = serde_json::from_str(text).expect("a listener's shape");
+        let text = r#"{"id":"bad","networks":["10.0.0.0/8","2001:db8::1/32","10.1.2.3/31"]}"#;
+        let list: NetworkList = serde_json::from_str(text).expect("a list's shape");
+        for (found, fields) in [
+            (validate_listener(&listener), &["firewall.allow[1]"][..]),
+            (validate_networks(&list), &["networks[1]", "networks[2]"]),
+        ] {
+            assert_eq!(first_grave(found.clone()), None);
+            let problems = found.expect_err("they are loose");
+            let named: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+            assert_eq!(named, fields);
+        }
     }
 }

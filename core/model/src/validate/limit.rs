@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::firewall::check_networks;
 use super::route::is_token;
 use super::{Problem, Problems};
 use crate::{Limit, LimitId, LimitPart};
@@ -36,6 +37,7 @@ pub fn validate_limit(limit: &Limit) -> Result<(), Vec<Problem>> {
     problems.duration("deadline", limit.deadline, MILLISECOND, 10 * SECOND);
     let rule = "must name at most 1000 networks";
     problems.check(limit.exempt.len() <= 1_000, "exempt", rule);
+    check_networks("exempt", limit.exempt.iter().enumerate(), &mut problems);
     limit.unknown.check("", &mut problems);
     problems.into_result()
 }
@@ -111,6 +113,8 @@ mod tests {
         let fields = ["by", "by[2].header", "requests", "deadline", "bursts"];
         assert_eq!(broken(settings), fields);
         assert_eq!(broken(json!({"requests": 1, "per": "25h"})), ["per"]);
+        let exempt = json!({"requests": 1, "exempt": ["10.0.0.0/8", "10.1.2.3/8"]});
+        assert_eq!(broken(exempt), ["exempt[1]"]);
         assert_eq!(
             broken(json!({"requests": 1, "per": "0s"})),
             ["per", "requests"]

@@ -8,7 +8,7 @@ use super::rank::Rank;
 use super::{Action, Question, Route, Routes};
 
 /// How many routes that came near are told at most.
-const CONSIDERED_MAX: usize = 100;
+const CONSIDERED_MAX: usize = 20;
 
 /// Which route takes a request, and why none of the others does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,7 +19,8 @@ pub struct Explanation {
     pub is_let_in: bool,
     /// The pools that may answer, each with how likely it does. None where the balancer answers by itself.
     pub pools: Vec<PoolShare>,
-    /// The routes that claim the request, or miss it by one thing or by none of host and path: in the order in which they would take it.
+    /// The routes that claim the request, or miss it by none of host and path, in the order in which they would take it; after them, in the same
+    /// order, those that miss it by its host or its path alone.
     pub considered: Vec<Considered>,
     /// How many more there are of these.
     pub left_out: usize,
@@ -51,7 +52,7 @@ pub(super) fn explain(routes: &Routes, question: &Question<'_>) -> Explanation {
         .map(|route| Near::look(route, question, host.as_bytes()))
         .filter(Near::is_near)
         .collect();
-    near.sort_unstable_by(|one, other| one.rank.cmp(other.rank));
+    near.sort_unstable_by_key(|one| (one.is_elsewhere(), one.rank));
     let taker = near.iter().position(|one| one.unmet.is_empty());
     let taken = taker.map(|place| &near[place]);
     let considered = near.iter().take(CONSIDERED_MAX).map(|one| Considered {
@@ -132,8 +133,13 @@ impl<'a> Near<'a> {
     }
 
     fn is_near(&self) -> bool {
-        let is_far = |part: &String| part == "hosts" || part == "path";
-        self.unmet.len() <= 1 || !self.unmet.iter().any(is_far)
+        self.unmet.len() <= 1 || !self.is_elsewhere()
+    }
+
+    /// Whether it is for another host or another path, as most routes of a fleet are.
+    fn is_elsewhere(&self) -> bool {
+        let mut unmet = self.unmet.iter();
+        unmet.any(|part| part == "hosts" || part == "path")
     }
 }
 

@@ -3,7 +3,8 @@
 use model::{Limit, LimitMode, LimitPart, format_duration};
 
 use super::Listed;
-use crate::cli::output::{columns, shortened, word};
+use crate::cli::output::{columns, shortened};
+use crate::cli::words::word;
 
 /// How many of those who name a limit a row names, so that it stays one line on a terminal.
 const USERS_MAX: usize = 3;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use model::{
     Algorithm, CheckKind, HashOn, LimitId, PoolId, Protocol, StickyKind, format_duration,
     parse_duration,
@@ -11,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::cli::output::word;
+use crate::cli::words::{one_of, read};
 
 /// What is to be changed of a pool.
 #[derive(clap::Args, Clone, Debug)]
@@ -173,19 +172,6 @@ fn said(patch: Map<String, Value>) -> Map<String, Value> {
     values.collect()
 }
 
-/// Takes the words by which the model knows these values of a setting.
-fn one_of<T>(values: &'static [T]) -> impl TypedValueParser<Value = T>
-where
-    T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(values.iter().map(word))
-        .map(|word| read(&word).expect("it is one of the model's words"))
-}
-
-fn read<T: DeserializeOwned>(word: &str) -> Option<T> {
-    serde_json::from_value(word.into()).ok()
-}
-
 fn hashed(text: &str) -> Result<Named<HashOn>, String> {
     let hashed = named(text).filter(|it| it.name.is_none() == (it.part == HashOn::Path));
     hashed.ok_or_else(|| "must be path, or header:, cookie: or query: and a name".into())
@@ -219,6 +205,7 @@ mod tests {
     use model::{Pool, validate_pool};
 
     use super::*;
+    use crate::cli::words::word;
 
     #[derive(Parser)]
     struct CommandLine {

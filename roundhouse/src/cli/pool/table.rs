@@ -3,7 +3,8 @@
 use client::{PoolServers, Shown};
 use model::{CheckKind, HealthCheck, Pool, PoolTls, Sticky, StickyKind};
 
-use crate::cli::output::{columns, counts, word};
+use crate::cli::output::{columns, counts};
+use crate::cli::words::word;
 
 /// The pools, in the order of their names.
 pub(in crate::cli) fn text(pools: &[Shown<Pool>]) -> String {

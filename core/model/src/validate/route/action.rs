@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::Problems;
 use super::text::{LENGTH_MAX, is_host_name, is_value};
-use crate::{Action, Answer, Redirect, Route, Split, WEIGHT_MAX};
+use crate::{Action, Answer, Claim, NormalPath, PathClaim, Redirect, Route, Split, WEIGHT_MAX};
 
 /// The most pools of a split.
 const POOLS_MAX: usize = 32;
@@ -53,6 +53,11 @@ fn check_redirect(route: &Route, redirect: &Redirect, problems: &mut Problems) {
     let rule =
         "must say another scheme, host, port or path: the client would ask for the same again";
     problems.check(changes, "action.redirect", rule);
+    let rule =
+        "leads back to what the route claims: the client would ask for the same again, for ever";
+    // Older versions took it.
+    let is_endless = changes && leads_back(route, redirect);
+    problems.check_sent(!is_endless, "action.redirect", rule);
     let host = redirect.host.as_ref();
     let rule = "must be the name of a host, without a port";
     let is_host = host.is_none_or(|host| is_host_name(host));
@@ -75,6 +80,60 @@ fn check_redirect(route: &Route, redirect: &Redirect, problems: &mut Problems) {
     let rule = "must not be given for a redirect: \"action.redirect.host\" is the host that the client is sent to";
     problems.check(rewrite.host.is_none(), "rewrite.host", rule);
     redirect.unknown.check("action.redirect.", problems);
+}
+
+/// Whether a redirect says nothing but what the route claims by name, so that it claims the client's next request too. Of one place among many
+/// that it claims, another route may be meant to take the requests.
+fn leads_back(route: &Route, redirect: &Redirect) -> bool {
+    let claim = &route.claim;
+    let scheme = redirect.scheme;
+    let same_scheme = scheme.is_none_or(|scheme| claim.scheme == Some(scheme));
+    let mut hosts = claim.hosts.iter();
+    let host = redirect.host.as_ref();
+    let same_host = host.is_none_or(|host| hosts.any(|it| it.eq_ignore_ascii_case(host)));
+    // No claim names a port.
+    let same_place = same_scheme && same_host && redirect.port.is_none();
+    // A cookie that comes with the redirect may be what the next request is told by.
+    let differs = !claim.headers.is_empty() && !route.response_headers.is_empty();
+    let status = redirect.status.code();
+    same_place && !differs && keeps_path(route, redirect) && keeps_method(&claim.methods, status)
+}
+
+fn keeps_path(Route { claim, rewrite, .. }: &Route, redirect: &Redirect) -> bool {
+    if let Some(path) = &redirect.path {
+        let path = path.split_once('#').map_or(&**path, |(path, _)| path);
+        let normal = NormalPath::of(path.as_bytes());
+        let is_claimed = |claimed: &str| {
+            !path.contains('?') && normal.is_ok_and(|it| it.matched() == claimed.as_bytes())
+        };
+        return claim.query.is_empty() && exact(claim).is_some_and(is_claimed);
+    }
+    match (&rewrite.path, &rewrite.prefix, &claim.path) {
+        (Some(path), _, _) => exact(claim) == Some(path),
+        (None, Some(prefix), Some(PathClaim::Exact(path) | PathClaim::Prefix(path))) => {
+            prefix == path
+        }
+        (None, prefix, _) => prefix.is_none(),
+    }
+}
+
+/// The only path that is claimed, where there is but one.
+fn exact(claim: &Claim) -> Option<&str> {
+    match claim.path.as_ref()? {
+        PathClaim::Exact(path) => Some(path),
+        PathClaim::Pattern(pattern) if !pattern.contains('{') => Some(pattern),
+        PathClaim::Prefix(_) | PathClaim::Pattern(_) => None,
+    }
+}
+
+/// Whether a client that is sent elsewhere asks by a claimed method again (RFC 9110, 15.4).
+fn keeps_method(claimed: &[String], status: u16) -> bool {
+    let keeps = |method: &String| match status {
+        303 => method == "GET" || method == "HEAD",
+        301 | 302 => method != "POST",
+        _ => true,
+    };
+    claimed.is_empty() || claimed.iter().any(keeps)
 }
 
 fn check_answer(answer: &Answer, problems: &mut Problems) {

@@ -3,9 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::super::Problems;
+use super::super::firewall::check_networks;
 use super::ENTRIES_MAX;
 use super::text::{LENGTH_MAX, check_path, is_host_name, is_token, is_value};
 use crate::{Claim, Condition, PathClaim, Test};
+
+/// Those that everybody knows (RFC 9110, 9.3; RFC 5789), and that nobody writes in another way.
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
 
 pub(super) fn check(claim: &Claim, problems: &mut Problems) {
     check_hosts(&claim.hosts, problems);
@@ -20,16 +26,16 @@ pub(super) fn check(claim: &Claim, problems: &mut Problems) {
         }
         Some(PathClaim::Pattern(pattern)) => check_pattern(pattern, problems),
     }
-    count("match.methods", claim.methods.len(), problems);
-    problems.check(
-        claim.methods.iter().all(|method| is_token(method)),
-        "match.methods",
-        "must hold methods as requests write them, such as \"GET\"",
-    );
+    check_methods(&claim.methods, problems);
     check_conditions("match.headers", &claim.headers, is_token, problems);
     let is_parameter = |name: &str| (1..=128).contains(&name.len());
     check_conditions("match.query", &claim.query, is_parameter, problems);
     count("match.networks", claim.networks.len(), problems);
+    check_networks(
+        "match.networks",
+        claim.networks.iter().enumerate(),
+        problems,
+    );
     claim.unknown.check("match.", problems);
 }
 
@@ -55,6 +61,29 @@ fn check_hosts(hosts: &[String], problems: &mut Problems) {
         "match.hosts",
         "must name each host once; upper and lower case are the same",
     );
+}
+
+fn check_methods(methods: &[String], problems: &mut Problems) {
+    let field = "match.methods";
+    count(field, methods.len(), problems);
+    problems.check(
+        methods.iter().all(|method| is_token(method)),
+        field,
+        "must hold methods as requests write them, such as \"GET\"",
+    );
+    for method in methods {
+        let meant = METHODS
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(method));
+        let Some(meant) = meant.filter(|meant| meant != method) else {
+            continue;
+        };
+        let rule = format!(
+            "has {method:?}, and methods are case-sensitive (RFC 9110, 9.1): {meant:?} is probably meant"
+        );
+        // Older versions took it.
+        problems.check_sent(false, field, rule);
+    }
 }
 
 /// IPv6, as it stands in a URL.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::NormalPath;
+use crate::{NormalPath, first_grave};
 
 /// The fields of a route with these settings that break a rule.
 fn broken(settings: Value) -> Vec<String> {
@@ -140,6 +140,32 @@ fn a_claim_names_what_requests_can_have() {
 }
 
 #[test]
+fn what_an_older_version_took_is_refused_when_sent_and_read_when_stored() {
+    for (claim, field, rule) in [
+        (
+            json!({"methods": ["GET", "get"]}),
+            "match.methods",
+            "has \"get\", and methods are case-sensitive (RFC 9110, 9.1): \"GET\" is probably meant",
+        ),
+        (
+            json!({"networks": ["10.0.0.0/8", "192.0.2.7/24"]}),
+            "match.networks[1]",
+            "192.0.2.7/24 has bits set beyond its prefix: it must be 192.0.2.0/24, or 192.0.2.7 for that host alone",
+        ),
+    ] {
+        let route = json!({"id": "r", "action": {"pool": "default"}, "match": claim});
+        let route = serde_json::from_value(route).expect("a route's shape");
+        let found = validate_route(&route);
+        assert_eq!(first_grave(found.clone()), None);
+        let problems = found.expect_err("one problem");
+        let told: Vec<_> = problems.iter().map(|it| (&*it.field, &*it.rule)).collect();
+        assert_eq!(told, [(field, rule)]);
+    }
+    // A method that is not known may be written in any way.
+    is_fine(json!({"match": {"methods": ["m-search", "Purge"]}}));
+}
+
+#[test]
 fn a_split_has_pools_and_one_of_them_a_weight() {
     let split = |pools: Value| json!({"action": {"split": {"pools": pools}}});
     let share = |pool: &str, weight: u16| json!({"pool": pool, "weight": weight});
@@ -179,6 +205,72 @@ fn a_redirect_leads_elsewhere() {
     is_fine(json!({"action": {"redirect": {}}, "rewrite": {"path": "/b"}}));
     let to_host = json!({"action": {"redirect": {"port": 1}}, "rewrite": {"host": "b.org"}});
     breaks(to_host, &["rewrite.host"]);
+}
+
+#[test]
+fn a_redirect_to_what_the_route_claims_by_name_is_refused() {
+    let of =
+        |claim: Value, redirect: Value| json!({"match": claim, "action": {"redirect": redirect}});
+    let exact = |path: &str| json!({"path": {"exact": path}});
+    let prefix = |path: &str| json!({"path": {"prefix": path}});
+    let to = |path: &str| json!({"path": path});
+    let rewritten = |claim: Value, rewrite: Value| {
+        let mut route = of(claim, json!({}));
+        route["rewrite"] = rewrite;
+        route
+    };
+    let posts = json!({"methods": ["POST"], "path": {"exact": "/a"}});
+    let after = |status: u16| json!({"path": "/a", "status": status});
+    for endless in [
+        of(json!({"scheme": "https"}), json!({"scheme": "https"})),
+        of(
+            json!({"scheme": "https", "hosts": ["a.org", "www.a.org"], "path": {"prefix": "/a"}}),
+            json!({"scheme": "https", "host": "WWW.a.org"}),
+        ),
+        of(json!({"hosts": ["a.org"]}), json!({"host": "a.org"})),
+        of(exact("/a"), to("/a")),
+        of(exact("/a%20b"), to("/a%20b#c")),
+        of(exact("/a"), to("/b/../a")),
+        of(json!({"path": {"pattern": "/a"}}), after(301)),
+        of(posts.clone(), after(307)),
+        rewritten(prefix("/a"), json!({"prefix": "/a"})),
+        rewritten(exact("/a"), json!({"path": "/a"})),
+    ] {
+        breaks(endless.clone(), &["action.redirect"]);
+        let mut route = endless;
+        route["id"] = json!("r");
+        let route = serde_json::from_value(route).expect("a route's shape");
+        assert_eq!(first_grave(validate_route(&route)), None);
+    }
+    let mut with_cookie = of(
+        json!({"headers": [{"name": "Cookie", "value": "absent"}]}),
+        to("/a"),
+    );
+    with_cookie["match"]["path"] = json!({"exact": "/a"});
+    with_cookie["response_headers"] = json!({"set": {"Set-Cookie": "seen=1"}});
+    for right in [
+        of(json!({"scheme": "http"}), json!({"scheme": "https"})),
+        of(
+            json!({"scheme": "https"}),
+            json!({"scheme": "https", "port": 443}),
+        ),
+        of(json!({"hosts": ["*.a.org"]}), json!({"host": "www.a.org"})),
+        of(json!({"hosts": ["a.org"]}), json!({"host": "www.a.org"})),
+        of(exact("/a"), to("/a/")),
+        of(exact("/a"), to("/a?lang=en")),
+        of(
+            json!({"path": {"exact": "/a"}, "query": [{"name": "b"}]}),
+            to("/a"),
+        ),
+        of(prefix("/a"), to("/a")),
+        of(prefix("/a"), to("/a/b")),
+        of(posts, after(303)),
+        rewritten(prefix("/a"), json!({"prefix": "/a/b"})),
+        rewritten(prefix("/a"), json!({"path": "/a"})),
+        with_cookie,
+    ] {
+        is_fine(right);
+    }
 }
 
 #[test]

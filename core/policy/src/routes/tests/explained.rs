@@ -29,8 +29,8 @@ fn each_route_that_came_near_is_told_with_what_was_in_its_way() {
         ("a", "<priority"),
         ("e", "methods headers.x-y"),
         ("g", "<priority"),
-        ("b", "hosts"),
         ("c", "<priority"),
+        ("b", "hosts"),
     ];
     let expected = expected.map(|(route, reason)| (route.to_owned(), reason.to_owned()));
     assert_eq!(told, expected);
@@ -84,16 +84,20 @@ fn the_pool_is_told_and_for_a_split_by_chance_all_that_may_be() {
 }
 
 #[test]
-fn no_more_routes_are_told_than_somebody_reads() {
-    let all: Vec<_> = (0..130).map(|_| json!({})).collect();
+fn no_more_routes_are_told_than_somebody_reads_and_those_for_other_paths_last() {
     let mut fleet = fleet();
-    for (number, settings) in all.iter().enumerate() {
-        put(&mut fleet, &format!("r{number}"), settings);
+    for number in 0..130 {
+        let claim = claim(json!({"hosts": ["h"], "path": {"prefix": format!("/p{number}")}}));
+        put(&mut fleet, &format!("r{number}"), &claim);
     }
+    put(&mut fleet, "all", &json!({"priority": -1}));
+    let posts = claim(json!({"methods": ["POST"]}));
+    put(&mut fleet, "posts", &posts);
     let routes = Routes::compile(&fleet, &Routes::default());
     let explanation = routes.explain(&ask("h", "/"));
-    assert_eq!(
-        (explanation.considered.len(), explanation.left_out),
-        (100, 30)
-    );
+    let told = considered(&explanation);
+    let first = [("posts", "methods"), ("all", ""), ("r0", "path")];
+    let first = first.map(|(route, reason)| (route.to_owned(), reason.to_owned()));
+    assert_eq!(told[..3], first);
+    assert_eq!((told.len(), explanation.left_out), (20, 112));
 }
