@@ -160,8 +160,11 @@ impl RedisServer {
     /// Ends the server, takes what it had on disk away, and starts it again on its old port.
     pub fn restart_empty(&mut self) {
         self.kill();
-        let data = self.directory.path().join("appendonlydir");
-        std::fs::remove_dir_all(data).expect("the server had data");
+        let data = self.directory.path();
+        let gone = std::fs::remove_dir_all(data.join("appendonlydir"));
+        // Before Redis 7 it was one file.
+        let gone = gone.or_else(|_| std::fs::remove_file(data.join("appendonly.aof")));
+        gone.expect("the server had data");
         self.restart();
     }
 
@@ -306,8 +309,16 @@ fn wait_until_ready(
     answer.unwrap_or_else(|_| Err(format!("it was not ready within {DEADLINE:?}")))
 }
 
+/// Whether the installed Redis knows rights that only read, and selectors: without them a balancer's user may write whatever it
+/// may read. Such a one can also not be asked beforehand what a user may do.
+pub fn keeps_roles_apart() -> bool {
+    let output = Command::new("redis-server").arg("--version").output();
+    let said = output.expect("redis-server is installed").stdout;
+    !String::from_utf8_lossy(&said).contains("v=6.")
+}
+
 /// Makes the template an ACL file, as `deploy/redis/start` does: comments removed, a user's lines joined, the
-/// fleet and the passwords filled in.
+/// fleet and the passwords filled in, and for Redis 6.2 what it does not know taken away.
 fn render(template: &str, fleet: &FleetName) -> String {
     let mut users = String::new();
     for line in template.lines() {
@@ -318,6 +329,9 @@ fn render(template: &str, fleet: &FleetName) -> String {
             users.push('\n');
         }
         users.push_str(line.trim_start());
+    }
+    if !keeps_roles_apart() {
+        users = users.replace("%R~", "~").replace(['(', ')'], "");
     }
     let mut users = users.trim_start().replace("@FLEET@", fleet.as_str());
     for user in ["balancer", "orchestrator", "admin"] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::FleetName;
-use registry::testing::RedisServer;
+use registry::testing::{RedisServer, keeps_roles_apart};
 use registry::{Options, Registry};
 
 use crate::support::{Running, eventually};
@@ -19,6 +19,9 @@ async fn readyz(running: &Running) -> String {
 
 #[tokio::test]
 async fn one_that_could_not_lead_says_so_while_it_stands_by() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot say beforehand what a user may do");
+    }
     let redis = RedisServer::with_users(&FleetName::standard());
     let leader = Running::start_on(connect(&redis, "orchestrator"), &[]).await;
     leader.leads().await;

@@ -146,20 +146,22 @@ impl Endpoint {
 /// What it says to whom it has no place for, under the code of everything.
 const FULL: &str = "max number of clients reached";
 
-/// The code of an error. Scripts had none of their own for what they may not do before Redis 7.2, nor for what
-/// their commands answered before 7.0.
+/// The code of an error. Scripts have none of their own for what their user may not do, which has other words since Redis 7.2,
+/// nor had they one for what their commands answered before 7.0.
 fn code_within<'a>(code: &'a str, reason: &str) -> &'a str {
-    if reason.contains("user executing the script can't") {
+    let denied = ["ACL failure in script", "user executing the script"];
+    if denied.iter().any(|said| reason.contains(said)) {
         return "NOPERM";
     }
-    if code != "ERR" {
+    // Redis 6.2 puts the place in the script where others put the code, if the script passes a command's error on.
+    if code != "ERR" && code != "@user_script:" {
         return code;
     }
     let known = [
         ("-READONLY ", "READONLY"),
         ("-OOM ", "OOM"),
         ("-NOREPLICAS ", "NOREPLICAS"),
-        ("script tried accessing a non local key", "MOVED"),
+        ("attempted to access a non local key", "MOVED"),
         (FULL, FULL),
     ];
     let found = known.iter().find(|(said, _)| reason.contains(said));
@@ -318,6 +320,64 @@ mod tests {
             text.contains("commit: ") && text.contains("'hset'"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_script_may_not_do_is_a_missing_right_in_the_words_of_every_version() {
+        for said in [
+            // Redis 6.2 says it with the place in the script, and 7.0 without.
+            "Error running script (call to f_1): @user_script:90: @user_script: 90: The user executing the script can't run this \
+             command or subcommand",
+            "The user executing the script is lacking the permissions for the command",
+            "The user executing the script can't run this command or subcommand script: 1, on @user_script:108.",
+            // From Redis 7.2 on, and Valkey.
+            "ACL failure in script: User admin has no permissions to run the 'set' command script: 1, on @user_script:108.",
+        ] {
+            let error = explain("ERR", said);
+            assert!(
+                matches!(error, RegistryError::MissingRight { .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_script_on_a_node_that_has_not_its_keys_is_elsewhere_in_the_words_of_every_version() {
+        for said in [
+            "Error running script: @user_script: 9: Lua script attempted to access a non local key in a cluster node",
+            "Script attempted to access a non local key in a cluster node script: 1, on @user_script:9.",
+        ] {
+            let error = make_extension_error("ERR".into(), Some(said.into()));
+            assert!(is_elsewhere(&error), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_script_on_a_replica_is_elsewhere_in_the_words_of_every_version() {
+        for (code, said) in [
+            // Redis 6.2, where the command ends the script, and where the script passes its error on.
+            (
+                "ERR",
+                "Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.",
+            ),
+            (
+                "@user_script:",
+                "1: -READONLY You can't write against a read only replica.",
+            ),
+            // From Redis 7.0 on.
+            (
+                "READONLY",
+                "You can't write against a read only replica. script: 1, on @user_script:1.",
+            ),
+        ] {
+            let error = make_extension_error(code.into(), Some(said.into()));
+            assert!(is_elsewhere(&error), "{said}");
+            let explained = endpoint().explain("committing", &error);
+            assert!(
+                matches!(explained, RegistryError::Unreachable { .. }),
+                "{explained}"
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{RedisServer, ask, wait_until};
 
 /// The first and the last slot of each node.
-const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
 
 const ARGUMENTS: [&str; 4] = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
 
@@ -20,7 +20,10 @@ impl Cluster {
         let nodes: Vec<_> = SLOTS.iter().map(start).collect();
         for (index, (node, (from, to))) in nodes.iter().zip(SLOTS).enumerate() {
             node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
-            node.command(&["CLUSTER", "ADDSLOTSRANGE", from, to]);
+            // One by one, since Redis 6.2 takes no range.
+            let slots: Vec<_> = (from..=to).map(|slot| slot.to_string()).collect();
+            let slots: Vec<_> = slots.iter().map(String::as_str).collect();
+            node.command(&[&["CLUSTER", "ADDSLOTS"], slots.as_slice()].concat());
             node.command(&["CLUSTER", "MEET", "127.0.0.1", &nodes[0].port.to_string()]);
         }
         let cluster = Self { nodes };
@@ -90,9 +93,10 @@ impl Cluster {
     fn slots(&self, node: &RedisServer) -> Vec<(u16, u16, (String, u16))> {
         let slots: Vec<(u16, u16, redis::Value)> = ask(&node.url(), &["CLUSTER", "SLOTS"]);
         let place = |value| {
-            let (host, port, ..): (String, u16, String, redis::Value) =
-                redis::from_redis_value(value).expect("a node");
-            (host, port)
+            // Redis 7 says more of a node than 6.2 does.
+            let node: Vec<redis::Value> = redis::from_redis_value(value).expect("a node");
+            let place = redis::from_redis_value(redis::Value::Array(node[..2].to_vec()));
+            place.expect("a host and a port")
         };
         slots
             .into_iter()

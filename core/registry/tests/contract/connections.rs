@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use model::{FleetName, InstanceId, Revision};
-use registry::testing::RedisServer;
+use registry::testing::{RedisServer, keeps_roles_apart};
 use registry::{Commit, RegistryError};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -299,7 +299,8 @@ async fn settings_that_lose_data_are_warned_of() {
     }
     let server = RedisServer::start();
     assert_eq!(connect(&server.url()).warnings().await, Ok(vec![]));
-    server.command(&["CONFIG", "SET", "appendonly", "no", "save", "60 1"]);
+    server.command(&["CONFIG", "SET", "appendonly", "no"]);
+    server.command(&["CONFIG", "SET", "save", "60 1"]);
     let warnings = connect(&server.url()).warnings().await.expect("an answer");
     assert!(
         warnings[0].contains("only snapshots on disk"),
@@ -350,6 +351,9 @@ impl Log {
 
 #[tokio::test]
 async fn a_refusal_is_logged_when_it_begins_and_when_it_is_over() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot say beforehand what a user may do");
+    }
     let server = RedisServer::with_users(&FleetName::standard());
     let registry = connect(&server.url_of("admin"));
     let log = Log::default();

@@ -1,7 +1,7 @@
 //! What each role's Redis user may do, and what it may not, by the very users that a deployment has.
 
 use model::{Collection, FleetName, Health, InstanceId, Revision, Suspicion, SuspicionKind, Term};
-use registry::testing::{RedisServer, password_of};
+use registry::testing::{RedisServer, keeps_roles_apart, password_of};
 use registry::{Announcement, Commit, CommitError, Options, Registry, RegistryError, open};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,6 +119,9 @@ async fn a_balancer_reports_suspects_and_deregisters() {
 
 #[tokio::test]
 async fn a_balancer_cannot_change_the_fleet() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot keep a balancer from writing what it reads");
+    }
     let users = Users::start().await;
     let before = users.admin.snapshot().await;
     let commit = Commit::new(operator(), vec![put("a", 1)]);
@@ -150,6 +153,9 @@ async fn a_balancer_takes_tokens_of_limits() {
 
 #[tokio::test]
 async fn a_balancer_cannot_write_or_announce_by_hand() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot keep a balancer from writing what it reads");
+    }
     let users = Users::start().await;
     for collection in Collection::ALL {
         let hash = format!("roundhouse:{{main}}:{collection}");
@@ -279,6 +285,9 @@ async fn an_admin_asks_replicas_and_says_where_it_may_not() {
 
 #[tokio::test]
 async fn an_admin_cannot_take_the_lease() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot say beforehand what a user may do");
+    }
     let users = Users::start().await;
     let before = users.admin.head().await;
     lacks_right(users.admin.acquire(InstanceId::random(), LONG).await);
@@ -299,6 +308,9 @@ async fn an_admin_cannot_take_the_lease() {
 
 #[tokio::test]
 async fn what_a_user_may_not_do_is_known_until_it_may() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot say beforehand what a user may do");
+    }
     let users = Users::start().await;
     assert_eq!(users.admin.troubles(), []);
     let taking = || users.admin.acquire(InstanceId::random(), LONG);
@@ -396,6 +408,9 @@ async fn a_wrong_password_is_said_in_those_words_and_not_repeated() {
 
 #[tokio::test]
 async fn a_commit_that_may_not_be_announced_is_not_made_by_half() {
+    if !keeps_roles_apart() {
+        return println!("skipped: Redis 6.2 cannot say beforehand what a user may do");
+    }
     let server = RedisServer::start();
     let registry = connect(&server.url());
     assert_eq!(registry.seed(&first_snapshot()).await, Ok(true));
