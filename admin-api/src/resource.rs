@@ -14,9 +14,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use certificates::SealTo;
-use model::{
-    Change, Collection, Elements, InvalidName, Revision, ServerKey, Snapshot, Stamped, Unknown,
-};
+use model::{Change, Collection, Elements, InvalidName, Revision, Snapshot, Stamped, Unknown};
+use registry::Leaving;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
@@ -140,10 +139,7 @@ pub(crate) trait Resource:
         true
     }
     /// The server that takes no new request from here on, if that is what the change means.
-    fn leaving(
-        _before: Option<&Stamped<Self>>,
-        _after: Option<&Stamped<Self>>,
-    ) -> Option<(ServerKey, Revision)> {
+    fn leaving(_before: Option<&Stamped<Self>>, _after: Option<&Stamped<Self>>) -> Option<Leaving> {
         None
     }
     /// What is known of it, besides what was desired.

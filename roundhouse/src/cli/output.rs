@@ -39,6 +39,14 @@ impl Output {
         }
     }
 
+    /// The same of what is told to people in another way.
+    pub(super) fn write_for_scripts<T: Serialize>(&self, answer: &T) -> Result<(), Failure> {
+        match self.output {
+            Format::Table => Ok(()),
+            Format::Json => say(&json(answer)),
+        }
+    }
+
     /// The same on one line, for answers that come one after another.
     pub(super) fn write_line<T: Serialize>(
         &self,
