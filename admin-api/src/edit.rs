@@ -334,7 +334,7 @@ fn goal<R: Resource>(
     let leaving =
         edited.and_then(|edited| R::leaving(edited.before.as_ref(), edited.after.as_ref()));
     let goal = match (wait.until, leaving) {
-        (Until::Drained, Some((key, incarnation))) => Goal::Drained(position, key, incarnation),
+        (Until::Drained, Some(leaving)) => Goal::Drained(position, leaving),
         _ => Goal::Changed(
             position,
             edited

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use certificates::{Chains, SealTo};
 use model::{
     Certificate, Change, Collection, Elements, InvalidName, Limit, Listener, NetworkList, Pool,
-    Revision, Route, Server, ServerKey, Snapshot, Stamped, Unknown,
+    Revision, Route, Server, Snapshot, Stamped, Unknown,
 };
+use registry::Leaving;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
@@ -149,10 +150,7 @@ pub(crate) trait Resource:
         true
     }
     /// The server that takes no new request from here on, if that is what the change means.
-    fn leaving(
-        _before: Option<&Stamped<Self>>,
-        _after: Option<&Stamped<Self>>,
-    ) -> Option<(ServerKey, Revision)> {
+    fn leaving(_before: Option<&Stamped<Self>>, _after: Option<&Stamped<Self>>) -> Option<Leaving> {
         None
     }
     /// What is known of it, besides what was desired.

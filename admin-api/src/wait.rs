@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::parse_duration;
+use model::{Revision, parse_duration};
 use registry::{Goal, Laggard, Outcome, wait_together};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ enum End {
     Late(Vec<Laggard>),
     /// Nobody could be asked.
     Unknown(String),
+    /// What the change took away was brought back by this revision.
+    Undone(Revision, String),
 }
 
 impl Wait {
@@ -103,6 +105,11 @@ impl Waited {
                 json["laggards"] = json!([]);
                 json["reason"] = json!(reason);
             }
+            End::Undone(by, reason) => {
+                json["laggards"] = json!([]);
+                json["reason"] = json!(reason);
+                json["undone_by"] = json!(by);
+            }
         }
         json
     }
@@ -126,6 +133,7 @@ impl App {
                 Ok(Outcome::Done) => End::Done,
                 Ok(Outcome::Waiting(laggards) | Outcome::Refused(laggards)) => End::Late(laggards),
                 Ok(Outcome::Unknown(reason) | Outcome::Superseded(reason)) => End::Unknown(reason),
+                Ok(Outcome::Undone { by, reason }) => End::Undone(by, reason),
                 Err(error) => End::Unknown(error.to_string()),
             },
             () = self.stop.cancelled() => End::Unknown("this admin API is stopping".into()),

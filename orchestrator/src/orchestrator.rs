@@ -19,7 +19,7 @@ use crate::fleet::{Fleet, Tenure};
 use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::presence;
-use crate::reconcile::auditing::Auditing;
+use crate::reconcile::auditing::{Auditing, Tally};
 use crate::reconcile::balancers::Counting;
 use crate::reconcile::forgetting::Forgetting;
 use crate::reconcile::health::{Hints, Inspection};
@@ -204,6 +204,11 @@ fn keep_house(fleet: &Fleet, args: &Args, supervisor: &Supervisor) {
     supervisor.spawn("orchestrator secrets", secrets);
     let auditing = drive(Auditing::new(fleet.clone()), fleet.tenure.clone(), stop());
     supervisor.spawn("orchestrator auditing", auditing);
+    let tally = Tally {
+        fleet: fleet.clone(),
+    };
+    let tally = drive(tally, fleet.views.clone(), stop());
+    supervisor.spawn("orchestrator tally", tally);
 }
 
 /// A registry within this process has no memory to lose: what it lacks, nobody has ever had.

@@ -13,9 +13,6 @@ use crate::fleet::{Fleet, Found};
 /// What one call of the registry may take.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// The most troubles that a report names.
-const TROUBLES_MAX: usize = 100;
-
 /// Between two reports, at least: where many servers fail at once, their verdicts go together.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -59,7 +56,6 @@ async fn report(fleet: &Fleet, advertise: &str, probes: Found, announce: bool) -
         .into_iter()
         .flat_map(|snapshot| snapshot.element_faults());
     let nacks = Nacks::of(faults.chain(&view.damage));
-    let troubles = fleet.registry.troubles();
     let report = Report {
         host: runtime::host_name(),
         // Nobody counts on a copy that may lack what is not gone.
@@ -69,14 +65,10 @@ async fn report(fleet: &Fleet, advertise: &str, probes: Found, announce: bool) -
         origin: view.origin,
         nacks: nacks.named,
         more_nacks: nacks.more,
-        troubles: troubles
-            .iter()
-            .take(TROUBLES_MAX)
-            .map(ToString::to_string)
-            .collect(),
         probes,
         ..Report::new(fleet.instance, Role::Orchestrator, advertise)
-    };
+    }
+    .troubled(&fleet.registry.troubles());
     // One that cannot report is seen to be silent.
     let reported = timeout(LIMIT, fleet.registry.report(&report, announce)).await;
     matches!(reported, Ok(Ok(_)))

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use axum::Json;
 use axum::extract::State;
 use certificates::{Chain, ChainsById};
-use model::{Certificate, Health, Instance, PoolId, Role, Server, ServerState, Snapshot};
+use model::{Certificate, Health, Instance, PoolId, Report, Role, Server, ServerState, Snapshot};
 use registry::{Lags, Leader, RegistryError, View};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -145,11 +145,11 @@ fn certificate(certificate: &Certificate, chains: &ChainsById) -> Value {
     })
 }
 
-/// Whatever somebody should look at: what it concerns, and what is wrong with it.
+/// Whatever somebody should look at: what it concerns, what is wrong with it, and for how many things it stands.
 fn alarms(sources: &Sources) -> Vec<Value> {
     let mut alarms = Vec::new();
     let mut raise = |kind: &str, subject: String, detail: String| {
-        alarms.push(json!({"kind": kind, "subject": subject, "detail": detail}));
+        alarms.push(json!({"kind": kind, "subject": subject, "detail": detail, "count": 1}));
     };
     let view = &sources.view;
     if view.head_missing {
@@ -196,6 +196,8 @@ fn alarms(sources: &Sources) -> Vec<Value> {
     for warning in &sources.warnings {
         raise("settings", "registry".into(), warning.clone());
     }
+    let instances = sources.instances.iter().flatten();
+    alarms.extend(instances.flat_map(unnamed_alarms));
     alarms
 }
 
@@ -279,7 +281,7 @@ fn certificate_alarms(
 
 fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, String)) {
     let report = &instance.report;
-    let name = || format!("{} {}", report.role, report.advertise);
+    let name = || name(report);
     if fleet::is_lost(instance) {
         let detail = format!("silent for {}", fleet::duration_text(instance.age));
         raise("lost", name(), detail);
@@ -294,7 +296,20 @@ fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, Str
     for nack in &report.nacks {
         raise("nack", name(), nack.to_string());
     }
-    for (collection, count) in &report.more_nacks {
-        raise("nack", name(), format!("and {count} more of {collection}"));
-    }
+}
+
+/// What an instance counts, and does not name.
+fn unnamed_alarms(instance: &Instance) -> Vec<Value> {
+    let report = &instance.report;
+    let alarm = |kind: &str, count: u64, detail: String| json!({"kind": kind, "subject": name(report), "detail": detail, "count": count});
+    let nacks = report.more_nacks.iter();
+    let nacks =
+        nacks.map(|(kind, count)| alarm("nack", *count, format!("and {count} more of {kind}")));
+    let troubles = (report.more_troubles > 0).then_some(report.more_troubles);
+    let troubles = troubles.map(|count| alarm("trouble", count, format!("and {count} more")));
+    nacks.chain(troubles).collect()
+}
+
+fn name(report: &Report) -> String {
+    format!("{} {}", report.role, report.advertise)
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use model::{
-    Change, Collection, Elements, InvalidName, Pool, PoolId, Revision, Server, ServerId, ServerKey,
+    Change, Collection, Elements, InvalidName, Pool, PoolId, Server, ServerId, ServerKey,
     ServerState, Snapshot, Stamped, Unknown, WEIGHT_MAX, validate_server,
 };
+use registry::Leaving;
 use serde_json::{Map, Value, json};
 
 use super::{Known, Means, Misnamed, Resource, check_room, sent_name};
@@ -129,16 +130,13 @@ impl Resource for Server {
         self.address == other.address
     }
 
-    fn leaving(
-        before: Option<&Stamped<Self>>,
-        after: Option<&Stamped<Self>>,
-    ) -> Option<(ServerKey, Revision)> {
+    fn leaving(before: Option<&Stamped<Self>>, after: Option<&Stamped<Self>>) -> Option<Leaving> {
         let leaving = match after {
             None => before?,
             Some(after) if after.value.state != ServerState::Active => after,
             Some(_) => return None,
         };
-        Some((leaving.value.key(), leaving.incarnation))
+        Some(leaving.into())
     }
 
     fn observed(stamped: &Stamped<Self>, Known { snapshot, .. }: Known<'_>) -> Map<String, Value> {

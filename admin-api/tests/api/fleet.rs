@@ -260,6 +260,7 @@ async fn the_status_counts_and_raises_what_somebody_should_look_at() {
         applied: Some(fixture.position().await),
         nacks: vec![nack],
         more_nacks: [(Collection::Servers, 12)].into(),
+        more_troubles: 7,
         ..balancer("127.0.0.1:8000")
     };
     fixture.report(&report).await;
@@ -301,11 +302,11 @@ async fn the_status_counts_and_raises_what_somebody_should_look_at() {
             .contains("pools \"web\"")
     );
     let alarms = status["alarms"].as_array().unwrap();
-    let mut nacks = alarms.iter().filter(|alarm| alarm["kind"] == "nack");
-    assert_eq!(
-        nacks.next_back().unwrap()["detail"],
-        "and 12 more of servers"
-    );
+    let last = |kind: &str| alarms.iter().rfind(|alarm| alarm["kind"] == kind).unwrap();
+    let counted = |kind, count, detail| json!({"kind": kind, "subject": "balancer 127.0.0.1:8000", "detail": detail, "count": count});
+    assert_eq!(*last("nack"), counted("nack", 12, "and 12 more of servers"));
+    assert_eq!(*last("trouble"), counted("trouble", 7, "and 7 more"));
+    assert_eq!(alarm(&status, "nack").unwrap()["count"], 1);
     let balancers = fixture.get("/v1/balancers").await.body;
     assert_eq!(balancers[0]["more_nacks"], json!({"servers": 12}));
     assert!(alarm(&status, "leaderless").is_some());

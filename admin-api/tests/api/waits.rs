@@ -250,6 +250,68 @@ async fn a_server_can_be_drained_without_being_removed() {
     assert_eq!(answer.header("etag"), "\"3\"");
 }
 
+/// What a wait for this change says once the server was brought back, while a balancer is busy with it.
+async fn undone(change: &str, body: &serde_json::Value, bring_back: &str) -> Answer {
+    let fixture = Fixture::start().await;
+    fixture.add("a", "10.0.0.1:80").await;
+    let mut busy = up_to_date(&fixture, "b1").await;
+    let path = format!("{SERVER}?wait=drained&timeout=1h");
+    let change = fixture.request(change, &path).json(body).send();
+    let brought_back = async {
+        revision(&fixture, 3).await;
+        busy.applied = Some(fixture.position().await);
+        busy.leaving = [in_flight("default/a", 2, 2)].into();
+        fixture.report(&busy).await;
+        let answer = match bring_back {
+            "restore" => fixture.post("/v1/revisions/2/restore", json!({})).await,
+            state => fixture.patch(SERVER, json!({"state": state})).await,
+        };
+        answer.expect(StatusCode::OK);
+    };
+    let (answer, ()) = within(async { tokio::join!(change, brought_back) }).await;
+    let server = fixture.get(SERVER).await.expect(StatusCode::OK);
+    assert_eq!(server.body["state"], "active");
+    answer
+}
+
+#[tokio::test]
+async fn a_wait_ends_once_the_server_is_brought_back_and_says_by_which_revision() {
+    let drain = json!({"state": "draining"});
+    for (change, body, bring_back) in [
+        ("DELETE", &json!({}), "restore"),
+        ("PATCH", &drain, "restore"),
+        ("PATCH", &drain, "active"),
+    ] {
+        let answer = undone(change, body, bring_back).await;
+        let answer = answer.expect(StatusCode::ACCEPTED);
+        let wait = &answer.body["wait"];
+        assert_eq!(
+            (&answer.body["revision"], &wait["done"], &wait["undone_by"]),
+            (&json!(3), &json!(false), &json!(4))
+        );
+        assert_eq!(laggards(&answer), []);
+        let reason = "default/a was brought back by revision 4, so it does not drain";
+        assert_eq!(wait["reason"], reason);
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_nobody_is_late_with_is_not_done_where_the_server_was_brought_back() {
+    let fixture = Fixture::start().await;
+    fixture.add("a", "10.0.0.1:80").await;
+    let removal = || {
+        let path = format!("{SERVER}?wait=drained");
+        let call = fixture.request("DELETE", &path);
+        call.header("idempotency-key", "k1").send()
+    };
+    let removed = removal().await.expect(StatusCode::OK);
+    assert_eq!(removed.body["wait"]["done"], true);
+    let restored = fixture.post("/v1/revisions/2/restore", json!({})).await;
+    restored.expect(StatusCode::OK);
+    let again = removal().await.expect(StatusCode::ACCEPTED);
+    assert_eq!(again.body["wait"]["undone_by"], 4);
+}
+
 #[tokio::test]
 async fn a_wait_ends_with_the_process_and_says_so() {
     let fixture = Fixture::start().await;

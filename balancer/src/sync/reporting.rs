@@ -24,9 +24,6 @@ const LEAVING_LOOK_EACH: Duration = Duration::from_millis(10);
 /// Ejected servers that a report names, at most.
 const EJECTED_MAX: usize = 100;
 
-/// Troubles that a report names, at most.
-const TROUBLES_MAX: usize = 100;
-
 /// What someone may wait for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Awaited {
@@ -142,7 +139,6 @@ impl Membership {
         // First what is applied, then what is in flight: a zero must be at least as late as the position that it stands beside.
         let standing = self.standing.borrow().clone();
         let table = Arc::clone(&self.tables.borrow().table);
-        let troubles = self.registry.troubles();
         let identity = &self.identity;
         Report {
             instance: identity.instance,
@@ -164,13 +160,11 @@ impl Membership {
                 .take(EJECTED_MAX)
                 .map(|server| server.key().clone())
                 .collect(),
-            troubles: troubles
-                .iter()
-                .take(TROUBLES_MAX)
-                .map(ToString::to_string)
-                .collect(),
+            troubles: Vec::new(),
+            more_troubles: 0,
             beside: standing.beside,
             probes: None,
         }
+        .troubled(&self.registry.troubles())
     }
 }

@@ -29,11 +29,9 @@ async fn hasty(server: &Upstream) -> Fleet {
 }
 
 async fn remove_and_await_drained(fleet: &Fleet) {
-    let incarnation = fleet.incarnation("s1").await;
+    let leaving = fleet.leaving("s1").await;
     let position = commit(&*fleet.registry, vec![Change::Server(key("s1"), None)]).await;
-    fleet
-        .reaches(&Goal::Drained(position, key("s1"), incarnation))
-        .await;
+    fleet.reaches(&Goal::Drained(position, leaving)).await;
 }
 
 async fn dripping(head: &'static str) -> Upstream {

@@ -10,7 +10,7 @@ use model::{
     Author, Change, CheckKind, Epoch, Nack, Pool, PoolId, Position, Revision, RevisionId, Server,
     ServerKey, ServerState, Snapshot,
 };
-use registry::{Commit, Goal, Outcome, Registry, wait_for};
+use registry::{Commit, Goal, Leaving, Outcome, Registry, wait_for};
 use runtime::Supervisor;
 use tokio::time::{Instant, timeout};
 
@@ -167,8 +167,13 @@ impl Fleet {
 
     /// The revision that set the server's address.
     pub(crate) async fn incarnation(&self, id: &str) -> Revision {
+        self.leaving(id).await.incarnation
+    }
+
+    /// A server that is about to go.
+    pub(crate) async fn leaving(&self, id: &str) -> Leaving {
         let known = self.registry.snapshot().await.expect("a registry");
-        known.expect("a snapshot").snapshot.servers[&key(id)].incarnation
+        Leaving::from(&*known.expect("a snapshot").snapshot.servers[&key(id)])
     }
 
     /// Waits for it as an operator would.

@@ -243,11 +243,9 @@ async fn both_report_and_neither_takes_the_others_place_until_one_has_ended() {
     .await;
     // The old one alone has something in flight to the server, and is waited for.
     let removed = Change::Server(key("s1"), None);
-    let stored = old.registry.snapshot().await.expect("a registry");
-    let stored = stored.expect("a fleet").snapshot;
-    let incarnation = stored.servers[&key("s1")].incarnation;
+    let leaving = old.leaving("s1").await;
     let position = commit(&*old.registry, vec![removed]).await;
-    let drained = Goal::Drained(position, key("s1"), incarnation);
+    let drained = Goal::Drained(position, leaving);
     new.reaches(&Goal::Applied(position)).await;
     assert!(!new.has_reached(&drained).await);
     answer.send_replace(true);

@@ -42,14 +42,14 @@ async fn a_drained_server_gets_no_new_request_and_is_drained_when_the_last_one_e
     fleet
         .change(Change::put_server(server("s2", other.address)))
         .await;
-    let incarnation = fleet.incarnation("s1").await;
+    let leaving = fleet.leaving("s1").await;
     let position = fleet
         .set_state("s1", busy.address, ServerState::Draining)
         .await;
     for _ in 0..6 {
         assert_eq!(client::get(address, "/").await.text(), "other");
     }
-    let drained = Goal::Drained(position, key("s1"), incarnation);
+    let drained = Goal::Drained(position, leaving);
     assert!(!fleet.has_reached(&drained).await, "a request is in flight");
     release.add_permits(1);
     assert_eq!(in_flight.await.expect("it ends"), "held");
@@ -65,7 +65,7 @@ async fn a_removed_server_finishes_what_it_has() {
     let address = fleet.address();
     let in_flight = tokio::spawn(async move { client::post(address, "/", "once").await.text() });
     eventually("the request is in flight", || busy.requests() == 1).await;
-    let incarnation = fleet.incarnation("s1").await;
+    let leaving = fleet.leaving("s1").await;
     fleet
         .change(Change::put_server(server("s2", other.address)))
         .await;
@@ -73,7 +73,7 @@ async fn a_removed_server_finishes_what_it_has() {
     for _ in 0..4 {
         assert_eq!(client::get(address, "/").await.text(), "other");
     }
-    let drained = Goal::Drained(position, key("s1"), incarnation);
+    let drained = Goal::Drained(position, leaving);
     assert!(!fleet.has_reached(&drained).await, "a request is in flight");
     release.add_permits(1);
     assert_eq!(in_flight.await.expect("it ends"), "held");
@@ -97,27 +97,23 @@ async fn what_does_not_end_within_the_pools_drain_time_is_cut_short() {
     let address = fleet.address();
     let waiting = tokio::spawn(async move { client::post(address, "/", "once").await });
     eventually("the request is in flight", || hung.open() == 1).await;
-    let of_hung = fleet.incarnation("s1").await;
+    let of_hung = fleet.leaving("s1").await;
     let position = fleet
         .set_state("s1", hung.address, ServerState::Draining)
         .await;
-    fleet
-        .reaches(&Goal::Drained(position, key("s1"), of_hung))
-        .await;
+    fleet.reaches(&Goal::Drained(position, of_hung)).await;
     let answer = waiting.await.expect("an answer");
     assert_eq!(answer.verdict(), (503, "server-drained".into()));
 
     fleet
         .change(Change::put_server(server("s2", streaming.address)))
         .await;
-    let of_streaming = fleet.incarnation("s2").await;
+    let of_streaming = fleet.leaving("s2").await;
     let mut client = fleet.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await.expect("a head");
     let position = fleet.change(Change::Server(key("s2"), None)).await;
-    fleet
-        .reaches(&Goal::Drained(position, key("s2"), of_streaming))
-        .await;
+    fleet.reaches(&Goal::Drained(position, of_streaming)).await;
     let rest = client.rest().await;
     assert!(!rest.ends_with(b"0\r\n\r\n"), "it does not look complete");
 }

@@ -256,13 +256,13 @@ async fn a_draining_server_keeps_its_clients_and_is_drained_once_that_has_ended(
         first = ask(&fleet, "").await;
     }
     let cookie = set(&first);
-    let incarnation = fleet.incarnation("s1").await;
+    let leaving = fleet.leaving("s1").await;
     let draining = Server {
         state: ServerState::Draining,
         ..server("s1", one.address)
     };
     let position = fleet.change(Change::put_server(draining)).await;
-    let goal = Goal::Drained(position, key("s1"), incarnation);
+    let goal = Goal::Drained(position, leaving);
     assert_eq!(served(&fleet, &cookie).await, "1");
     assert_eq!(ask(&fleet, "").await.text(), "2");
     assert!(!fleet.has_reached(&goal).await, "it keeps its clients");
@@ -287,11 +287,11 @@ async fn a_drain_that_keeps_no_clients_moves_them_at_once() {
     while first.text() != "1" {
         first = ask(&fleet, "").await;
     }
-    let incarnation = fleet.incarnation("s1").await;
+    let leaving = fleet.leaving("s1").await;
     let position = fleet
         .set_state("s1", one.address, ServerState::Draining)
         .await;
-    let goal = Goal::Drained(position, key("s1"), incarnation);
+    let goal = Goal::Drained(position, leaving);
     fleet.reaches(&goal).await;
     let moved = ask(&fleet, &format!("Cookie: {}\r\n", set(&first))).await;
     assert_eq!(moved.text(), "2");

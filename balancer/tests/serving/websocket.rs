@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use model::{Change, ServerState};
+use model::ServerState;
 use registry::Goal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, http};
 use tokio_tungstenite::{WebSocketStream, accept_async, accept_hdr_async, client_async};
 
-use crate::fleet::{Fleet, key, pool, server};
+use crate::fleet::{Fleet, pool};
 use crate::upstream::{Link, Upstream};
 use crate::wire::{LIMIT, eventually};
 
@@ -238,15 +238,12 @@ async fn a_tunnel_is_in_flight_and_ends_with_the_time_of_a_draining_server() {
     socket.send(Message::text("before")).await.expect("sent");
     assert_eq!(next(&mut socket).await, Some(Message::text("before")));
     assert_eq!(fleet.metric(IN_FLIGHT).await, 1.0);
-    let known = fleet.registry.snapshot().await.expect("a registry");
-    let incarnation = known.expect("a snapshot").snapshot.servers[&key("s1")].incarnation;
-    let mut leaving = server("s1", upstream.address);
-    leaving.state = ServerState::Draining;
-    let position = fleet.change(Change::put_server(leaving)).await;
-    assert_eq!(next(&mut socket).await, None);
-    fleet
-        .reaches(&Goal::Drained(position, key("s1"), incarnation))
+    let leaving = fleet.leaving("s1").await;
+    let position = fleet
+        .set_state("s1", upstream.address, ServerState::Draining)
         .await;
+    assert_eq!(next(&mut socket).await, None);
+    fleet.reaches(&Goal::Drained(position, leaving)).await;
     fleet.counts(IN_FLIGHT, 0).await;
 }
 

@@ -77,7 +77,7 @@ pub struct Durability {
 pub enum Outcome {
     /// It was done, or nothing was waited for.
     Done,
-    /// Time ran out.
+    /// Time ran out, or nothing could come of waiting on.
     Unfinished(Unfinished),
 }
 
@@ -85,8 +85,10 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     pub laggards: Vec<Laggard>,
-    /// Why nobody could be asked, if that was so.
+    /// Why nobody could be asked, or how it was undone, if that was so.
     pub reason: String,
+    /// What brought back the server that the change took away, if something did.
+    pub undone_by: Option<Revision>,
 }
 
 /// A balancer that is not known to have done what was waited for.
@@ -97,6 +99,13 @@ pub struct Laggard {
     pub advertise: String,
     #[serde(default)]
     pub reason: String,
+}
+
+impl Outcome {
+    /// Whether what the change took away was brought back before the wait ended.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, Self::Unfinished(unfinished) if unfinished.undone_by.is_some())
+    }
 }
 
 impl Wait {
@@ -184,6 +193,7 @@ struct Waited {
     done: bool,
     laggards: Vec<Laggard>,
     reason: String,
+    undone_by: Option<Revision>,
 }
 
 impl Default for Waited {
@@ -192,6 +202,7 @@ impl Default for Waited {
             done: true,
             laggards: Vec::new(),
             reason: String::new(),
+            undone_by: None,
         }
     }
 }
@@ -217,9 +228,16 @@ impl Client {
             Outcome::Done
         } else {
             let Waited {
-                laggards, reason, ..
+                laggards,
+                reason,
+                undone_by,
+                ..
             } = wait;
-            Outcome::Unfinished(Unfinished { laggards, reason })
+            Outcome::Unfinished(Unfinished {
+                laggards,
+                reason,
+                undone_by,
+            })
         };
         Ok(Changed {
             value,

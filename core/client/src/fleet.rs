@@ -81,6 +81,13 @@ pub struct Alarm {
     pub kind: String,
     pub subject: String,
     pub detail: String,
+    /// How many things it stands for: more than one where it says only how many more there are.
+    #[serde(default = "one")]
+    pub count: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// A balancer, by its last report.

@@ -199,6 +199,31 @@ async fn a_wait_that_ran_out_names_the_laggards() {
     };
     assert_eq!(unfinished.laggards[0].instance.to_string(), instance);
     assert_eq!(unfinished.to_string(), "10.0.0.1:8000 (lost for 9 s)");
+    assert_eq!(unfinished.undone_by, None);
+}
+
+#[tokio::test]
+async fn a_wait_that_was_in_vain_names_what_undid_the_change() {
+    let reason = "default/s1 was brought back by revision 9, so it does not drain";
+    let answer = json!({"pool": "default", "id": "s1", "revision": 8, "wait": {"until": "drained", "done": false,
+        "took": "5s", "laggards": [], "reason": reason, "undone_by": 9}});
+    let path = "/v1/pools/default/servers/s1";
+    let router = Router::new().route(
+        path,
+        delete(async move || json_answer(StatusCode::ACCEPTED, &answer)),
+    );
+    let wait = Wait::drained(Duration::from_secs(5));
+    let removed = client(router).await;
+    let removed = removed
+        .remove_server(&key("default/s1"), &wait.into())
+        .await;
+    let outcome = removed.unwrap().outcome;
+    assert!(outcome.is_undone());
+    let Outcome::Unfinished(unfinished) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(unfinished.to_string(), reason);
+    assert_eq!(unfinished.undone_by, Some(Revision(9)));
 }
 
 #[tokio::test]

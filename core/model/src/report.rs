@@ -112,8 +112,12 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ejected: Vec<ServerKey>,
     /// What the registry refuses it, and what it found there by other hands, a sentence each.
+    /// The first [`Report::TROUBLES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<String>,
+    /// How many others there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_troubles: u64,
     /// Those in other processes that serve at the same address meanwhile, because one hands over to another: it takes
     /// the place of none of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -127,6 +131,20 @@ pub struct Report {
 impl Report {
     /// How many verdicts of its own a report names at most. As the registry follows, others take their place.
     pub const PROBES_MAX: usize = 500;
+
+    /// How many troubles a report names at most.
+    pub const TROUBLES_MAX: usize = 100;
+
+    /// The same, with what is not as it should be for who reports.
+    pub fn troubled(self, troubles: &[impl fmt::Display]) -> Self {
+        let named = troubles.iter().take(Self::TROUBLES_MAX);
+        let more = troubles.len().saturating_sub(Self::TROUBLES_MAX);
+        Self {
+            troubles: named.map(ToString::to_string).collect(),
+            more_troubles: u64::try_from(more).unwrap_or(u64::MAX),
+            ..self
+        }
+    }
 
     /// What an instance says that has no table yet, and nothing to add.
     pub fn new(instance: InstanceId, role: Role, advertise: impl Into<String>) -> Self {
@@ -147,10 +165,15 @@ impl Report {
             holds: Vec::new(),
             ejected: Vec::new(),
             troubles: Vec::new(),
+            more_troubles: 0,
             beside: BTreeSet::new(),
             probes: None,
         }
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How busy one incarnation of a server is, as one balancer sees it.
@@ -355,6 +378,20 @@ mod tests {
         );
         assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
         assert_eq!(serde_json::from_value::<Report>(plain).unwrap().nacks, []);
+    }
+
+    #[test]
+    fn of_troubles_the_first_hundred_are_named_and_the_others_counted() {
+        let report = || Report::new(InstanceId::random(), Role::Balancer, "a");
+        let troubles: Vec<_> = (0..250).collect();
+        let plain = report().troubled(&troubles[..100]);
+        assert_eq!((plain.troubles.len(), plain.more_troubles), (100, 0));
+        let json = serde_json::to_value(plain).unwrap();
+        assert_eq!(json.get("more_troubles"), None, "as older versions report");
+        let many = report().troubled(&troubles);
+        assert_eq!((many.troubles.len(), many.more_troubles), (100, 150));
+        let json = serde_json::to_value(&many).unwrap();
+        assert_eq!(serde_json::from_value::<Report>(json).unwrap(), many);
     }
 
     #[test]

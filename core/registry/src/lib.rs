@@ -57,4 +57,6 @@ pub use timing::{
     TAKEOVER_BOUNDS,
 };
 pub use view::{Leader, View};
-pub use wait::{Goal, Laggard, Listings, Outcome, Waiter, standing, wait_for, wait_together};
+pub use wait::{
+    Goal, Laggard, Leaving, Listings, Outcome, Waiter, standing, wait_for, wait_together,
+};

@@ -263,6 +263,7 @@ impl Observing for Memory {
         Ok(Listing {
             life: Life::default(),
             remembered: store.remembered(now),
+            position: store.head().map(|head| head.position),
             instances: store.instances(now),
         })
     }

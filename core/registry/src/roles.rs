@@ -178,6 +178,8 @@ pub struct Life(pub String);
 pub struct Listing {
     pub life: Life,
     pub remembered: Remembered,
+    /// Where its history stands; nothing where it has no memory.
+    pub position: Option<Position>,
     pub instances: Vec<Instance>,
 }
 

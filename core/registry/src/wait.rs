@@ -13,9 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use model::{
-    Delta, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId, Role, ServerKey,
-};
+use model::{Delta, Hold, Instance, InstanceId, Position, Report, Revision, RevisionId, Role};
 
 use crate::timing::LOST_AFTER;
 use crate::{Life, Listing, Remembered};
@@ -25,7 +23,7 @@ mod goal;
 mod listings;
 
 pub use drive::{wait_for, wait_together};
-pub use goal::Goal;
+pub use goal::{Goal, Leaving};
 pub use listings::Listings;
 
 /// How a wait stands, or how it ended.
@@ -36,8 +34,13 @@ pub enum Outcome {
     Waiting(Vec<Laggard>),
     /// All who have not done it cannot apply what was changed, so that waiting on is in vain. Never empty.
     Refused(Vec<Laggard>),
-    /// Nobody lags, and yet nobody can say that it is done, or it was undone: why.
+    /// Nobody lags, and yet nobody can say that it is done: why.
     Unknown(String),
+    /// The server that was to go was brought back, so that waiting on is in vain.
+    Undone {
+        by: Revision,
+        reason: String,
+    },
     /// The registry was restored, and goes on in another history, of which this wait says nothing: why.
     Superseded(String),
 }
@@ -59,8 +62,10 @@ pub struct Waiter {
     followers: BTreeMap<Revision, RevisionId>,
     /// Whether the log that was read after the listing at hand holds the goal.
     is_kept: bool,
-    /// Since when the server of the goal has requests again, as that log has it.
+    /// What brought the server of the goal back, as that log has it.
     returned: Option<Revision>,
+    /// Where the registry stood at that listing.
+    present: Option<Position>,
     life: Life,
     /// Since when it remembers who is listed.
     remembered: Remembered,
@@ -79,6 +84,7 @@ impl Waiter {
             followers: BTreeMap::new(),
             is_kept: false,
             returned: None,
+            present: None,
             life: Life::default(),
             remembered: Remembered::default(),
             listed: Vec::new(),
@@ -105,6 +111,7 @@ impl Waiter {
             .retain(|id, gone| !listed(*id) && !is_superseded(gone, newcomers()));
         self.life = listing.life;
         self.remembered = listing.remembered;
+        self.present = listing.position;
         self.listed = listing.instances;
         self.is_kept = false;
     }
@@ -114,8 +121,15 @@ impl Waiter {
     pub fn needs_log(&self) -> bool {
         self.has_unplaced()
             || self.has_other_history()
-            || self.returned.is_some()
+            || self.may_be_undone()
             || self.laggards().is_empty()
+    }
+
+    /// Whether the registry holds a revision of which it is not known what that did to a server that was to go.
+    fn may_be_undone(&self) -> bool {
+        let drains = matches!(self.goal, Goal::Drained(..));
+        let is_news = |present| !self.follows(present);
+        drains && (self.returned.is_some() || self.present.is_some_and(is_news))
     }
 
     /// Whether an instance follows another history than the goal's, as all do once the registry was restored.
@@ -144,8 +158,8 @@ impl Waiter {
 
     /// Judges the last listing by what was learned since.
     pub fn outcome(&self) -> Outcome {
-        if let Some(reason) = self.undone() {
-            return Outcome::Unknown(reason);
+        if let Some(undone) = self.undone() {
+            return undone;
         }
         let laggards = self.laggards();
         if !laggards.is_empty() {
@@ -192,12 +206,14 @@ impl Waiter {
         })
     }
 
-    /// Why nobody can do what is waited for any more.
-    fn undone(&self) -> Option<String> {
+    /// How the wait ends where nobody can do what is waited for any more.
+    fn undone(&self) -> Option<Outcome> {
         match (&self.goal, self.returned) {
-            (Goal::Drained(_, key, _), Some(revision)) if self.is_kept => Some(format!(
-                "{key} was made active again by revision {revision}, so it does not drain"
-            )),
+            (Goal::Drained(_, Leaving { key, .. }), Some(by)) if self.is_kept => {
+                let reason =
+                    format!("{key} was brought back by revision {by}, so it does not drain");
+                Some(Outcome::Undone { by, reason })
+            }
             _ => None,
         }
     }
@@ -263,7 +279,7 @@ impl Waiter {
         }
         match &self.goal {
             Goal::Applied(_) | Goal::Changed(..) => None,
-            Goal::Drained(_, key, incarnation) => self.undrained(report, key, *incarnation),
+            Goal::Drained(_, leaving) => self.undrained(report, leaving),
         }
     }
 
@@ -280,9 +296,12 @@ impl Waiter {
         hold.position.epoch != goal.epoch || hold.position.revision >= goal.revision
     }
 
-    fn undrained(&self, report: &Report, key: &ServerKey, incarnation: Revision) -> Option<String> {
+    fn undrained(&self, report: &Report, leaving: &Leaving) -> Option<String> {
+        let Leaving {
+            key, incarnation, ..
+        } = leaving;
         match report.leaving.get(key) {
-            Some(load) if load.incarnation != incarnation => Some(format!(
+            Some(load) if load.incarnation != *incarnation => Some(format!(
                 "speaks of another incarnation of {key}: {}",
                 load.incarnation
             )),

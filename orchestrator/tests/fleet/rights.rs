@@ -1,12 +1,14 @@
 //! What a registry refuses an orchestrator is said while it stands by, and not only once it should lead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::FleetName;
 use registry::testing::{RedisServer, keeps_roles_apart};
 use registry::{Options, Registry};
+use tokio::time::timeout;
 
-use crate::support::{Running, eventually};
+use crate::support::{self, Running, eventually};
 
 fn connect(redis: &RedisServer, user: &str) -> Arc<dyn Registry> {
     let options = Options::new(redis.url_of(user).as_str(), FleetName::standard());
@@ -76,4 +78,44 @@ async fn nonsense_written_by_hand_is_reported_by_a_running_fleet() {
         nacks.any(|nack| nack.key == "default/bad").then_some(())
     };
     eventually("it is named", reported).await;
+}
+
+/// Within how long a metric shows what its process has seen.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn what_other_hands_broke_is_counted_as_soon_as_it_is_seen() {
+    let redis = RedisServer::start();
+    let running = Running::start_on(support::connect(&redis), &[]).await;
+    running.leads().await;
+    let observer = support::connect(&redis);
+    let servers = "roundhouse:{main}:servers";
+    // The elements, and the collection that holds what its head does not say.
+    let reported = async |count| {
+        let has = async || {
+            let instances = observer.instances().await.expect("an answer");
+            (instances.len() == 1 && instances[0].report.nacks.len() == count).then_some(())
+        };
+        eventually(&format!("{count} are reported"), has).await;
+    };
+    let counts = async |faults: usize, damage: usize| {
+        let lines = [("fault", faults), ("damage", damage)].map(|(alarm, count)| {
+            format!("\nroundhouse_orchestrator_alarms{{alarm=\"{alarm}\"}} {count}\n")
+        });
+        let are_shown = async || {
+            let metrics = running.ops("/metrics").await;
+            let shown = lines.iter().all(|line| metrics.contains(line));
+            shown.then_some(())
+        };
+        let shown = timeout(SHOWN_WITHIN, eventually("it is counted", are_shown)).await;
+        shown.expect("it was seen before");
+    };
+    for key in ["default/a", "default/b"] {
+        redis.command(&["HSET", servers, key, "nonsense{"]);
+    }
+    reported(3).await;
+    counts(2, 1).await;
+    redis.command(&["DEL", servers]);
+    reported(0).await;
+    counts(0, 0).await;
 }

@@ -1,12 +1,26 @@
 //! What every command that changes something says beside the change: what to wait for, and how that ended.
 
-use client::{Demand, Durability, Outcome, Wait};
+use client::{Changed, Demand, Durability, Outcome, Wait};
 use runtime::complain;
+use serde::Serialize;
 
 use super::failure::Failure;
+use super::output::Output;
 
 pub(super) fn demand(wait: Option<Wait>) -> Demand {
     wait.map(Demand::from).unwrap_or_default()
+}
+
+/// Writes what the API answered; for people nothing where that does not hold any more, since the failure says it.
+pub(super) fn tell<T: Serialize>(
+    changed: &Changed<T>,
+    output: &Output,
+    for_people: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    match changed.outcome.is_undone() {
+        true => output.write_for_scripts(&changed.value),
+        false => output.write(&changed.value, for_people),
+    }
 }
 
 /// The change is made; this says who is not known to have followed it, and whether fewer replicas have it than the admin API
@@ -23,6 +37,10 @@ pub(super) fn finish(
     }
     match outcome {
         Outcome::Done => Ok(()),
+        Outcome::Unfinished(undone) if undone.undone_by.is_some() => Err(Failure::Undone {
+            change,
+            reason: undone.reason,
+        }),
         Outcome::Unfinished(unfinished) => Err(Failure::Unfinished { change, unfinished }),
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum Failure {
         change: String,
         unfinished: Unfinished,
     },
+    #[error("{change} was undone: {reason}")]
+    Undone { change: String, reason: String },
     #[error("{file}: {reason}")]
     Document { file: String, reason: String },
     #[error("{url} is not healthy: {failure}")]
@@ -43,7 +45,7 @@ impl Failure {
             Self::Token(_) | Self::Document { .. } => 2,
             Self::Api(error) if error.is_unreachable() => 3,
             Self::Api(error) if error.is_invalid() => 2,
-            Self::Api(_) => 1,
+            Self::Api(_) | Self::Undone { .. } => 1,
             Self::Unfinished { .. } => 4,
             Self::Unhealthy {
                 failure: probe::Failure::Status(_),
@@ -129,6 +131,7 @@ mod tests {
         let named = Unfinished {
             laggards: vec![serde_json::from_value(laggard).expect("a laggard")],
             reason: String::new(),
+            undone_by: None,
         };
         assert_eq!(
             said(named),
@@ -137,6 +140,7 @@ mod tests {
         let nobody = Unfinished {
             laggards: Vec::new(),
             reason: "the registry has forgotten its instances".into(),
+            undone_by: None,
         };
         assert_eq!(
             said(nobody),

@@ -38,6 +38,14 @@ impl Output {
         }
     }
 
+    /// The same of what is told to people in another way.
+    pub(super) fn write_for_scripts<T: Serialize>(&self, answer: &T) -> Result<(), Failure> {
+        match self.output {
+            Format::Table => Ok(()),
+            Format::Json => say(&json(answer)),
+        }
+    }
+
     /// The same on one line, for answers that come one after another.
     pub(super) fn write_line<T: Serialize>(
         &self,
@@ -89,28 +97,18 @@ pub(super) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// The first of many, and what says how many more there are of this total.
-pub(super) fn first_of<T>(
-    mut all: Vec<T>,
-    most: usize,
-    total: usize,
-    more: impl FnOnce(String) -> T,
-) -> Vec<T> {
-    all.truncate(most);
-    let rest = total.saturating_sub(all.len());
-    all.extend((rest > 0).then(|| more(format!("and {rest} more"))));
-    all
-}
-
-/// The same of names in one cell, so that a row stays one line on a terminal; JSON has all.
+/// The first of many names in one cell, so that a row stays one line on a terminal; JSON has all.
 pub(super) fn shortened(names: Vec<String>, most: usize) -> String {
     let total = names.len();
     shortened_of(names, most, total)
 }
 
 /// The same where these are not all, of which there is this total.
-pub(super) fn shortened_of(names: Vec<String>, most: usize, total: usize) -> String {
-    first_of(names, most, total, |more| more).join(", ")
+pub(super) fn shortened_of(mut names: Vec<String>, most: usize, total: usize) -> String {
+    names.truncate(most);
+    let rest = total.saturating_sub(names.len());
+    names.extend((rest > 0).then(|| format!("and {rest} more")));
+    names.join(", ")
 }
 
 /// How many there are, and of those that are so or so, as far as there are any: `3, 2 up, 1 down`.

@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use client::{Changed, NewServer, Outcome, Removed, ServerPatch, ServerView, Wait};
 use model::{PoolId, ServerId, ServerKey, ServerState, WEIGHT_MAX, parse_duration};
 
-use super::change::{demand, finish};
+use super::change::{demand, finish, tell};
 use super::connection::Connection;
 use super::failure::{EXIT_CODES, Failure};
 use super::output::Output;
@@ -169,7 +169,7 @@ async fn drain(args: Drain) -> Result<(), Failure> {
     let changed = set_state(&args.common, &key, ServerState::Draining, wait).await?;
     let drained = args.wait && changed.outcome == Outcome::Done;
     let state = if drained { "is drained" } else { "is draining" };
-    args.common.output.write(&changed.value, |it| {
+    tell(&changed, &args.common.output, |it| {
         format!("{key} {state} since revision {}", it.revision)
     })?;
     let Changed {
@@ -229,14 +229,14 @@ async fn remove(args: Remove) -> Result<(), Failure> {
         .client()?
         .remove_server(&key, &demand(wait))
         .await?;
-    let Changed {
-        value,
-        outcome,
-        durability,
-    } = changed;
-    output.write(&value, |it: &Removed| {
+    tell(&changed, &output, |it: &Removed| {
         format!("removed {key} by revision {}", it.revision)
     })?;
+    let Changed {
+        outcome,
+        durability,
+        ..
+    } = changed;
     finish(
         format!("the removal of {key}"),
         outcome,

@@ -1,10 +1,12 @@
 //! `roundhouse status`: the fleet at a glance.
 
+use std::collections::HashMap;
+
 use client::{Alarm, InstanceSummary, Status};
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Output, columns, counts, first_of};
+use super::output::{Output, columns, counts};
 
 /// What is said of a state that has not been read.
 const UNKNOWN: &str = "not known";
@@ -125,6 +127,12 @@ fn servers(status: &Status) -> String {
 /// How many alarms of one kind are shown, so that hundreds of them hide no others; JSON has all.
 const ALARMS_MAX: usize = 10;
 
+/// How many instances are shown with one at least, where more of them say something of one kind.
+const REPORTERS_MAX: usize = 100;
+
+/// The kinds that instances say, and that concern these. The others concern elements, of which one is like the next.
+const REPORTED: [&str; 4] = ["lost", "hold", "nack", "trouble"];
+
 /// The alarms, those of one kind side by side.
 fn alarms(alarms: &[Alarm]) -> String {
     let mut kinds: Vec<&str> = Vec::new();
@@ -138,7 +146,10 @@ fn alarms(alarms: &[Alarm]) -> String {
 }
 
 fn of_kind(kind: &str, alarms: &[Alarm]) -> Vec<[String; 3]> {
-    let alarms = alarms.iter().filter(|alarm| alarm.kind == kind);
+    let alarms: Vec<_> = alarms.iter().filter(|alarm| alarm.kind == kind).collect();
+    let shown = spread(kind, &alarms);
+    let count = |alarms: &[&Alarm]| alarms.iter().map(|alarm| alarm.count).sum::<u64>();
+    let rest = count(&alarms).saturating_sub(count(&shown));
     let row = |alarm: &Alarm| {
         [
             alarm.kind.clone(),
@@ -146,8 +157,27 @@ fn of_kind(kind: &str, alarms: &[Alarm]) -> Vec<[String; 3]> {
             alarm.detail.clone(),
         ]
     };
-    let rows: Vec<_> = alarms.map(row).collect();
-    let total = rows.len();
-    let rest = |more| [kind.to_owned(), String::new(), more];
-    first_of(rows, ALARMS_MAX, total, rest)
+    let mut rows: Vec<_> = shown.into_iter().map(row).collect();
+    rows.extend((rest > 0).then(|| [kind.to_owned(), String::new(), format!("and {rest} more")]));
+    rows
+}
+
+/// As many alarms of a kind as are shown: one of each subject before a second one of any, those of one subject side by side.
+fn spread<'a>(kind: &str, alarms: &[&'a Alarm]) -> Vec<&'a Alarm> {
+    let mut subjects = HashMap::new();
+    let mut placed = Vec::new();
+    for alarm in alarms {
+        let place = subjects.len();
+        let (place, turns) = subjects.entry(&alarm.subject).or_insert((place, 0));
+        placed.push((*place, *turns, *alarm));
+        *turns += 1;
+    }
+    let most = match REPORTED.contains(&kind) {
+        true => subjects.len().clamp(ALARMS_MAX, REPORTERS_MAX),
+        false => ALARMS_MAX,
+    };
+    placed.sort_by_key(|(place, turn, _)| (*turn, *place));
+    placed.truncate(most);
+    placed.sort_by_key(|(place, turn, _)| (*place, *turn));
+    placed.into_iter().map(|(.., alarm)| alarm).collect()
 }

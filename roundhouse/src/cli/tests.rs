@@ -104,6 +104,58 @@ fn hundreds_of_alarms_of_one_kind_are_ten_rows_and_hide_no_others() {
     );
 }
 
+/// What a balancer reports that names this many elements which it cannot apply, and counts the others.
+fn nacks(balancer: usize, named: usize, more: usize) -> Vec<Value> {
+    let subject = format!("balancer 10.0.0.{balancer}:8000");
+    let nack = |number| json!({"kind": "nack", "subject": subject, "detail": format!("s{number}"), "count": 1});
+    let rest = (more > 0)
+        .then(|| json!({"kind": "nack", "subject": subject, "detail": "and more", "count": more}));
+    (0..named).map(nack).chain(rest).collect()
+}
+
+fn alarm_lines(alarms: &[Value]) -> Vec<String> {
+    let text = status::text(&status(|status| status["alarms"] = json!(alarms)));
+    lines(&text).split_off(8)
+}
+
+#[test]
+fn each_balancer_that_cannot_apply_something_is_named_however_much_others_cannot() {
+    let two = [nacks(1, 100, 100), nacks(2, 3, 0)].concat();
+    let lines = alarm_lines(&two);
+    let subjects = |number| {
+        let subject = format!("nack balancer 10.0.0.{number}:8000 ");
+        lines
+            .iter()
+            .filter(|line| line.starts_with(&subject))
+            .count()
+    };
+    assert_eq!((subjects(1), subjects(2)), (7, 3), "{lines:?}");
+    assert_eq!(lines[0], "nack balancer 10.0.0.1:8000 s0");
+    assert_eq!(lines[10..], ["nack - and 193 more"]);
+}
+
+#[test]
+fn what_a_balancer_counts_and_does_not_name_is_counted() {
+    assert_eq!(
+        alarm_lines(&nacks(1, 100, 101))[10..],
+        ["nack - and 191 more"]
+    );
+    let few = alarm_lines(&nacks(1, 3, 12));
+    assert_eq!(few[3..], ["nack balancer 10.0.0.1:8000 and more"]);
+}
+
+#[test]
+fn more_balancers_than_lines_are_a_line_each_up_to_a_bound() {
+    let fleet = |size| -> Vec<_> { (1..=size).flat_map(|number| nacks(number, 2, 0)).collect() };
+    let lines = alarm_lines(&fleet(25));
+    assert_eq!(
+        lines[24..],
+        ["nack balancer 10.0.0.25:8000 s0", "nack - and 25 more"]
+    );
+    let lines = alarm_lines(&fleet(130));
+    assert_eq!(lines[100..], ["nack - and 160 more"]);
+}
+
 #[test]
 fn servers_are_listed_in_aligned_columns() {
     let server = |id: &str, reason: &str| -> ServerView {

@@ -30,9 +30,7 @@ impl Fleet {
 
     /// Runs a command on this fleet: exit code, standard output, standard error.
     pub(crate) fn run(&self, command: &str) -> (i32, String, String) {
-        let mut arguments: Vec<_> = command.split(' ').collect();
-        arguments.extend(["--admin", &self.admin]);
-        run(&arguments)
+        run_on(&self.admin, command)
     }
 
     /// Runs a command that must succeed.
@@ -46,6 +44,13 @@ impl Fleet {
         let output = self.output(&format!("{command} --output json"));
         serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
     }
+}
+
+/// The same on the fleet of this admin API.
+fn run_on(admin: &str, command: &str) -> (i32, String, String) {
+    let mut arguments: Vec<_> = command.split(' ').collect();
+    arguments.extend(["--admin", admin]);
+    run(&arguments)
 }
 
 /// Sends a request whose answer nobody waits for yet.
@@ -215,6 +220,52 @@ fn a_wait_that_runs_out_names_who_is_waited_for_and_is_exit_code_4() {
         one_line(&errors).contains(fleet.balancer.trim_start_matches("http://")),
         "{errors}"
     );
+}
+
+#[test]
+fn a_wait_for_a_server_that_is_brought_back_ends_at_once_with_exit_code_1() {
+    let fleet = Fleet::start();
+    answer(&mut begin("POST", &fleet.server, "/-/slow?ms=60000"));
+    fleet.output("server drain s2 --wait");
+    let _running = begin("GET", &fleet.balancer, "/");
+    eventually_busy(&fleet.server);
+    let before = fleet.json("status")["desired"].clone();
+    for (command, change, gone, bring_back) in [
+        (
+            "server drain s1 --wait --timeout 1h",
+            "drain",
+            "draining",
+            "server activate s1".to_owned(),
+        ),
+        (
+            "server remove s1 --wait drained --timeout 1h",
+            "removal",
+            "",
+            format!("revision restore {before}"),
+        ),
+    ] {
+        let state = || {
+            let servers = fleet.json("servers");
+            let mut servers = servers.as_array().expect("a list").iter();
+            let server = servers.find(|server| server["id"] == "s1");
+            server.map_or_else(String::new, |it| it["state"].as_str().expect("text").into())
+        };
+        let admin = fleet.admin.clone();
+        let waiting = std::thread::spawn(move || run_on(&admin, command));
+        let deadline = Instant::now() + DEADLINE;
+        while state() != gone {
+            assert!(Instant::now() < deadline, "{command} was not made");
+        }
+        fleet.output(&bring_back);
+        let (code, output, errors) = waiting.join().expect("no panic");
+        assert_eq!((code, output.as_str()), (1, ""), "{errors}");
+        let by = &fleet.json("status")["desired"];
+        let said = format!(
+            "roundhouse: the {change} of default/s1 was undone: \
+             default/s1 was brought back by revision {by}, so it does not drain"
+        );
+        assert_eq!(one_line(&errors), said);
+    }
 }
 
 #[test]

@@ -34,15 +34,20 @@ impl Observing for Redis {
     async fn listing(&self) -> Result<Listing, RegistryError> {
         let hash = &self.keys.instances;
         let mut commands = reading_of(hash);
+        commands
+            .cmd("HMGET")
+            .arg(&self.keys.head)
+            .arg(&wire::POSITION);
         commands.cmd("INFO").arg("server");
         commands.cmd("INFO").arg("replication");
         let answer = self.link.ask("listing the instances", &commands).await?;
-        let (time, fields, server, replication): (_, _, String, String) = answer;
+        let (time, fields, position, server, replication): (_, _, [_; 3], String, String) = answer;
         let now = wire::time(time);
         let (remembered, reports) = apart_from_mark(fields, now);
         Ok(Listing {
             life: wire::life(&server, &replication),
             remembered,
+            position: wire::position(position),
             instances: instances(self.read(hash, reports), now),
         })
     }

@@ -25,6 +25,22 @@ fn info_field<'a>(section: &'a str, name: &str) -> &'a str {
     value.unwrap_or_default()
 }
 
+/// The fields of the head's hash that make its position.
+pub(super) const POSITION: [&str; 3] = ["epoch", "revision", "id"];
+
+/// Reads these. Nothing where they are not all there, or nonsense, as whoever reads the whole head says.
+pub(super) fn position(fields: [Option<Vec<u8>>; 3]) -> Option<Position> {
+    fn parse<T: FromStr>(field: Option<Vec<u8>>) -> Option<T> {
+        String::from_utf8(field?).ok()?.parse().ok()
+    }
+    let [epoch, revision, id] = fields;
+    Some(Position {
+        epoch: parse(epoch)?,
+        revision: Revision(parse(revision)?),
+        id: parse(id)?,
+    })
+}
+
 /// Reads the head's hash. Nothing where it is empty.
 pub(super) fn head(fields: &HashMap<String, String>) -> Result<Option<Head>, String> {
     if fields.is_empty() {

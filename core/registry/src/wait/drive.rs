@@ -12,8 +12,8 @@ use crate::{Registry, RegistryError, Stream};
 /// How often the instances are listed again where no report announces itself.
 const RELIST_PERIOD: Duration = Duration::from_millis(250);
 
-/// Waits until every balancer has reached the goal, until nobody is left who could, or until the deadline, and says
-/// who has not.
+/// Waits until every balancer has reached the goal, until nobody is left who could, until the goal was undone, or until
+/// the deadline, and says who has not.
 ///
 /// # Errors
 /// Where the registry did not answer at the deadline.
@@ -48,7 +48,10 @@ pub async fn wait_together(
         last = outcome;
         if matches!(
             last,
-            Ok(Outcome::Done | Outcome::Refused(_) | Outcome::Superseded(_))
+            Ok(Outcome::Done
+                | Outcome::Refused(_)
+                | Outcome::Undone { .. }
+                | Outcome::Superseded(_))
         ) {
             break;
         }

@@ -1,6 +1,7 @@
 //! What a wait is for: which revision, and what of it concerns whom.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use model::{
     Change, Collection, Delta, Entry, Fault, Nack, Position, Revision, Server, ServerKey,
@@ -15,8 +16,28 @@ pub enum Goal {
     Applied(Position),
     /// That, and none had to leave out one of these elements, which are what the revision changed.
     Changed(Position, BTreeSet<(Collection, String)>),
-    /// That, and none has a request in flight to this incarnation of the server, nor sends it clients that are with it.
-    Drained(Position, ServerKey, Revision),
+    /// That, and none has a request in flight to the server that leaves, nor sends it clients that are with it.
+    Drained(Position, Leaving),
+}
+
+/// A server that a change takes away, or requests from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    pub key: ServerKey,
+    /// Of which the balancers say what is in flight.
+    pub incarnation: Revision,
+    /// Where it is: another server may come under its name, and this one under another incarnation.
+    pub address: SocketAddr,
+}
+
+impl From<&Stamped<Server>> for Leaving {
+    fn from(server: &Stamped<Server>) -> Self {
+        Self {
+            key: server.value.key(),
+            incarnation: server.incarnation,
+            address: server.value.address,
+        }
+    }
 }
 
 impl Goal {
@@ -50,34 +71,38 @@ impl Goal {
         let is_named = match self {
             Self::Applied(_) => false,
             Self::Changed(_, elements) => elements.contains(&(nack.collection, nack.key.clone())),
-            Self::Drained(_, key, _) => nack.key == key.to_string(),
+            Self::Drained(_, leaving) => nack.key == leaving.key.to_string(),
         };
         self.is_about(nack.collection) && (is_whole || is_named)
     }
 
-    /// The first revision of the log after which the server that the goal takes away has requests again.
+    /// The first revision of the log that brought back the server which the goal takes away.
     pub(super) fn first_return(&self, log: &[Delta]) -> Option<Revision> {
-        let Self::Drained(_, key, incarnation) = self else {
+        let Self::Drained(_, leaving) = self else {
             return None;
         };
         let mut later = log.iter();
         let back = later.find(|delta| {
             let mut entries = delta.entries.iter();
-            entries.any(|entry| activates(entry, key, *incarnation))
+            entries.any(|entry| leaving.is_brought_back(entry))
         });
         back.map(|delta| delta.revision)
     }
 }
 
-/// Whether the entry makes this incarnation of the server active. One that cannot be read may do so.
-fn activates(entry: &Entry, key: &ServerKey, incarnation: Revision) -> bool {
-    if entry.collection != Collection::Servers || entry.key != key.to_string() {
-        return false;
+impl Leaving {
+    /// Whether the entry makes the server active again, or puts it in anew once it was removed, in whatever state.
+    /// One that cannot be read may do so; one at another address is another server.
+    fn is_brought_back(&self, entry: &Entry) -> bool {
+        if entry.collection != Collection::Servers || entry.key != self.key.to_string() {
+            return false;
+        }
+        let server = entry.value.as_ref().map(Stamped::<Server>::deserialize);
+        let is_back = |server: Stamped<Server>| {
+            let is_in_use = server.value.state == ServerState::Active;
+            server.value.address == self.address
+                && (is_in_use || server.incarnation != self.incarnation)
+        };
+        server.is_some_and(|server| server.map_or(true, is_back))
     }
-    let server = entry.value.as_ref().map(Stamped::<Server>::deserialize);
-    server.is_some_and(|server| {
-        server.map_or(true, |server| {
-            server.incarnation == incarnation && server.value.state == ServerState::Active
-        })
-    })
 }

@@ -1,12 +1,10 @@
 //! The rule over hand-made reports, and the wait over a memory registry.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{
-    Author, Change, Collection, Entry, Epoch, Nack, Origin, Server, ServerLoad, ServerState,
-    Snapshot, Stamped,
-};
+use model::{Author, Change, Collection, Epoch, Nack, Origin, Server, ServerLoad, Snapshot};
 
 use tokio::time::Instant;
 
@@ -14,6 +12,7 @@ use super::*;
 use crate::{Commit, Committing, FORGET_AFTER, Memory, Reporting, StoreKey};
 
 mod refusals;
+mod returns;
 
 const EPOCH: Epoch = Epoch(uuid::Uuid::from_u128(1));
 
@@ -101,18 +100,38 @@ fn listing(life: u32, instances: &[Instance]) -> Listing {
     Listing {
         life: Life(life.to_string()),
         remembered: Remembered::Always,
+        position: Some(position(5)),
         instances: instances.to_vec(),
     }
 }
 
 fn drained(instances: &[Instance]) -> Outcome {
-    let goal = Goal::Drained(position(5), key(), Revision(2));
-    judged(&mut Waiter::new(goal), instances)
+    judged(&mut Waiter::new(drain(2)), instances)
+}
+
+/// The goal of a change that takes this incarnation of a server away.
+fn drain(incarnation: u64) -> Goal {
+    drain_at(position(5), incarnation)
+}
+
+fn drain_at(position: Position, incarnation: u64) -> Goal {
+    let leaving = Leaving {
+        key: key(),
+        incarnation: Revision(incarnation),
+        address: address(),
+    };
+    Goal::Drained(position, leaving)
+}
+
+fn address() -> SocketAddr {
+    "10.0.0.1:80".parse().expect("an address")
 }
 
 fn laggards(outcome: Outcome) -> Vec<(InstanceId, String)> {
     match outcome {
-        Outcome::Done | Outcome::Unknown(_) | Outcome::Superseded(_) => Vec::new(),
+        Outcome::Done | Outcome::Unknown(_) | Outcome::Undone { .. } | Outcome::Superseded(_) => {
+            Vec::new()
+        }
         Outcome::Waiting(laggards) | Outcome::Refused(laggards) => {
             let named = laggards.into_iter();
             named
@@ -425,44 +444,6 @@ fn a_balancer_that_began_after_the_goal_has_nothing_to_drain_unless_it_says_so()
     assert_ne!(drained(&[elsewhere]), Outcome::Done);
 }
 
-#[test]
-fn a_server_that_was_made_active_again_does_not_drain() {
-    let written = |revision, state| {
-        let address = "10.0.0.1:80".parse().expect("an address");
-        let mut server = Server::new(key().pool, key().server, address);
-        server.state = state;
-        let stamped = Stamped::new(Revision(2), server);
-        Delta {
-            entries: vec![Entry {
-                collection: Collection::Servers,
-                key: key().to_string(),
-                value: Some(serde_json::to_value(stamped).expect("JSON")),
-            }],
-            ..delta(position(revision))
-        }
-    };
-    let outcome = |incarnation, log: &[Delta]| {
-        let goal = Goal::Drained(position(5), key(), Revision(incarnation));
-        let fleet = [loaded(balancer(1, Some(position(5))), incarnation, 0)];
-        judged_with(&mut Waiter::new(goal), &fleet, log)
-    };
-    let disabled = written(6, ServerState::Disabled);
-    let active = written(7, ServerState::Active);
-    assert_eq!(outcome(2, std::slice::from_ref(&disabled)), Outcome::Done);
-    let used_again = balancer(1, Some(position(7)));
-    let mut waiter = Waiter::new(Goal::Drained(position(5), key(), Revision(2)));
-    let log = [disabled.clone(), active.clone()];
-    let outcome_in_use = judged_with(&mut waiter, &[used_again], &log);
-    assert!(matches!(outcome_in_use, Outcome::Unknown(_)));
-    assert!(waiter.needs_log());
-    let undone = outcome(2, &[disabled, active.clone()]);
-    let Outcome::Unknown(reason) = undone else {
-        panic!("{undone:?}");
-    };
-    assert!(reason.contains("active again by revision 7"), "{reason}");
-    assert_eq!(outcome(1, &[active]), Outcome::Done, "it is another one");
-}
-
 /// A registry with one balancer, and the position of a change.
 async fn registry() -> (Arc<Memory>, Position) {
     let registry = Arc::new(Memory::new());
@@ -495,7 +476,7 @@ async fn a_wait_ends_where_the_registry_was_restored_in_another_history() {
     assert_eq!(restored, Ok(true));
     let report = balancer(1, Some(other)).report;
     registry.report(&report, true).await.expect("a report");
-    for goal in [Goal::Applied(goal), Goal::Drained(goal, key(), Revision(2))] {
+    for goal in [Goal::Applied(goal), drain_at(goal, 2)] {
         let start = Instant::now();
         let outcome = wait_for(&*registry, &goal, start + Duration::from_secs(30)).await;
         let Ok(Outcome::Superseded(reason)) = outcome else {
@@ -569,7 +550,7 @@ async fn a_report_of_a_later_revision_fulfils_a_wait_too() {
     let server = Server::new(
         model::PoolId::standard(),
         "s1".parse().expect("an id"),
-        "10.0.0.1:80".parse().expect("an address"),
+        address(),
     );
     let author = Author::Operator {
         name: "test".into(),

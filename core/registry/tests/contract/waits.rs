@@ -17,6 +17,7 @@ use crate::contract;
 use crate::fixture::{DEADLINE, Fixture, connect, first_snapshot, operator, put, report};
 
 contract! {
+    a_listing_says_where_the_registry_stands,
     who_was_evicted_has_time_to_report_again_before_a_wait_is_done,
     who_reports_after_an_eviction_decides_whether_a_wait_is_done,
 }
@@ -79,6 +80,17 @@ async fn a_wait_is_not_done_because_redis_has_evicted_who_is_there() {
     assert_eq!(commit(2).await, second);
     assert_eq!(done(&*registry, second).await, Ok(Outcome::Done));
     assert_eq!(registry.troubles(), [], "what marks it is no nonsense");
+}
+
+async fn a_listing_says_where_the_registry_stands(fixture: &Fixture) {
+    let position = async || {
+        let listing = fixture.registry.listing().await;
+        listing.expect("a listing").position
+    };
+    assert_eq!(position().await, None);
+    fixture.seed().await;
+    let committed = fixture.commit(vec![put("a", 1)]).await;
+    assert_eq!(position().await, Some(committed.position));
 }
 
 async fn who_was_evicted_has_time_to_report_again_before_a_wait_is_done(fixture: &Fixture) {

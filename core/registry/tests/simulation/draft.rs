@@ -1,10 +1,10 @@
 //! What operators and sources think of: a change, by what they read in the registry.
 
 use model::{
-    Author, Change, HoldDecision, Pool, PoolId, Revision, RevisionId, Ruling, Server, ServerKey,
-    ServerState, Snapshot,
+    Author, Change, HoldDecision, Pool, PoolId, RevisionId, Ruling, Server, ServerKey, ServerState,
+    Snapshot,
 };
-use registry::Commit;
+use registry::{Commit, Leaving};
 
 use crate::call::Caller;
 use crate::world::World;
@@ -15,14 +15,14 @@ const BACK_MAX: usize = 6;
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) commit: Commit,
-    /// The incarnation of a server that the change takes away.
-    pub(crate) leaving: Option<(ServerKey, Revision)>,
+    /// A server that the change takes away.
+    pub(crate) leaving: Option<Leaving>,
     /// What it confirms of what is held.
     pub(crate) ruling: Option<(PoolId, Ruling)>,
 }
 
 /// What to change, and what goes by it.
-type Changes = (Vec<Change>, Option<(ServerKey, Revision)>);
+type Changes = (Vec<Change>, Option<Leaving>);
 
 impl World {
     /// Thinks of a change, by what the caller takes for the registry.
@@ -55,15 +55,15 @@ impl World {
                 (vec![Change::put_server(server)], None)
             }
             (Some(server), 0..4) => (
-                vec![Change::Server(key.clone(), None)],
-                Some((key, server.incarnation)),
+                vec![Change::Server(key, None)],
+                Some(Leaving::from(&**server)),
             ),
             (Some(server), 4..7) => {
                 let mut draining = server.value.clone();
                 draining.state = ServerState::Draining;
                 (
                     vec![Change::put_server(draining)],
-                    Some((key, server.incarnation)),
+                    Some(Leaving::from(&**server)),
                 )
             }
             (Some(server), 7..9) => {
@@ -83,7 +83,7 @@ impl World {
                 if self.chance(0.3) {
                     changes.push(Change::Pool(pool, None));
                 }
-                (changes, Some((key, server.incarnation)))
+                (changes, Some(Leaving::from(&**server)))
             }
         };
         let name = "someone".into();
@@ -117,9 +117,7 @@ impl World {
             .map(|server| Change::put_server(server.value.clone()));
         let gone = |(key, _): &(&ServerKey, _)| !servers.contains_key(*key);
         let mut gone = snapshot.servers.iter().filter(gone).peekable();
-        let leaving = gone
-            .peek()
-            .map(|(key, server)| ((*key).clone(), server.incarnation));
+        let leaving = gone.peek().map(|(_, server)| Leaving::from(&***server));
         let removals = gone.map(|(key, _)| Change::Server(key.clone(), None));
         (put.chain(removals).collect(), leaving)
     }

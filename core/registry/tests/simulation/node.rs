@@ -342,6 +342,7 @@ impl World {
             holds: node.follower.holds(),
             ejected: Vec::new(),
             troubles: Vec::new(),
+            more_troubles: 0,
             beside: [].into(),
             probes: None,
         };

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::{
-    Change, Delta, InstanceId, PoolId, Position, Revision, Ruling, ServerKey, ServerState, Snapshot,
-};
-use registry::{Commit, CommitError, Committed, Goal, Listing, Outcome, Waiter};
+use model::{Change, Delta, InstanceId, PoolId, Position, Ruling, ServerState, Snapshot};
+use registry::{Commit, CommitError, Committed, Goal, Leaving, Listing, Outcome, Waiter};
 
 use crate::call::{Address, Answer, Caller, Event, Question};
 use crate::node::{Part, instance_of};
@@ -21,8 +19,8 @@ const TRIES: u32 = 4;
 pub(crate) struct Operation {
     commit: Option<Commit>,
     tries: u32,
-    /// The incarnation of the server that the change takes away, for a wait until it is drained.
-    leaving: Option<(ServerKey, Revision)>,
+    /// The server that the change takes away, for a wait until it is drained.
+    leaving: Option<Leaving>,
     /// What it confirms of what is held.
     ruling: Option<(PoolId, Ruling)>,
     goal: Option<Goal>,
@@ -113,9 +111,7 @@ impl World {
                     return;
                 }
                 let goal = match own.leaving.clone() {
-                    Some((key, incarnation)) if drained => {
-                        Goal::Drained(committed.position, key, incarnation)
-                    }
+                    Some(leaving) if drained => Goal::Drained(committed.position, leaving),
                     // As the admin API waits: for what was changed, so that whoever cannot apply that is named.
                     _ => Goal::changed(committed.position, own.changes()),
                 };
@@ -169,12 +165,26 @@ impl World {
         own.over = true;
         let bound = std::mem::take(&mut own.known);
         let goal = own.goal.clone().expect("it waits");
+        self.check_gone(&goal, index);
         for node in 0..self.nodes.len() {
             let address = self.address(node);
             if self.is_current(address) && bound.contains(&instance_of(address)) {
                 self.check_answer(address, &goal, index);
             }
         }
+    }
+
+    /// A server was called drained: by what the answer rests on it must not be back.
+    fn check_gone(&self, goal: &Goal, index: usize) {
+        let (Goal::Drained(_, leaving), Some(learned)) = (goal, self.operations[index].learned)
+        else {
+            return;
+        };
+        let server = self.ledger.state(learned).servers.get(&leaving.key);
+        let is_back = server.is_some_and(|server| {
+            server.value.address == leaving.address && server.value.state == ServerState::Active
+        });
+        assert!(!is_back, "{leaving:?} was called drained, and is in use");
     }
 
     /// A wait was answered: this balancer must really be where the answer says it is.
@@ -197,9 +207,12 @@ impl World {
         if let Some((pool, ruling)) = &operation.ruling {
             self.check_ruling(at, pool, ruling, position);
         }
-        let Some((key, incarnation)) = &operation.leaving else {
+        let Some(leaving) = &operation.leaving else {
             return;
         };
+        let Leaving {
+            key, incarnation, ..
+        } = leaving;
         let since = match goal {
             Goal::Applied(_) | Goal::Changed(..) => position,
             Goal::Drained(..) => operation.learned.unwrap_or(position),

@@ -219,6 +219,7 @@ impl Redis {
             Question::Instances => Answer::Instances(Some(Listing {
                 life: Life(self.life.to_string()),
                 remembered: self.store.remembered(now),
+                position: self.store.head().map(|head| head.position),
                 instances: self.store.instances(now),
             })),
             Question::Log(after) => Answer::Log(Some(self.store.log_after(*after))),

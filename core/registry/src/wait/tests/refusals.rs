@@ -24,7 +24,7 @@ fn changed() -> Goal {
 #[test]
 fn a_balancer_that_cannot_apply_the_element_of_a_change_has_not_made_it() {
     let reason = r#"cannot apply servers "default/s1": weight: must be from 0 to 1000"#;
-    for goal in [changed(), Goal::Drained(position(5), key(), Revision(2))] {
+    for goal in [changed(), drain(2)] {
         let fleet = [
             nacking(1, position(5), Collection::Servers, "default/s1"),
             loaded(balancer(2, Some(position(5))), 2, 0),
@@ -73,7 +73,7 @@ fn a_balancer_that_cannot_apply_more_than_it_names_cannot_be_said_to_have_made_t
     for (collection, is_in_doubt) in [(Collection::Servers, true), (Collection::Routes, false)] {
         let mut instance = loaded(balancer(1, Some(position(5))), 2, 0);
         instance.report.more_nacks.insert(collection, 12);
-        for goal in [changed(), Goal::Drained(position(5), key(), Revision(2))] {
+        for goal in [changed(), drain(2)] {
             let outcome = judged(&mut Waiter::new(goal), std::slice::from_ref(&instance));
             assert_eq!(matches!(outcome, Outcome::Refused(_)), is_in_doubt);
             assert_eq!(outcome == Outcome::Done, !is_in_doubt);
