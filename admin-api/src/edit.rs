@@ -93,7 +93,7 @@ fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Accepte
         // A default in the place of what could not be read may break a rule that the sender keeps.
         let is_whole = errors.is_empty();
         let found = check_fields(resource, stored).err().into_iter().flatten();
-        errors.extend(found.filter(|it| is_whole || it.is_unknown()));
+        errors.extend(found.filter(|it| is_whole || it.is_tolerated()));
     }
     Accepted { value, errors }
 }
