@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Author, Change, Collection, Epoch, Nack, Origin, Server, ServerLoad, Snapshot};
-
+use model::{
+    Author, Change, Collection, Epoch, Nack, Origin, Server, ServerKey, ServerLoad, Snapshot,
+};
 use tokio::time::Instant;
 
 use super::*;
