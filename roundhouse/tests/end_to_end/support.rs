@@ -151,8 +151,7 @@ impl Load {
     }
 }
 
-/// A port that is free now.
+/// A port that is free now, and that no other test is given.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+    SocketAddr::from(([127, 0, 0, 1], registry::testing::free_port()))
 }
