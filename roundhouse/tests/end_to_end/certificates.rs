@@ -58,6 +58,14 @@ fn opens(shown: &Value, file: &Path) {
     chain.with_key(&key).expect("it is the chain's");
 }
 
+/// Has the listener `https` show the certificate; the file that says so.
+fn use_by_default(fleet: &Fleet, files: &Files) -> PathBuf {
+    let listener = files.path("https.yaml");
+    fs::write(&listener, "tls: {default: www, min_version: \"1.3\"}\n").expect("a file");
+    fleet.output(&format!("listener set https --file {}", listener.display()));
+    listener
+}
+
 #[test]
 fn a_certificate_is_put_listed_shown_exported_and_removed() {
     let (fleet, files) = (Fleet::start(), Files::new());
@@ -86,16 +94,32 @@ fn a_certificate_is_put_listed_shown_exported_and_removed() {
         "{shown}"
     );
 
-    let listener = files.path("https.yaml");
-    fs::write(&listener, "tls: {default: www, min_version: \"1.3\"}\n").expect("a file");
-    fleet.output(&format!("listener set https --file {}", listener.display()));
+    let listener = use_by_default(&fleet, &files);
     let (code, _, errors) = fleet.run("certificate remove www");
     assert_eq!(code, 1);
     assert!(
         one_line(&errors).contains("is used by the listener \"https\""),
         "{errors}"
     );
-    // Whom a listener lets in is set, or whether it answers about health, and the rest stays.
+    fs::write(&listener, "{}\n").expect("a file");
+    fleet.output(&format!("listener set https --file {}", listener.display()));
+    let removed = fleet.output("certificate remove www --wait");
+    assert!(
+        removed.starts_with("removed certificate www by revision "),
+        "{removed}"
+    );
+}
+
+fn with_listener() -> (Fleet, Files) {
+    let (fleet, files) = (Fleet::start(), Files::new());
+    fleet.output(&files.put("www.pem", "www.key"));
+    use_by_default(&fleet, &files);
+    (fleet, files)
+}
+
+#[test]
+fn what_a_listener_is_not_set_to_by_a_flag_stays() {
+    let (fleet, _files) = with_listener();
     fleet.output("listener set https --deny 192.0.2.0/24");
     let https = fleet.json("listener show https");
     assert_eq!(https["tls"]["default"], "www");
@@ -120,7 +144,11 @@ fn a_certificate_is_put_listed_shown_exported_and_removed() {
         (&quiet["health"], &quiet["tls"]),
         (&Value::Null, &https["tls"])
     );
-    // How it speaks TLS is changed flag by flag, and whom it lets in stays.
+}
+
+#[test]
+fn how_a_listener_speaks_tls_is_changed_flag_by_flag() {
+    let (fleet, files) = with_listener();
     fleet.output("listener set https --deny 192.0.2.0/24");
     let ca = files.path("ca.pem");
     fs::write(&ca, files.authority.pem()).expect("a file");
@@ -140,13 +168,6 @@ fn a_certificate_is_put_listed_shown_exported_and_removed() {
     assert!(
         one_line(&errors).contains("is for the listener"),
         "{errors}"
-    );
-    fs::write(&listener, "{}\n").expect("a file");
-    fleet.output(&format!("listener set https --file {}", listener.display()));
-    let removed = fleet.output("certificate remove www --wait");
-    assert!(
-        removed.starts_with("removed certificate www by revision "),
-        "{removed}"
     );
 }
 
