@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::durability::{Kept, Recorded};
 use crate::extract::Intent;
 use crate::problem::Problem;
-use crate::resource::kind_of;
+use crate::whole::refuse_unread;
 
 /// How long a change may take, its turn included.
 const CHANGE_TIME: Duration = Duration::from_secs(10);
@@ -78,9 +78,9 @@ impl App {
                 }
                 Err(CommitError::Unseen { elements }) => {
                     for element in elements {
-                        refuse_unread(&element, &seen)?;
-                        let seen = Seen::text(&element.stored);
-                        looked_at.push(((element.collection, element.key), seen));
+                        refuse_if_unread_now(&element, &seen)?;
+                        let stored = Seen::text(&element.stored);
+                        looked_at.push(((element.collection, element.key), stored));
                     }
                 }
                 Err(error) => return Err(refusal(error, intent)),
@@ -169,18 +169,11 @@ impl App {
 
 /// Refuses to write over what other hands wrote a moment ago, if this version cannot read it. What it can read may be text that
 /// another version wrote in other words, and goes as ever.
-fn refuse_unread(element: &Unseen, seen: &Snapshot) -> Result<(), Problem> {
+fn refuse_if_unread_now(element: &Unseen, seen: &Snapshot) -> Result<(), Problem> {
     let (collection, key) = (element.collection, element.key.clone());
     let mut state = seen.clone();
     state.apply_stored(collection, key.as_bytes(), element.stored.as_bytes());
-    match state.unread.contains(collection, &key) {
-        true => Err(Problem::unread(
-            kind_of(collection),
-            (collection, key),
-            &state,
-        )),
-        false => Ok(()),
-    }
+    refuse_unread(collection, key, &state)
 }
 
 fn refusal(error: CommitError, intent: &Intent) -> Problem {

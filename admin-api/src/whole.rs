@@ -37,7 +37,7 @@ impl Step {
         let changes = present.changes_to(&wanted(snapshot)?);
         changes
             .iter()
-            .try_for_each(|change| refuse_unread(change, snapshot))?;
+            .try_for_each(|change| refuse_unread(change.collection(), change.key(), snapshot))?;
         let told = changes.iter().map(|it| told_of(it, &present)).collect();
         Ok(Self { changes, told })
     }
@@ -51,8 +51,11 @@ impl Step {
 }
 
 /// Refuses to write over what only a newer version can read. It is in no document, so that nothing removes it either.
-pub(crate) fn refuse_unread(change: &model::Change, snapshot: &Snapshot) -> Result<(), Problem> {
-    let (collection, key) = (change.collection(), change.key());
+pub(crate) fn refuse_unread(
+    collection: Collection,
+    key: String,
+    snapshot: &Snapshot,
+) -> Result<(), Problem> {
     if !snapshot.unread.contains(collection, &key) {
         return Ok(());
     }

@@ -153,8 +153,8 @@ impl Registrar {
                 .await
             {
                 Ok(Outcome::Done) => return tracing::info!(%server, "drained and removed"),
-                Ok(Outcome::Unfinished(undone)) if undone.undone_by.is_some() => {
-                    return tracing::warn!(%server, reason = undone.reason, "not removed");
+                Ok(Outcome::Undone { reason, .. }) => {
+                    return tracing::warn!(%server, reason, "not removed");
                 }
                 Ok(Outcome::Unfinished(unfinished)) => {
                     return tracing::warn!(%server, %unfinished, "removed, but not known to be drained");

@@ -34,7 +34,7 @@ pub(crate) async fn rotate_sticky(
             None => Secret::new(id.clone(), key),
         };
         let change = Change::Secret(id.clone(), Some(secret));
-        refuse_unread(&change, snapshot)?;
+        refuse_unread(change.collection(), change.key(), snapshot)?;
         Ok((vec![change], ()))
     };
     let (Outcome::Made(kept, ()) | Outcome::Earlier(kept)) = app.change(&intent, decide).await?;

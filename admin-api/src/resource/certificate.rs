@@ -152,13 +152,12 @@ pub(super) fn check_roots(field: &str, pem: &str) -> Result<(), Vec<model::Probl
 
 /// Puts the sealed key in the place of one in plain.
 fn seal(id: &CertificateId, sent: &mut Map<String, Value>, means: &Means) -> Result<(), Problem> {
-    if !sent.get(KEY).is_some_and(Value::is_string) {
+    let Some(Value::String(plain)) = sent.get_mut(KEY) else {
         return Ok(());
-    }
-    let Some(Value::String(plain)) = sent.remove(KEY) else {
-        unreachable!("it is a string");
     };
-    let plain = Zeroizing::new(plain);
+    let plain = Zeroizing::new(std::mem::take(plain));
+    // Where it is refused, nothing is left that could be read as a sealed one.
+    sent.remove(KEY);
     let Some(seal_to) = &means.seal_to else {
         let rule = "cannot be sealed: this admin API has no seal key; start it with --seal-to, or send the key sealed";
         return Err(Problem::field(KEY, rule));

@@ -122,7 +122,7 @@ impl Metering {
         }
         let registry = self.membership.registry.clone();
         let look = async move {
-            let operation = "a look whether it is there";
+            let operation = "reading the head";
             let head = timeout(CALL_WITHIN, registry.head()).await;
             head.unwrap_or(Err(RegistryError::Unanswered { operation }))
                 .err()
@@ -196,6 +196,7 @@ impl Metering {
         let now = self.now();
         match taken {
             Ok(taken) => {
+                self.note(None);
                 for ((question, _), taken) in questions.into_iter().zip(taken) {
                     self.hear_of(question, taken, now);
                 }
@@ -217,7 +218,6 @@ impl Metering {
             key,
             waiting,
         } = question;
-        self.note(None);
         let ledger = &self.membership.ledger;
         let Some(waiting) = waiting else {
             if ledger.hear(&limit, key, granted, level, now) {

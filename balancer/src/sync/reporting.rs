@@ -141,9 +141,6 @@ impl Membership {
         let table = Arc::clone(&self.tables.borrow().table);
         let identity = &self.identity;
         Report {
-            instance: identity.instance,
-            role: Role::Balancer,
-            advertise: identity.advertise.clone(),
             host: identity.host.clone(),
             region: identity.region.clone(),
             zone: identity.zone.clone(),
@@ -160,10 +157,12 @@ impl Membership {
                 .take(EJECTED_MAX)
                 .map(|server| server.key().clone())
                 .collect(),
-            troubles: Vec::new(),
-            more_troubles: 0,
             beside: standing.beside,
-            probes: None,
+            ..Report::new(
+                identity.instance,
+                Role::Balancer,
+                identity.advertise.clone(),
+            )
         }
         .troubled(&self.registry.troubles())
     }

@@ -77,6 +77,8 @@ pub struct Durability {
 pub enum Outcome {
     /// It was done, or nothing was waited for.
     Done,
+    /// What the change took away was brought back by this revision, so that waiting on would have been in vain.
+    Undone { by: Revision, reason: String },
     /// Time ran out, or nothing could come of waiting on.
     Unfinished(Unfinished),
 }
@@ -85,10 +87,8 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
     pub laggards: Vec<Laggard>,
-    /// Why nobody could be asked, or how it was undone, if that was so.
+    /// Why nobody could be asked, if that was so.
     pub reason: String,
-    /// What brought back the server that the change took away, if something did.
-    pub undone_by: Option<Revision>,
 }
 
 /// A balancer that is not known to have done what was waited for.
@@ -99,13 +99,6 @@ pub struct Laggard {
     pub advertise: String,
     #[serde(default)]
     pub reason: String,
-}
-
-impl Outcome {
-    /// Whether what the change took away was brought back before the wait ended.
-    pub fn is_undone(&self) -> bool {
-        matches!(self, Self::Unfinished(unfinished) if unfinished.undone_by.is_some())
-    }
 }
 
 impl Wait {
@@ -224,20 +217,16 @@ impl Client {
         let body = self.transport.send(call).await?;
         let Envelope { wait, durability } = self.transport.parse(&body)?;
         let value = self.transport.parse(&body)?;
-        let outcome = if wait.done {
-            Outcome::Done
-        } else {
-            let Waited {
-                laggards,
+        let outcome = match wait {
+            Waited { done: true, .. } => Outcome::Done,
+            Waited {
+                undone_by: Some(by),
                 reason,
-                undone_by,
                 ..
-            } = wait;
-            Outcome::Unfinished(Unfinished {
-                laggards,
-                reason,
-                undone_by,
-            })
+            } => Outcome::Undone { by, reason },
+            Waited {
+                laggards, reason, ..
+            } => Outcome::Unfinished(Unfinished { laggards, reason }),
         };
         Ok(Changed {
             value,

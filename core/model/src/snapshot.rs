@@ -249,7 +249,7 @@ impl Snapshot {
         faults.filter(|fault| fault.key != Fault::WHOLE_COLLECTION || fault.collection.is_other())
     }
 
-    /// What is there of the element that a change is of, as a commit writes it.
+    /// The element that a change replaces or removes, as the text that a commit would have stored.
     pub fn text_before(&self, change: &Change) -> Option<String> {
         match change {
             Change::Pool(id, _) => text(&self.pools, id),
@@ -332,7 +332,7 @@ fn range_of<'a, V>(
 
 fn text<K: Ord, V: Serialize>(elements: &Elements<K, V>, key: &K) -> Option<String> {
     let stamped = elements.get(key)?;
-    // By way of a JSON value, as a commit's values are.
+    // By way of a JSON value, which sorts the fields, as a commit's values are sorted.
     let value = serde_json::to_value(&stamped.value);
     let value = value.expect("model types hold nothing that JSON cannot");
     Some(stamped.with(value).to_text())

@@ -124,8 +124,13 @@ impl Problems {
     /// Something that is refused where a person sends it, and read where it is stored.
     fn check_sent(&mut self, holds: bool, field: &str, rule: impl Into<String>) {
         if !holds {
-            self.0.push(Problem::tolerated(field, rule));
+            self.refuse_sent(field, rule);
         }
+    }
+
+    /// The same, of what was found already.
+    fn refuse_sent(&mut self, field: &str, rule: impl Into<String>) {
+        self.0.push(Problem::tolerated(field, rule));
     }
 
     /// A share of a whole.

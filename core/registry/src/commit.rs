@@ -34,8 +34,8 @@ pub struct Commit {
     /// What stands for the request that the key was sent with: the key with another one is refused. Empty
     /// where any will do.
     pub fingerprint: String,
-    /// What its author takes the elements for that it puts others in place of. What is there and is another one is not written over,
-    /// unless no commit wrote it; nor is the commit made. Where nothing is said of an element, whatever is there goes.
+    /// What its author saw of each element that it replaces. Where something else with a stamp is there, the whole commit is refused
+    /// ([`CommitError::Unseen`]). An element that is not named here is replaced, whatever it is.
     pub seen: BTreeMap<(Collection, String), Seen>,
 }
 

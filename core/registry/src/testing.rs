@@ -272,7 +272,7 @@ fn directory() -> TempDir {
     TempDir::new().expect("a temporary directory")
 }
 
-/// A port that is free now, and that nobody is given who asks for any.
+/// A port that is free now, and that the kernel gives nobody who asks for any.
 pub fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut tries = std::iter::repeat_with(|| rand::random_range(PORTS)).take(1000);

@@ -45,6 +45,13 @@ pub enum Outcome {
     Superseded(String),
 }
 
+impl Outcome {
+    /// Whether waiting on changes nothing.
+    fn is_final(&self) -> bool {
+        !matches!(self, Self::Waiting(_) | Self::Unknown(_))
+    }
+}
+
 /// A balancer that has not done it, or cannot say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Laggard {
@@ -125,7 +132,8 @@ impl Waiter {
             || self.laggards().is_empty()
     }
 
-    /// Whether the registry holds a revision of which it is not known what that did to a server that was to go.
+    /// Whether the log may hold what brought the leaving server back: it did when it was last read, which a new listing leaves to be
+    /// confirmed; or the registry stands at a revision that was not read yet.
     fn may_be_undone(&self) -> bool {
         let drains = matches!(self.goal, Goal::Drained(..));
         let is_news = |present| !self.follows(present);

@@ -17,9 +17,9 @@ pub(super) fn tell<T: Serialize>(
     output: &Output,
     for_people: impl FnOnce(&T) -> String,
 ) -> Result<(), Failure> {
-    match changed.outcome.is_undone() {
-        true => output.write_for_scripts(&changed.value),
-        false => output.write(&changed.value, for_people),
+    match changed.outcome {
+        Outcome::Undone { .. } => output.write_for_scripts(&changed.value),
+        Outcome::Done | Outcome::Unfinished(_) => output.write(&changed.value, for_people),
     }
 }
 
@@ -37,10 +37,7 @@ pub(super) fn finish(
     }
     match outcome {
         Outcome::Done => Ok(()),
-        Outcome::Unfinished(undone) if undone.undone_by.is_some() => Err(Failure::Undone {
-            change,
-            reason: undone.reason,
-        }),
+        Outcome::Undone { reason, .. } => Err(Failure::Undone { change, reason }),
         Outcome::Unfinished(unfinished) => Err(Failure::Unfinished { change, unfinished }),
     }
 }

@@ -131,7 +131,6 @@ mod tests {
         let named = Unfinished {
             laggards: vec![serde_json::from_value(laggard).expect("a laggard")],
             reason: String::new(),
-            undone_by: None,
         };
         assert_eq!(
             said(named),
@@ -140,7 +139,6 @@ mod tests {
         let nobody = Unfinished {
             laggards: Vec::new(),
             reason: "the registry has forgotten its instances".into(),
-            undone_by: None,
         };
         assert_eq!(
             said(nobody),

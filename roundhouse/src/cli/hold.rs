@@ -29,8 +29,8 @@ pub(crate) struct Ruling {
     /// The pool whose servers are held back.
     #[arg(value_name = "POOL")]
     pool: PoolId,
-    /// Decide on what was withdrawn up to this revision; on what is held now where none is given. Where what is held now is later, it
-    /// is refused.
+    /// Decide on what was withdrawn up to this revision; on what is held now where none is given. A revision earlier than what is
+    /// held now is refused.
     #[arg(long, value_name = "REVISION", value_parser = revision())]
     revision: Option<Revision>,
     /// Wait until every balancer works with it.

@@ -24,8 +24,8 @@ pub(crate) enum Command {
     /// Print a listener with all of its settings, as a document for `--file`.
     #[command(after_help = EXIT_CODES)]
     Show(Show<ListenerId>),
-    /// Set whom a listener lets in, where what is not said is emptied; or by other flags whether it answers about health, and how it
-    /// speaks TLS; or all of it. What the command is not about stays as it is; a file sets all.
+    /// Set whom a listener lets in (of `--allow` and `--deny`, the one left out is emptied), whether it answers about health, and how it
+    /// speaks TLS. What no flag is about stays as it is; a file sets all.
     #[command(after_help = EXIT_CODES)]
     Set(Box<Set>),
     /// Remove a listener's settings, so that all of it is as by default.
@@ -98,6 +98,7 @@ async fn set(args: Set) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     let is_about_others = health.is_some() || !tls.is_empty();
+    // Without any flag everybody is let in again.
     let is_about_clients = !is_about_others || !allow.is_empty() || !deny.is_empty();
     let firewall = is_about_clients.then(|| Firewall {
         allow,

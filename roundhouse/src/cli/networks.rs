@@ -201,7 +201,7 @@ fn read(file: &Path) -> Result<Vec<IpNet>, Failure> {
     networks.collect()
 }
 
-/// A network as it may be put into a list. One that an older version took otherwise can still be removed.
+/// A network to put into a list. `remove` takes looser ones too, since older versions let them in.
 fn network(text: &str) -> Result<IpNet, String> {
     let network = parse_network(text).map_err(|error| error.to_string())?;
     check_network(&network)?;

@@ -336,7 +336,7 @@ async fn a_leader_that_is_cut_off_from_the_servers_alone_takes_none_away_that_an
 }
 
 #[tokio::test]
-async fn nor_the_only_one_of_a_pool_whose_registration_has_run_out() {
+async fn a_leader_that_is_cut_off_takes_no_answering_server_whose_registration_ran_out() {
     // Only the probe at the end of the lease comes soon.
     let watched = Watched::start("20s").await;
     let server = Upstream::start().await;

@@ -151,7 +151,7 @@ impl Load {
     }
 }
 
-/// A port that is free now, and that no other test is given.
+/// A port that is free now, and that the kernel gives nobody who asks for any.
 pub(crate) fn free_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], registry::testing::free_port()))
 }

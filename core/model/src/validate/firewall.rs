@@ -60,7 +60,7 @@ pub(super) fn check_networks<'a>(
 ) {
     let loose = networks.filter_map(|(index, it)| Some((index, check_network(it).err()?)));
     for (index, rule) in loose.take(NAMED_MAX) {
-        problems.check_sent(false, &format!("{field}[{index}]"), rule);
+        problems.refuse_sent(&format!("{field}[{index}]"), rule);
     }
 }
 

@@ -133,7 +133,7 @@ impl Ledger {
         self.is_away.load(Ordering::Relaxed)
     }
 
-    /// Whether the registry answered just now, whatever it was asked.
+    /// Takes in whether the registry failed to answer just now, whatever it was asked.
     pub fn set_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::Relaxed);
     }

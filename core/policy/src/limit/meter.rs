@@ -5,8 +5,8 @@
 //!   than what is there, however unevenly requests come; and where the registry does not answer, the same goes on, which is the limit
 //!   divided by the number of balancers.
 //! - `spent`: tokens spent of the share that the registry has not heard of. They are told within 10 ms, or within 100 ms where the share
-//!   is more than will be spent of it in twice that time; and taken from the bucket even if it is empty: what was too much is missing
-//!   later, since a level below zero makes shares below zero.
+//!   will last for more than 200 ms; and taken from the bucket even if it is empty: what was too much is missing later, since a level
+//!   below zero makes shares below zero.
 //! - `leased`: tokens that were taken from the bucket ahead of need. They are asked for where the share does not cover what this balancer
 //!   is about to be asked for, and are never more than the bucket is given in 20 ms, or one.
 //!
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// The registry is told of a key, or asked for more of it, no more often than this.
 pub(super) const GAP: u64 = 10_000;
 
-/// Nor than this where the share lasts for longer than twice as much.
+/// Nor more often than this where the share outlasts twice this time, at the pace at which requests come.
 const GAP_AMPLE: u64 = 100_000;
 
 /// Nobody is woken to ask later than this from now: a request that comes later does that.
@@ -118,7 +118,7 @@ pub(super) struct Meter {
     demand: u32,
     /// Requests at this moment.
     pub(super) in_flight: u32,
-    /// The share lasts for long, as requests came when the registry was asked last.
+    /// Whether the share outlasted twice `GAP_AMPLE` when the registry was asked last.
     is_ample: bool,
     /// The registry is asked, or will be.
     pub(super) is_asked: bool,

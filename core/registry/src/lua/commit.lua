@@ -139,8 +139,8 @@ local function stored(collection, key)
   return element
 end
 
--- What the author has seen otherwise, of what it puts others in place of: perhaps it cannot even read it. What has no stamp no commit
--- wrote, and is no loss.
+-- An element that is not what the author saw is not written over: perhaps the author cannot even read it. One without a stamp was
+-- written by no commit, and is no loss.
 local unseen = { 'unseen' }
 for _, write in ipairs(writes) do
   local before = write.value and write.seen ~= '' and stored(write.collection, write.key)

@@ -28,7 +28,7 @@ fn info_field<'a>(section: &'a str, name: &str) -> &'a str {
 /// The fields of the head's hash that make its position.
 pub(super) const POSITION: [&str; 3] = ["epoch", "revision", "id"];
 
-/// Reads these. Nothing where they are not all there, or nonsense, as whoever reads the whole head says.
+/// Reads these three. Nothing where one is missing or malformed: whoever reads the whole head says so.
 pub(super) fn position(fields: [Option<Vec<u8>>; 3]) -> Option<Position> {
     fn parse<T: FromStr>(field: Option<Vec<u8>>) -> Option<T> {
         String::from_utf8(field?).ok()?.parse().ok()

@@ -172,8 +172,8 @@ fn check_pools(store: &Store, writes: &[Write]) -> Result<(), CommitError> {
     Ok(())
 }
 
-/// What is there is what the author has seen, of what it puts others in place of: else perhaps it cannot even read it. What has no
-/// stamp no commit wrote, and is no loss.
+/// An element that is not what the author saw is not written over: perhaps the author cannot even read it. One without a stamp was
+/// written by no commit, and is no loss.
 fn check_seen(store: &Store, writes: &[Write]) -> Result<(), CommitError> {
     let unseen = |write: &Write| {
         let seen = write.seen.as_ref().filter(|_| write.value.is_some())?;

@@ -22,7 +22,7 @@ pub(crate) struct Write {
     /// What makes the element the same one as before: a server's address, a verdict's incarnation. Empty for
     /// the others, which never become other ones.
     pub(crate) identity: String,
-    /// What its author takes the element for that this takes the place of, if it says so.
+    /// What its author saw of the element that this replaces, if it says so.
     pub(crate) seen: Option<Seen>,
 }
 

@@ -46,13 +46,7 @@ pub async fn wait_together(
             break;
         };
         last = outcome;
-        if matches!(
-            last,
-            Ok(Outcome::Done
-                | Outcome::Refused(_)
-                | Outcome::Undone { .. }
-                | Outcome::Superseded(_))
-        ) {
+        if last.as_ref().is_ok_and(Outcome::is_final) {
             break;
         }
         if last.is_err() {

@@ -125,7 +125,7 @@ async fn commit(registry: &Memory, state: Option<ServerState>) -> Position {
     committed.expect("a commit").position
 }
 
-/// How a wait ends while which these commits are made, and when.
+/// How a wait ends during which these commits are made.
 async fn ends(registry: &Memory, goal: &Goal, commits: &[Option<ServerState>]) -> Outcome {
     let start = Instant::now();
     let wait = wait_for(registry, goal, start + Duration::from_secs(30));
