@@ -78,7 +78,7 @@ impl Imported {
             prunes: self.prunes,
             named: self.problems.iter().map(|it| it.field.as_str()).collect(),
             problems: Problems(self.problems.clone()),
-            unread: HashSet::new(),
+            unlaid: HashSet::new(),
         };
         laying.lay(&self.pools, &mut fleet.pools);
         laying.lay(&self.servers, &mut fleet.servers);
@@ -173,7 +173,8 @@ impl Reading<'_> {
     }
 }
 
-/// An element, if it has a key, what is wrong with it, and the name to say that under. A field that is wrong is left out.
+/// An element, if it has a key, what is wrong with it, and the name to say that under. A field that is wrong is left out, so that it is
+/// not refused a second time when the rest is read.
 async fn element_of<R: Resource>(
     index: usize,
     element: Value,
@@ -222,8 +223,8 @@ struct Laying<'a> {
     /// The fields of which something is said already: that they are missed is no news.
     named: HashSet<&'a str>,
     problems: Problems,
-    /// Elements of which too little can be read to lay them: what names them names something.
-    unread: HashSet<String>,
+    /// Elements that are too broken to be laid. What names one names something that is there.
+    unlaid: HashSet<String>,
 }
 
 impl Laying<'_> {
@@ -248,7 +249,7 @@ impl Laying<'_> {
                 Some(value) => drop(present.insert(key.clone(), value)),
                 None => {
                     present.remove(key);
-                    self.unread.insert(name);
+                    self.unlaid.insert(name);
                 }
             }
         }
@@ -256,14 +257,14 @@ impl Laying<'_> {
 
     /// The rules among the elements: what a single one is held to, in one go over all of them.
     fn check_among(&mut self, fleet: &Fleet) {
-        let (snapshot, unread) = (self.snapshot, &self.unread);
+        let (snapshot, unlaid) = (self.snapshot, &self.unlaid);
         // What only a newer version can read is in no document, and stays.
         let is_there = |target: Target<'_>| {
             let is_said = match target {
-                Target::Pool(id) => is_laid(&fleet.pools, id, unread),
-                Target::List(id) => is_laid(&fleet.networks, id, unread),
-                Target::Limit(id) => is_laid(&fleet.limits, id, unread),
-                Target::Certificate(id) => is_laid(&fleet.certificates, id, unread),
+                Target::Pool(id) => is_laid(&fleet.pools, id, unlaid),
+                Target::List(id) => is_laid(&fleet.networks, id, unlaid),
+                Target::Limit(id) => is_laid(&fleet.limits, id, unlaid),
+                Target::Certificate(id) => is_laid(&fleet.certificates, id, unlaid),
             };
             is_said || target.is_unread_in(snapshot)
         };
@@ -288,9 +289,9 @@ impl Laying<'_> {
 fn is_laid<R: Resource>(
     elements: &BTreeMap<R::Key, R>,
     key: &R::Key,
-    unread: &HashSet<String>,
+    unlaid: &HashSet<String>,
 ) -> bool {
-    elements.contains_key(key) || unread.contains(&name::<R>(key))
+    elements.contains_key(key) || unlaid.contains(&name::<R>(key))
 }
 
 /// No two servers of a pool have one address. Two that are stored already are no mistake of the document's.
