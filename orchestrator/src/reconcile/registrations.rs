@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{
-    Author, Change, Collection, Health, Registration, ServerKey, Snapshot, format_duration,
+    Author, Change, Collection, Health, Instance, Registration, ServerKey, Snapshot,
+    format_duration,
 };
 use registry::{Commit, CommitError, Leadership, Silences};
 use tokio::sync::watch;
@@ -82,7 +83,10 @@ impl Registrations {
         self.silences.observe(ages, self.anchor.elapsed());
         let snapshot = self.fleet.snapshot(leadership)?;
         let is_silent = |key: &ServerKey| self.silences.of(key) > self.forget_after;
-        let findings = judge(&registrations, &snapshot, is_silent);
+        let mut findings = judge(&registrations, &snapshot, is_silent);
+        if !findings.departed.is_empty() {
+            findings.spare_held(&self.fleet.registry.instances().await.ok()?);
+        }
         if !findings.departed.is_empty() {
             self.remove(&findings.departed, leadership, &snapshot).await;
         }
@@ -128,6 +132,15 @@ impl Registrations {
     }
 }
 
+impl Findings {
+    /// Removes nothing from a pool of which some balancer holds something back: it may not believe that the server is down.
+    fn spare_held(&mut self, instances: &[Instance]) {
+        let holds = instances.iter().flat_map(|it| &it.report.holds);
+        let held: BTreeSet<_> = holds.map(|hold| &hold.pool).collect();
+        self.departed.retain(|key| !held.contains(&key.pool));
+    }
+}
+
 /// `is_silent` is whether a server's lease has not been renewed for long.
 fn judge(
     registrations: &[Registration],
@@ -160,7 +173,10 @@ fn judge(
 mod tests {
     use std::sync::Arc;
 
-    use model::{Epoch, InstanceId, Position, Revision, RevisionId, Server, Stamped, Verdict};
+    use model::{
+        Epoch, Hold, InstanceId, Position, Report, Revision, RevisionId, Role, Server, Stamped,
+        Verdict,
+    };
     use registry::{Committing, Leading, Memory, Reading};
 
     use super::*;
@@ -231,6 +247,24 @@ mod tests {
         ];
         let findings = judge(&registrations, &snapshot(), |_| true);
         assert_eq!(findings.departed, [key("down")]);
+    }
+
+    #[test]
+    fn where_a_balancer_holds_something_back_nothing_is_removed() {
+        let registrations = [registration("down", 61 * SECOND)];
+        let departed = |holds: Vec<Hold>| {
+            let report = Report {
+                holds,
+                ..Report::new(InstanceId::random(), Role::Balancer, "b:80")
+            };
+            let age = SECOND;
+            let mut findings = judge(&registrations, &snapshot(), |_| true);
+            findings.spare_held(&[Instance { report, age }]);
+            findings.departed
+        };
+        let hold = |pool: &str| Hold::new(pool.parse().expect("a name"), snapshot().position);
+        assert_eq!(departed(vec![hold("default"), hold("web")]), []);
+        assert_eq!(departed(vec![hold("web")]), [key("down")]);
     }
 
     #[test]
