@@ -10,7 +10,7 @@ use policy::Inquiry;
 use registry::{BucketName, RegistryError, Take, Taken, View};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Membership, sleep_until};
 use crate::limiting::Question;
@@ -20,6 +20,9 @@ const CALL_KEYS: usize = 128;
 
 /// Calls at a time.
 const CALLS: usize = 4;
+
+/// How long after a failure it is looked whether the registry answers again: no request may come that would find out.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What one call of the registry may take.
 const CALL_WITHIN: Duration = Duration::from_secs(1);
@@ -90,7 +93,7 @@ impl Metering {
                     self.look = None.into();
                     self.note(trouble.as_ref());
                 }
-                Ok(()) = self.views.changed() => self.look(),
+                Ok(()) = self.views.changed() => self.follow(),
                 () = sleep_until(next), if is_free => {}
             }
             self.take_due(&mut come);
@@ -115,13 +118,17 @@ impl Metering {
     }
 
     /// Looks whether the registry answers where the subscription has ended or begun: that may have ended alone.
-    fn look(&mut self) {
+    fn follow(&mut self) {
         let is_connected = self.views.borrow_and_update().connected;
-        if std::mem::replace(&mut self.is_connected, is_connected) == is_connected {
-            return;
+        if std::mem::replace(&mut self.is_connected, is_connected) != is_connected {
+            self.look_in(Duration::ZERO);
         }
+    }
+
+    fn look_in(&mut self, pause: Duration) {
         let registry = self.membership.registry.clone();
         let look = async move {
+            sleep(pause).await;
             let operation = "reading the head";
             let head = timeout(CALL_WITHIN, registry.head()).await;
             head.unwrap_or(Err(RegistryError::Unanswered { operation }))
@@ -131,14 +138,17 @@ impl Metering {
     }
 
     /// Takes in that the registry answered, or why not.
-    fn note(&self, trouble: Option<&RegistryError>) {
-        let ledger = &self.membership.ledger;
-        match (ledger.is_away(), trouble) {
+    fn note(&mut self, trouble: Option<&RegistryError>) {
+        let was_away = self.membership.ledger.is_away();
+        self.membership.ledger.set_away(trouble.is_some());
+        match (was_away, trouble) {
             (false, Some(error)) => tracing::warn!(%error, "limits go on without the registry"),
             (true, None) => tracing::info!("limits are counted with the registry again"),
             (true, Some(_)) | (false, None) => {}
         }
-        ledger.set_away(trouble.is_some());
+        if trouble.is_some() {
+            self.look_in(LOOK_AGAIN);
+        }
     }
 
     /// Asks about these in one call, but for those of which it is too early.

@@ -403,6 +403,20 @@ async fn a_balancer_knows_that_redis_is_gone_or_back_before_any_request_comes() 
     assert!(passes("10.0.0.2").await);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_at_first_when_it_is_back_is_asked_again_before_any_request_comes() {
+    let (redis, fleets, _upstream) = on_redis(1, limit(3)).await;
+    let alone = "roundhouse_balancer_limits_alone";
+    let (head, aside) = ("roundhouse:{main}:head", "aside");
+    // In the place of LOADING, which does not last for certain.
+    redis.command(&["RENAME", head, aside]);
+    redis.command(&["SET", head, "nonsense"]);
+    redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    fleets[0].counts(alone, 1).await;
+    redis.command(&["RENAME", aside, head]);
+    fleets[0].counts(alone, 0).await;
+}
+
 /// Sends requests, a few at a time, and counts those that pass.
 struct Load {
     stop: Arc<AtomicBool>,
