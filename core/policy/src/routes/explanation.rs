@@ -7,7 +7,7 @@ use super::host::{HostText, above};
 use super::rank::Rank;
 use super::{Action, Question, Route, Routes};
 
-/// How many routes that came near are told at most.
+/// How many routes that came near are told at most, besides the one that takes the request.
 const CONSIDERED_MAX: usize = 20;
 
 /// Which route takes a request, and why none of the others does.
@@ -55,7 +55,9 @@ pub(super) fn explain(routes: &Routes, question: &Question<'_>) -> Explanation {
     near.sort_unstable_by_key(|one| (one.is_elsewhere(), one.rank));
     let taker = near.iter().position(|one| one.unmet.is_empty());
     let taken = taker.map(|place| &near[place]);
-    let considered = near.iter().take(CONSIDERED_MAX).map(|one| Considered {
+    let is_told = |place: usize| place < CONSIDERED_MAX || Some(place) == taker;
+    let told = near.iter().enumerate().filter(|(place, _)| is_told(*place));
+    let considered = told.map(|(_, one)| Considered {
         route: one.route.id().clone(),
         priority: one.route.settings().priority,
         unmet: one.unmet.clone(),
@@ -63,6 +65,7 @@ pub(super) fn explain(routes: &Routes, question: &Question<'_>) -> Explanation {
             .filter(|taken| one.unmet.is_empty() && taken.rank != one.rank)
             .map(|taken| taken.rank.ahead_by(one.rank)),
     });
+    let considered: Vec<_> = considered.collect();
     let route = taken.map(|taken| taken.route);
     Explanation {
         route: route.map(|route| route.id().clone()),
@@ -71,8 +74,8 @@ pub(super) fn explain(routes: &Routes, question: &Question<'_>) -> Explanation {
             Some(route) => pools(route, question),
             None => vec![PoolShare::whole(&PoolId::standard())],
         },
-        considered: considered.collect(),
-        left_out: near.len().saturating_sub(CONSIDERED_MAX),
+        left_out: near.len() - considered.len(),
+        considered,
     }
 }
 

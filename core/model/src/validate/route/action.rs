@@ -110,8 +110,10 @@ fn keeps_path(Route { claim, rewrite, .. }: &Route, redirect: &Redirect) -> bool
     }
     match (&rewrite.path, &rewrite.prefix, &claim.path) {
         (Some(path), _, _) => exact(claim) == Some(path),
-        (None, Some(prefix), Some(PathClaim::Exact(path) | PathClaim::Prefix(path))) => {
-            prefix == path
+        (None, Some(prefix), Some(PathClaim::Exact(path))) => prefix == path,
+        // A slash at the end of a prefix makes no other one.
+        (None, Some(prefix), Some(PathClaim::Prefix(path))) => {
+            prefix.trim_end_matches('/') == path.trim_end_matches('/')
         }
         (None, prefix, _) => prefix.is_none(),
     }

@@ -234,6 +234,7 @@ fn a_redirect_to_what_the_route_claims_by_name_is_refused() {
         of(json!({"path": {"pattern": "/a"}}), after(301)),
         of(posts.clone(), after(307)),
         rewritten(prefix("/a"), json!({"prefix": "/a"})),
+        rewritten(prefix("/a"), json!({"prefix": "/a/"})),
         rewritten(exact("/a"), json!({"path": "/a"})),
     ] {
         breaks(endless.clone(), &["action.redirect"]);

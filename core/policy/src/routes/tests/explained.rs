@@ -101,3 +101,21 @@ fn no_more_routes_are_told_than_somebody_reads_and_those_for_other_paths_last() 
     assert_eq!(told[..3], first);
     assert_eq!((told.len(), explanation.left_out), (20, 112));
 }
+
+#[test]
+fn the_route_that_takes_the_request_is_told_behind_however_many() {
+    let mut fleet = fleet();
+    let closer = claim(json!({"path": {"prefix": "/n"}, "headers": [{"name": "x"}]}));
+    for number in 0..25 {
+        put(&mut fleet, &format!("r{number}"), &closer);
+    }
+    put(
+        &mut fleet,
+        "taker",
+        &claim(json!({"path": {"prefix": "/n"}})),
+    );
+    let explanation = Routes::compile(&fleet, &Routes::default()).explain(&ask("h", "/n"));
+    let told = considered(&explanation);
+    assert_eq!(told.last(), Some(&("taker".to_owned(), String::new())));
+    assert_eq!((told.len(), explanation.left_out), (21, 5));
+}
