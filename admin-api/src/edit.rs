@@ -90,10 +90,12 @@ fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Accepte
                 each_unknown(resource, stored, Unknown::inherit);
             }
         }
-        // A default in the place of what could not be read may break a rule that the sender keeps.
+        // A default in the place of what could not be read may break a rule that the sender keeps, and items behind one that was
+        // taken out have moved up.
         let is_whole = errors.is_empty();
+        let is_certain = |it: &model::Problem| it.is_tolerated() && !it.field.contains('[');
         let found = check_fields(resource, stored).err().into_iter().flatten();
-        errors.extend(found.filter(|it| is_whole || it.is_tolerated()));
+        errors.extend(found.filter(|it| is_whole || is_certain(it)));
     }
     Accepted { value, errors }
 }

@@ -166,6 +166,13 @@ async fn whatever_is_wrong_is_named_by_path_and_nothing_is_written() {
     assert_eq!(fixture.position().await.revision.0, 1);
 }
 
+#[tokio::test]
+async fn an_item_behind_one_that_cannot_be_read_is_not_named_by_another_place() {
+    let fixture = Fixture::start().await;
+    let body = json!({"id": "bad", "networks": ["192.0.2.0/24", "x", "10.1.0.0/8"]});
+    refuses(&fixture, "/v1/networks", body, "networks[1]").await;
+}
+
 async fn refuses(fixture: &Fixture, path: &str, body: Value, field: &str) {
     let answer = fixture.post(path, body.clone()).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);

@@ -89,16 +89,17 @@ impl Common {
             durability,
         } = changed;
         let name = format!("{} {}", T::KIND, value.value.id());
-        let text = |it: &Shown<T>| match before == Some(it.revision) {
+        let is_unchanged = before == Some(value.revision);
+        let text = |it: &Shown<T>| match is_unchanged {
             true => nothing_to_change(it),
             false => format!("{done} {name} by revision {}", it.revision),
         };
         self.output.write(&value, text)?;
-        finish(
-            format!("the change of {name}"),
-            outcome,
-            durability.as_ref(),
-        )
+        let change = match is_unchanged {
+            true => format!("the last change of {name}"),
+            false => format!("the change of {name}"),
+        };
+        finish(change, outcome, durability.as_ref())
     }
 
     /// The same where nothing was to be changed.
