@@ -148,6 +148,9 @@ impl Metering {
         }
         if trouble.is_some() {
             self.look_in(LOOK_AGAIN);
+        } else if was_away {
+            // Where the buckets answer and the head alone does not, a look would say otherwise each time.
+            self.look = None.into();
         }
     }
 
