@@ -1,7 +1,7 @@
 //! What to do about what Redis, TLS or the connection said, where their own words do not tell.
 
 /// What is said, and what helps.
-const ADVICE: [(&str, &str); 18] = [
+const ADVICE: [(&str, &str); 22] = [
     (
         "max number of clients reached",
         "raise its maxclients, or close what else is connected",
@@ -33,6 +33,22 @@ const ADVICE: [(&str, &str); 18] = [
     (
         "CLUSTERDOWN",
         "the cluster has no node for the fleet's slot: see CLUSTER INFO",
+    ),
+    (
+        "Parse error at",
+        "what answers there is no Redis: see the host and the port of its URL",
+    ),
+    (
+        "DB index is out of range",
+        "the path of its URL names a database that it has not: see its setting `databases`",
+    ),
+    (
+        "unknown command 'SENTINEL'",
+        "it is no Sentinel: write redis:// where it is the Redis itself",
+    ),
+    (
+        "unknown command `SENTINEL`",
+        "it is no Sentinel: write redis:// where it is the Redis itself",
     ),
     (
         "UnknownIssuer",

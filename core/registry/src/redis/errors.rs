@@ -50,7 +50,15 @@ impl Endpoint {
         self.explain_about(operation, error, |_| None)
     }
 
-    /// The same, with the key that the failed command of a transaction was about.
+    /// The same of a connection that was not made: who reads it has to know where.
+    pub(super) fn explain_connecting(&self, error: &RedisError) -> RegistryError {
+        match self.explain("connecting", error) {
+            RegistryError::Unexpected { reason, .. } => self.unreachable(reason),
+            known => known,
+        }
+    }
+
+    /// Says what an error means, with the key that the failed command of a transaction was about.
     pub(super) fn explain_about(
         &self,
         operation: &'static str,
@@ -245,6 +253,16 @@ mod tests {
     fn endpoint() -> Endpoint {
         let keys = "roundhouse:{main}:*".into();
         Endpoint::new("redis.example:6379".into(), vec!["hunter2".into()], keys)
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_connection_is_said_of_its_address() {
+        let said = "DB index is out of range";
+        let error = make_extension_error("ERR".into(), Some(said.into()));
+        let told = endpoint().explain_connecting(&error).to_string();
+        let expected =
+            "the registry at redis.example:6379 cannot be reached: ERR DB index is out of range: ";
+        assert!(told.starts_with(expected), "{told}");
     }
 
     fn explain(code: &str, detail: &str) -> RegistryError {

@@ -207,10 +207,14 @@ impl Link {
         request: &Request<'_>,
     ) -> Result<T, (Failure, bool)> {
         let answer = request.send(own.clone()).await;
-        answer.map_err(|error| {
+        let answer = answer.map_err(|error| {
             let failure = self.failure(operation, request, &error);
             (failure, error.is_connection_dropped())
-        })
+        });
+        if !matches!(answer, Err((Failure::Connection(_), _))) {
+            self.state.lock().answered(self.endpoint());
+        }
+        answer
     }
 
     /// Says a refusal when it begins and when it is over.
@@ -272,17 +276,12 @@ impl Link {
         if let Some(retry_at) = retry_at {
             tokio::time::sleep_until(retry_at).await;
         }
-        match self.locator.connect(config).await {
-            Ok(connection) => {
-                self.state.lock().succeeded(self.endpoint());
-                Ok(connection)
-            }
-            Err(error) => {
-                let error = error.with_nothing_done(true);
-                self.state.lock().failed(&error);
-                Err(error)
-            }
-        }
+        let made = self.locator.connect(config).await;
+        made.map_err(|error| {
+            let error = error.with_nothing_done(true);
+            self.state.lock().failed(&error);
+            error
+        })
     }
 
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), Failure> {
@@ -303,18 +302,18 @@ impl Link {
         generation: u64,
         result: RedisResult<T>,
     ) -> Result<T, Failure> {
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let failure = self.failure(operation, request, &error);
-        if let Failure::Connection(error) = &failure {
-            let mut state = self.state.lock();
-            if state.generation == generation && state.connection.take().is_some() {
-                state.failed(error);
+        let answer = result.map_err(|error| self.failure(operation, request, &error));
+        let mut state = self.state.lock();
+        match &answer {
+            Err(Failure::Connection(error)) => {
+                if state.generation == generation && state.connection.take().is_some() {
+                    state.failed(error);
+                }
             }
+            Ok(_) | Err(Failure::Refusal(_)) => state.answered(self.endpoint()),
         }
-        Err(failure)
+        drop(state);
+        answer
     }
 
     /// What an error means, and whether it is the connection that failed.
@@ -347,7 +346,8 @@ impl State {
         (connection, self.generation)
     }
 
-    fn succeeded(&mut self, endpoint: &Endpoint) {
+    /// A connection alone is no sign that it is of use: a cluster's node without the fleet's keys greets everybody.
+    fn answered(&mut self, endpoint: &Endpoint) {
         self.failures = 0;
         self.retry_at = None;
         if self.said.replace(Said::Reachable) != Some(Said::Reachable) {

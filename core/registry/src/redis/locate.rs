@@ -29,8 +29,6 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// How long a Sentinel, or a node that is only asked for the way, may take.
 const ASKING_DEADLINE: Duration = Duration::from_secs(1);
 
-const OPERATION: &str = "connecting";
-
 /// How the registry's Redis is found.
 pub(super) struct Locator {
     address: Address,
@@ -126,7 +124,7 @@ impl Locator {
         let settings = credentials(&self.address.login)
             .set_db(self.address.database)
             .set_protocol(ProtocolVersion::RESP3);
-        let explain = |error| self.doubted(endpoint.explain(OPERATION, &error));
+        let explain = |error| self.doubted(endpoint.explain_connecting(&error));
         let mut connection = self.open(place, settings, config).await.map_err(explain)?;
         let mut hello = redis::cmd("HELLO");
         let greeting = hello.arg(3).query_async(&mut connection).await;

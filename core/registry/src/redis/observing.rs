@@ -98,7 +98,11 @@ impl Redis {
         let element = |(field, value): (Vec<u8>, Vec<u8>)| {
             let field = String::from_utf8_lossy(&field).into_owned();
             let Ok(key) = field.parse() else {
-                return Err((field, "that is no name that it can hold".into()));
+                let reason = match field.as_str() {
+                    MARK => "no commit writes such a mark of since when it remembers",
+                    _ => "that is no name that it can hold",
+                };
+                return Err((field, reason.into()));
             };
             let value = wire::json(&value).map_err(|reason| (field, reason))?;
             Ok((key, value))
@@ -117,9 +121,14 @@ fn reading_of(hash: &str) -> Pipeline {
     commands
 }
 
+/// What commits write among the reports: since when they are remembered.
+const MARK: &str = "since";
+
 /// Since when the instances are remembered, and their reports. A mark that cannot be read is left for nonsense.
 fn apart_from_mark(mut fields: Fields, now: Duration) -> (Remembered, Fields) {
-    let mark = fields.iter().position(|(field, _)| field == b"since");
+    let mark = fields
+        .iter()
+        .position(|(field, _)| field == MARK.as_bytes());
     let read = mark.and_then(|at| Some((at, wire::remembered(&fields[at].1, now)?)));
     let remembered = read.map(|(at, remembered)| {
         fields.swap_remove(at);

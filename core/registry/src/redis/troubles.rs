@@ -20,10 +20,13 @@ const NAMED_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     /// By operation, and by what it was about where that is not always the same.
-    refusals: Mutex<BTreeMap<(&'static str, String), Refusal>>,
+    refusals: Mutex<BTreeMap<Subject, Refusal>>,
     /// By key and field.
     nonsense: Mutex<BTreeMap<String, BTreeMap<String, Nonsense>>>,
 }
+
+/// What was refused, and what it was about.
+type Subject = (&'static str, String);
 
 #[derive(Debug)]
 struct Nonsense {
@@ -53,7 +56,7 @@ impl Troubles {
             met: Instant::now(),
         };
         let mut refusals = self.refusals.lock();
-        let before = refusals.insert((operation, about.into()), refusal);
+        let before = refusals.insert(subject(operation, about, error), refusal);
         if before.is_none_or(|before| before.error != *error) {
             warn!("{error}");
         }
@@ -65,8 +68,10 @@ impl Troubles {
         if refusals.is_empty() {
             return;
         }
-        if refusals.remove(&(operation, about.into())).is_some() {
-            info!(about, "no longer refused by the registry: {operation}");
+        for (operation, about) in [(operation, about.to_owned()), whole()] {
+            if refusals.remove(&(operation, about.clone())).is_some() {
+                info!(about, "no longer refused by the registry: {operation}");
+            }
         }
     }
 
@@ -120,6 +125,19 @@ impl Troubles {
     }
 }
 
+/// A Redis that answers to nothing at present refuses all, and is itself again as soon as it answers to anything: one that loads its data,
+/// or has a script that does not end.
+fn subject(operation: &'static str, about: &str, error: &RegistryError) -> Subject {
+    match error {
+        RegistryError::Unreachable { .. } => whole(),
+        _ => (operation, about.into()),
+    }
+}
+
+fn whole() -> Subject {
+    ("anything", String::new())
+}
+
 fn error(key: &str, field: &str, reason: &str) -> RegistryError {
     RegistryError::Nonsense {
         key: key.into(),
@@ -169,6 +187,26 @@ mod tests {
         assert_eq!(present(&troubles), [""; 0]);
         troubles.found("log", &nonsense(&["1"]), |_| true);
         assert_eq!(present(&troubles), ["1"]);
+    }
+
+    #[test]
+    fn what_answers_to_anything_refuses_no_longer_all() {
+        let troubles = Troubles::default();
+        let loading = RegistryError::Unreachable {
+            endpoint: "redis.example:6379".into(),
+            reason: "LOADING Redis is loading the dataset in memory".into(),
+            nothing_done: true,
+        };
+        let lacking = RegistryError::MissingRight {
+            reason: "committing".into(),
+        };
+        troubles.met("committing", "", &loading);
+        troubles.met("reading the head", "", &loading);
+        assert_eq!(troubles.present(), std::slice::from_ref(&loading));
+        troubles.met("committing", "", &lacking);
+        assert_eq!(troubles.present(), [loading, lacking.clone()]);
+        troubles.over("reading the head", "");
+        assert_eq!(troubles.present(), [lacking]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use model::{FleetName, InstanceId, Revision};
 use registry::testing::{RedisServer, keeps_roles_apart};
 use registry::{Commit, RegistryError};
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::fixture::{
@@ -343,6 +344,16 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
+    /// What is logged on this thread until the guard goes.
+    pub(crate) fn of_this_thread() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(log.clone())
+            .with_ansi(false);
+        let guard = tracing::subscriber::set_default(subscriber.finish());
+        (log, guard)
+    }
+
     pub(crate) fn count(&self, text: &str) -> usize {
         let bytes = self.0.lock().expect("no writer panics");
         String::from_utf8_lossy(&bytes).matches(text).count()
@@ -356,11 +367,7 @@ async fn a_refusal_is_logged_when_it_begins_and_when_it_is_over() {
     }
     let server = RedisServer::with_users(&FleetName::standard());
     let registry = connect(&server.url_of("admin"));
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     for turn in 1..=2 {
         for _ in 0..3 {
             let taken = registry.acquire(InstanceId::random(), LONG).await;
@@ -384,11 +391,7 @@ async fn a_refusal_is_logged_when_it_begins_and_when_it_is_over() {
 async fn nonsense_in_what_others_say_is_logged_when_it_comes_and_when_it_is_gone() {
     let server = RedisServer::start();
     let registry = connect(&server.url());
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     let hash = "roundhouse:{main}:instances";
     for turn in 1..=2 {
         server.command(&["HSET", hash, "zzz", "{bad"]);
@@ -429,11 +432,7 @@ async fn nonsense_is_neither_over_nor_new_for_who_looks_elsewhere() {
     add("history", "1-1").await;
     let commit = Commit::new(operator(), vec![put("a", 1)]);
     let last = registry.commit(commit).await.expect("a commit").position;
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     for _ in 0..3 {
         assert_eq!(registry.log_after(first.position).await, Ok(None));
         assert_eq!(registry.log_after(last).await, Ok(Some(vec![])));
@@ -461,11 +460,7 @@ async fn nonsense_is_neither_over_nor_new_for_who_looks_elsewhere() {
 
 #[tokio::test]
 async fn reachability_is_logged_when_it_changes_and_not_at_each_try() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     let mut server = RedisServer::start();
     server.kill();
     let registry = connect(&server.url());

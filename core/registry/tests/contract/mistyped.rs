@@ -141,11 +141,7 @@ impl<'a> Usurper<'a> {
 /// Whoever follows says once which key it is, serves on, and finds the repair by itself.
 async fn is_survived(collection: Collection) {
     let (redis, registry) = fleet().await;
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     let (mut balancer, mut auditor) = (
         Following::start(&registry, guarded()),
         Following::start(&registry, auditing()),

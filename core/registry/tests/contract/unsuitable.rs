@@ -2,7 +2,9 @@
 
 use registry::testing::{OldRedis, RedisServer};
 use registry::{Commit, RegistryError};
+use tokio::io::AsyncWriteExt;
 
+use crate::connections::Log;
 use crate::fixture::{connect, first_snapshot, operator, put};
 
 fn one_line(error: &RegistryError, what: &str) {
@@ -117,4 +119,55 @@ async fn a_sentinel_that_is_named_as_a_redis_is_known_as_one() {
     let (url, _) = url.split_once(',').expect("several Sentinels");
     let error = connect(url).head().await.expect_err("a Sentinel");
     one_line(&error, "a Sentinel answers there: write redis+sentinel://");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_named_as_a_sentinel_is_known_as_one() {
+    let server = RedisServer::start();
+    let url = format!("redis+sentinel://{}/main", server.address());
+    let error = connect(&url).head().await.expect_err("a Redis");
+    one_line(&error, "it is no Sentinel: write redis://");
+    one_line(&error, &server.address());
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_named_with_its_redis() {
+    let server = RedisServer::start();
+    let url = format!("redis://{}/99", server.address());
+    let error = connect(&url).head().await.expect_err("no such database");
+    one_line(&error, "names a database that it has not");
+    one_line(&error, &server.address());
+}
+
+#[tokio::test]
+async fn what_is_no_redis_is_known_as_none() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let web = tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.expect("a client");
+            let answer = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+            let _ = client.write_all(answer).await;
+        }
+    });
+    let error = connect(&format!("redis://{address}")).head().await;
+    let error = error.expect_err("no Redis");
+    web.abort();
+    one_line(&error, "what answers there is no Redis");
+    one_line(&error, &address);
+}
+
+/// A node that joins a cluster, or has left it: it greets whoever connects, and refuses all keys.
+#[tokio::test]
+async fn a_node_without_slots_is_said_once_to_be_of_no_use() {
+    let (log, _guard) = Log::of_this_thread();
+    let node = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+    let registry = connect(&node.url());
+    for _ in 0..4 {
+        let error = registry.head().await.expect_err("a node without slots");
+        one_line(&error, "the cluster has no node for the fleet's slot");
+    }
+    assert_eq!(log.count("trying on"), 1);
+    assert_eq!(log.count("is reachable"), 0);
 }

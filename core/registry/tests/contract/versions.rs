@@ -158,11 +158,7 @@ async fn what_a_newer_version_changes_is_followed_as_far_as_it_can_be_read_and_n
     let redis = RedisServer::start();
     let registry = connect(&redis.url());
     assert_eq!(registry.seed(&first_snapshot()).await, Ok(true));
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     let mut following = Following::start(&registry, guarded());
     following
         .until("the fleet", |view| view.registry_position.is_some())
@@ -490,11 +486,7 @@ async fn another_fleet_under_this_name_takes_no_pool_away_by_itself() {
     assert_eq!(registry.seed(&first_snapshot()).await, Ok(true));
     let commit = Commit::new(operator(), vec![put("a", 1), put("b", 2), put("c", 3)]);
     let committed = registry.commit(commit).await.expect("a commit");
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::of_this_thread();
     let mut following = Following::start(&registry, guarded());
     following.until_at(committed.position).await;
     let staging = "staging".parse().expect("a name");

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use futures_util::future::select_ok;
 use redis::{ProtocolVersion, RedisResult};
 
-use super::{Locator, OPERATION, asking, credentials};
+use super::{Locator, asking, credentials};
 use crate::RegistryError;
 use crate::redis::address::Host;
 
@@ -34,7 +34,7 @@ impl Locator {
                 .and_then(|(next, _)| next_node(next, &node))
             {
                 Some(next) => node = next,
-                None => return Err(endpoint.explain(OPERATION, &error)),
+                None => return Err(endpoint.explain_connecting(&error)),
             }
         }
         Err(self
