@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certificates::Chains;
-use model::{Position, Snapshot};
+use model::{Collection, Position, Snapshot};
 use registry::{Durability, Listings, Registry, View};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,21 @@ impl App {
                 trouble: view.trouble.clone(),
             }),
         }
+    }
+
+    /// Refuses to answer that there is nothing where the registry has lost its memory.
+    pub(crate) async fn check_memory(&self) -> Result<(), Problem> {
+        match self.registry.head().await? {
+            Some(_) => Ok(()),
+            None => Err(Problem::Uninitialised),
+        }
+    }
+
+    /// The collections that it knows from a registry which other hands were in: what they wrote there, others have not heard of.
+    pub(crate) fn doubtful(&self) -> Vec<Collection> {
+        let view = self.view();
+        let damage = view.damage.iter().filter(|_| view.tainted);
+        damage.map(|damage| damage.collection).collect()
     }
 
     /// What resources of this state are shown beside.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use model::{Change, Revision, Snapshot};
-use registry::{Commit, CommitError, Committed, Durability, RegistryError, Seen, Unseen};
+use registry::{Commit, CommitError, Committed, Durability, RegistryError, Unseen};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -56,7 +56,7 @@ impl App {
         decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, T), Problem>,
         deadline: Instant,
     ) -> Result<(Recorded<'_>, Option<T>), Problem> {
-        let mut looked_at = Vec::new();
+        let mut found: Vec<Unseen> = Vec::new();
         for _ in 0..TRIES {
             let seen = self.snapshot()?;
             let (changes, decided) = match decide(&seen) {
@@ -66,8 +66,12 @@ impl App {
                     return Ok((recorded.await?, None));
                 }
             };
-            let mut commit = intent.commit(changes, &seen);
-            commit.seen.extend(looked_at.iter().cloned());
+            let doubtful = self.doubtful();
+            let commit = intent.commit(changes, &seen);
+            let mut commit = commit.doubting(|collection| doubtful.contains(&collection));
+            found
+                .iter()
+                .for_each(|element| correct(&mut commit, element));
             match self.commit(commit, deadline).await {
                 Ok(recorded) => {
                     let is_own = self.is_own(intent, &recorded.committed).await;
@@ -77,11 +81,12 @@ impl App {
                     self.refreshed(&seen).await;
                 }
                 Err(CommitError::Unseen { elements }) => {
-                    for element in elements {
+                    let mut elements = elements.into_iter();
+                    elements.try_for_each(|element| {
                         refuse_if_unread_now(&element, &seen)?;
-                        let stored = Seen::text(&element.stored);
-                        looked_at.push(((element.collection, element.key), stored));
-                    }
+                        found.push(element);
+                        Ok::<_, Problem>(())
+                    })?;
                 }
                 Err(error) => return Err(refusal(error, intent)),
             }
@@ -164,6 +169,14 @@ impl App {
             Err(CommitError::KeyReused) => Err(Problem::KeyReused),
             Err(_) => Err(problem),
         }
+    }
+}
+
+/// Has a commit take an element for what was found in the registry.
+fn correct(commit: &mut Commit, element: &Unseen) {
+    let name = (element.collection, element.key.clone());
+    if let Some(seen) = commit.seen.get_mut(&name) {
+        seen.correct(&element.stored);
     }
 }
 

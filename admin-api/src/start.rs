@@ -106,7 +106,10 @@ impl AdminApi {
             ops_address: ops.as_ref().map(address_of),
             views: views.clone(),
         };
-        let options = FollowOptions::new(args.registry.fleet.clone());
+        let options = FollowOptions {
+            audit: true,
+            ..FollowOptions::new(args.registry.fleet.clone())
+        };
         let following = follow(
             Arc::clone(&registry),
             options,

@@ -2,6 +2,7 @@
 //! only by name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use model::{Author, Change, Collection, Snapshot};
@@ -160,6 +161,57 @@ async fn what_other_hands_wrote_a_moment_ago_and_it_cannot_read_is_not_written_o
 }
 
 #[tokio::test]
+async fn what_other_hands_wrote_is_named_by_who_runs_already() {
+    let (redis, fixture) = newer_fleet().await;
+    let before = fixture.get("/v1/status").await.body;
+    assert!(!before["alarms"].to_string().contains("damage"), "{before}");
+    redis.command(&["HSET", "roundhouse:{main}:pools", "junk", "nonsense"]);
+    within(async {
+        loop {
+            let alarms = fixture.get("/v1/status").await.body["alarms"].clone();
+            let named = |kind: &str, subject: &str| {
+                let mut all = alarms.as_array().expect("a list").iter();
+                all.any(|alarm| alarm["kind"] == kind && alarm["subject"] == subject)
+            };
+            if named("damage", "pools *") && named("fault", "pools junk") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_other_hands_wrote_becomes_a_revision_where_a_change_asks_for_the_same() {
+    let (redis, fixture) = newer_fleet().await;
+    let pool = json!({"id": "web", "slow_start": "1s"});
+    let made = fixture.post("/v1/pools", pool).await;
+    made.expect(StatusCode::CREATED);
+    let hash = "roundhouse:{main}:pools";
+    let stored = redis.stored("pools", "web").expect("it is there");
+    let by_hand = stored.replace("1s", "3s");
+    assert_ne!(by_hand, stored);
+    let revision = async |fixture: &Fixture| {
+        let listed = fixture.get("/v1/status").await;
+        listed.body["revision"].as_u64().expect("a revision")
+    };
+    let as_by_hand = json!({"slow_start": "3s"});
+    // Who knows it from before, and who has never seen it otherwise.
+    redis.command(&["HSET", hash, "web", &by_hand]);
+    let options = Options::new(redis.url().as_str(), model::FleetName::standard());
+    let registry = registry::open(&options).expect("a URL");
+    let later = Fixture::start_over(registry).await;
+    for fixture in [&fixture, &later] {
+        redis.command(&["HSET", hash, "web", &by_hand]);
+        let before = revision(fixture).await;
+        let patched = fixture.patch("/v1/pools/web", as_by_hand.clone()).await;
+        patched.expect(StatusCode::OK);
+        assert_eq!(revision(fixture).await, before + 1);
+    }
+}
+
+#[tokio::test]
 async fn what_only_a_newer_version_can_read_can_be_removed_and_made_anew() {
     let (redis, fixture) = newer_fleet().await;
     let in_new = json!({"id": "a", "address": "10.0.0.1:80"});
@@ -221,7 +273,7 @@ async fn the_last_good_element_is_shown_and_not_put_back() {
             if status["alarms"].to_string().contains("pools web") {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     within(is_followed).await;

@@ -39,24 +39,52 @@ pub struct Commit {
     pub seen: BTreeMap<(Collection, String), Seen>,
 }
 
-/// What an element is taken for: the digest of its stored text, or that it is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen(String);
+/// What an element is taken for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The SHA-1 of its stored text, in hexadecimal. Nothing where it is not there.
+    digest: Option<String>,
+    /// Whether other hands may have put it there, so that no revision told of it: then it is written anew even where it is the very same.
+    pub(crate) is_untold: bool,
+    /// Whether the server that others know is at another address than the commit puts it at, whatever is stored.
+    pub(crate) has_moved: bool,
+}
 
 impl Seen {
-    /// That there is no such element.
-    fn nothing() -> Self {
-        Self("nothing".into())
+    /// What the state has of an element that a change replaces.
+    fn before(change: &Change, state: &Snapshot) -> Self {
+        let has_moved = match change {
+            Change::Server(key, Some(server)) => {
+                let known = state.servers.get(key);
+                known.is_some_and(|known| known.value.address != server.address)
+            }
+            _ => false,
+        };
+        Self {
+            digest: state.text_before(change).map(|text| digest(&text)),
+            is_untold: false,
+            has_moved,
+        }
     }
 
-    /// An element that is stored as this text.
-    pub fn text(stored: &str) -> Self {
-        Self(Sha1::from(stored).digest().to_string())
+    /// Takes the element for what it was found to be in the registry, which no revision told of.
+    pub fn correct(&mut self, stored: &str) {
+        self.digest = Some(digest(stored));
+        self.is_untold = true;
     }
 
+    pub(crate) fn is(&self, stored: &str) -> bool {
+        self.digest.as_ref() == Some(&digest(stored))
+    }
+
+    /// What stands for it where it is compared in a script: never empty.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        self.digest.as_deref().unwrap_or("nothing")
     }
+}
+
+fn digest(text: &str) -> String {
+    Sha1::from(text).digest().to_string()
 }
 
 /// An element that is not what the author of a commit takes it for, as it is stored.
@@ -87,12 +115,18 @@ impl Commit {
     /// The same, of an author who decided on this state: what it puts takes the place of what is there by it, and of nothing else.
     #[must_use]
     pub fn over(mut self, state: &Snapshot) -> Self {
-        let seen = self.changes.iter().map(|change| {
-            let text = state.text_before(change);
-            let seen = text.map_or_else(Seen::nothing, |text| Seen::text(&text));
-            ((change.collection(), change.key()), seen)
-        });
+        let changes = self.changes.iter();
+        let seen = changes.map(|it| ((it.collection(), it.key()), Seen::before(it, state)));
         self.seen = seen.collect();
+        self
+    }
+
+    /// The same, where that state has the content of these collections from a registry that other hands were in.
+    #[must_use]
+    pub fn doubting(mut self, collections: impl Fn(Collection) -> bool) -> Self {
+        for ((collection, _), seen) in &mut self.seen {
+            seen.is_untold |= collections(*collection);
+        }
         self
     }
 }

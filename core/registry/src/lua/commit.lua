@@ -12,8 +12,9 @@ local log_length, history_length = ARGV[14], ARGV[15]
 local answer_lifetime, answers_max, answers_cleared = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
 
 local writes = {}
-for i = 19, #ARGV, 6 do
-  local write = { collection = ARGV[i], key = ARGV[i + 1], identity = ARGV[i + 4], seen = ARGV[i + 5] }
+for i = 19, #ARGV, 7 do
+  local write = { collection = ARGV[i], key = ARGV[i + 1], identity = ARGV[i + 4], seen = ARGV[i + 5],
+    is_untold = ARGV[i + 6] == 'untold' }
   if ARGV[i + 2] == 'put' then
     write.value = ARGV[i + 3]
   end
@@ -197,14 +198,14 @@ local function is_short(collection)
   return redis.call('HLEN', elements_of[collection]) < tonumber(head[collection .. ':count'] or 0)
 end
 
--- Stages a write, unless it changes nothing: where elements were taken, who still knows one has to learn that it is removed.
--- `moved` gives an element that is there a new identity.
-local function stage(collection, key, value, before, moved)
+-- Stages a write, unless it changes nothing that is known: of what other hands put there nobody has heard, and where elements were
+-- taken, who still knows one has to learn that it is removed. `moved` gives an element that is there a new identity.
+local function stage(collection, key, value, before, moved, is_untold)
   if not before and not value and not is_short(collection) then
     return
   end
   local old = before and before.stamp
-  if old and value and value_text(before.text) == value then
+  if old and value and value_text(before.text) == value and not is_untold then
     return
   end
   table.insert(steps, { collection = collection, key = key, before = before, after = value and wrap(old, value, moved) })
@@ -218,7 +219,7 @@ end
 local function stage_server(write)
   local before = stored('servers', write.key)
   local stays = is_at(before, write.identity)
-  stage('servers', write.key, write.value, before, not stays)
+  stage('servers', write.key, write.value, before, not stays, write.is_untold)
   if not (stays and write.value) then
     stage('health', write.key, nil, stored('health', write.key), false)
     renewed[write.key] = true
@@ -232,7 +233,7 @@ local function stage_verdict(write)
   if write.value and (renewed[write.key] or not is_about) then
     table.insert(refused, write.key)
   elseif not renewed[write.key] then
-    stage('health', write.key, write.value, stored('health', write.key), false)
+    stage('health', write.key, write.value, stored('health', write.key), false, write.is_untold)
   end
 end
 
@@ -242,7 +243,7 @@ for _, write in ipairs(writes) do
   elseif write.collection == 'health' then
     stage_verdict(write)
   else
-    stage(write.collection, write.key, write.value, stored(write.collection, write.key), false)
+    stage(write.collection, write.key, write.value, stored(write.collection, write.key), false, write.is_untold)
   end
 end
 

@@ -175,6 +175,7 @@ fn add_write(script: &mut ScriptInvocation<'_>, write: &Write) {
     script.arg(write.value.as_deref().unwrap_or_default());
     script.arg(&write.identity);
     script.arg(write.seen.as_ref().map_or("", Seen::as_str));
+    script.arg(if write.is_untold() { "untold" } else { "" });
 }
 
 fn read_answer(answer: &[String]) -> Result<Committed, CommitError> {

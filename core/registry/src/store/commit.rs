@@ -16,7 +16,7 @@ use super::{
     whole_milliseconds,
 };
 use crate::commit::successor;
-use crate::{Commit, CommitError, Committed, Head, HistoryEntry, Seen, Unseen};
+use crate::{Commit, CommitError, Committed, Head, HistoryEntry, Unseen};
 
 impl Store {
     /// Makes one revision of a commit, whole or not at all, and answers with the delta to announce; no
@@ -178,7 +178,7 @@ fn check_seen(store: &Store, writes: &[Write]) -> Result<(), CommitError> {
     let unseen = |write: &Write| {
         let seen = write.seen.as_ref().filter(|_| write.value.is_some())?;
         let stored = store.stored(write.collection, &write.key)?;
-        let is_other = stamp_of(stored).is_some() && *seen != Seen::text(stored);
+        let is_other = stamp_of(stored).is_some() && !seen.is(stored);
         is_other.then(|| Unseen {
             collection: write.collection,
             key: write.key.clone(),

@@ -19,8 +19,8 @@ pub(crate) struct Write {
     pub(crate) key: String,
     /// The value's JSON; nothing removes the element.
     pub(crate) value: Option<String>,
-    /// What makes the element the same one as before: a server's address, a verdict's incarnation. Empty for
-    /// the others, which never become other ones.
+    /// What makes the element the same one as before: a server's address, a verdict's incarnation. Empty for a server that is known
+    /// to move, and for the others, which never become other ones.
     pub(crate) identity: String,
     /// What its author saw of the element that this replaces, if it says so.
     pub(crate) seen: Option<Seen>,
@@ -37,15 +37,25 @@ impl Write {
         }
     }
 
+    /// Whether it takes the place of what no revision told of.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.is_untold)
+    }
+
     fn new(change: &Change, seen: &BTreeMap<(Collection, String), Seen>) -> Self {
         let name = (change.collection(), change.key());
         let seen = seen.get(&name).cloned();
         let (collection, key) = name;
+        let has_moved = seen.as_ref().is_some_and(|seen| seen.has_moved);
         Self {
             collection,
             key,
             value: change.value().map(|value| value.to_string()),
-            identity: identity(change),
+            identity: if has_moved {
+                String::new()
+            } else {
+                identity(change)
+            },
             seen,
         }
     }

@@ -1,7 +1,7 @@
 //! Promises about what other hands did to the registry: it is named, and the rest goes on.
 
-use model::{Collection, Revision};
-use registry::{Commit, CommitError, Seen, Unseen};
+use model::{Change, Collection, Revision, Snapshot};
+use registry::{Commit, CommitError, Committed, Unseen};
 
 use crate::contract;
 use crate::fixture::{Fixture, operator, put, remove, server_key};
@@ -13,6 +13,7 @@ contract! {
     an_element_that_nonsense_replaced_can_be_written_again,
     an_element_added_by_hand_is_damage,
     what_its_author_has_not_seen_so_is_not_written_over,
+    what_nobody_was_told_of_is_written_anew_although_it_is_the_same,
     the_removal_of_an_element_that_was_taken_by_hand_is_a_revision,
 }
 
@@ -138,7 +139,7 @@ async fn what_its_author_has_not_seen_so_is_not_written_over(fixture: &Fixture) 
     // Who has looked at it knows what it does.
     for key in ["default/a", "default/c"] {
         let name = (Collection::Servers, key.to_owned());
-        commit.seen.insert(name, Seen::text(by_hand));
+        commit.seen.entry(name).or_default().correct(by_hand);
     }
     let made = fixture.registry.commit(commit).await.expect("a commit");
     assert_eq!(made.position.revision, before.revision.next());
@@ -153,6 +154,60 @@ async fn what_its_author_has_not_seen_so_is_not_written_over(fixture: &Fixture) 
     fixture.tamper(Collection::Servers, "default/a", Some(by_hand));
     let commit = Commit::new(operator(), vec![remove("a")]).over(&state);
     fixture.registry.commit(commit).await.expect("a commit");
+}
+
+/// A server as other hands put it, and the answer to a change of an author who knows this state and has looked at it.
+async fn put_over(fixture: &Fixture, by_hand: &str, state: &Snapshot, change: Change) -> Committed {
+    let key = change.key();
+    fixture.tamper(Collection::Servers, &key, Some(by_hand));
+    let mut commit = Commit::new(operator(), vec![change]).over(state);
+    let name = (Collection::Servers, key);
+    commit.seen.entry(name).or_default().correct(by_hand);
+    fixture.registry.commit(commit).await.expect("a commit")
+}
+
+/// Those who follow have not heard of it.
+async fn what_nobody_was_told_of_is_written_anew_although_it_is_the_same(fixture: &Fixture) {
+    filled(fixture).await;
+    let at = |address: &str| {
+        format!(
+            r#"{{"revision":2,"created":2,"ordinal":0,"incarnation":2,"value":{{"pool":"default","id":"a","address":"{address}"}}}}"#
+        )
+    };
+    let state = fixture.snapshot().await.snapshot;
+    let known = state.servers[&server_key("a")].clone();
+    let stored = |snapshot: &Snapshot| snapshot.servers[&server_key("a")].clone();
+    // Where others know it to be, and elsewhere.
+    for (port, stays) in [(1, true), (7, false)] {
+        let before = fixture.head().await.position;
+        let Change::Server(_, Some(server)) = put("a", port) else {
+            unreachable!("a server is put");
+        };
+        let made = put_over(
+            fixture,
+            &at(&server.address.to_string()),
+            &state,
+            put("a", port),
+        )
+        .await;
+        assert_eq!(
+            made.position.revision,
+            before.revision.next(),
+            "port {port}"
+        );
+        let now = stored(&fixture.snapshot().await.snapshot);
+        assert_eq!(now.revision, made.position.revision);
+        assert_eq!(now.incarnation == known.incarnation, stays, "port {port}");
+    }
+    // So does who has its state from a registry that other hands were in.
+    let state = fixture.snapshot().await.snapshot;
+    for (doubted, revisions) in [(Collection::Pools, 0), (Collection::Servers, 1)] {
+        let before = fixture.head().await.position.revision;
+        let commit = Commit::new(operator(), vec![put("b", 2)]).over(&state);
+        let commit = commit.doubting(|collection| collection == doubted);
+        let made = fixture.registry.commit(commit).await.expect("an answer");
+        assert_eq!(made.position.revision.0, before.0 + revisions);
+    }
 }
 
 /// Those who followed it before still use it.

@@ -12,7 +12,7 @@ use model::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use registry::testing::RedisServer;
-use registry::{Commit, Leadership, Registry, Store};
+use registry::{Commit, CommitError, Committed, Leadership, Registry, Store, Unseen};
 use uuid::Uuid;
 
 use crate::fixture::{LONG, connect, first_snapshot, pool_id, report, server, server_key, verdict};
@@ -51,8 +51,8 @@ struct Draft {
     key: Option<(u8, u8)>,
     /// Send the commit before under its own id again.
     id: u8,
-    /// Whether its author decided on the present state, or on the first one, or says nothing of that.
-    over: Option<bool>,
+    /// Whether its author decided on the present state, or on the first one, and doubts it; or says nothing of that.
+    over: Option<(bool, bool)>,
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ fn draft() -> impl Strategy<Value = Draft> {
         prop::option::weighted(0.7, prop::bool::weighted(0.95)),
         prop::option::weighted(0.2, (0..3_u8, 0..3_u8)),
         prop_oneof![9 => any::<u8>(), 1 => 0..4_u8],
-        prop::option::weighted(0.3, prop::bool::weighted(0.8)),
+        prop::option::weighted(0.3, (prop::bool::weighted(0.8), prop::bool::weighted(0.2))),
     )
         .prop_map(
             |(leader, fence, changes, expected, epoch, key, id, over)| Draft {
@@ -243,10 +243,28 @@ impl Pair<'_> {
     }
 
     async fn commit(&mut self, draft: &Draft) {
-        let commit = self.make(draft);
-        let answer = self.store.commit(&commit, NOW);
+        let mut commit = self.make(draft);
+        let Err(CommitError::Unseen { elements }) = self.try_to(&commit).await else {
+            return;
+        };
+        for Unseen {
+            collection,
+            key,
+            stored,
+        } in elements
+        {
+            let seen = commit.seen.entry((collection, key)).or_default();
+            seen.correct(&stored);
+        }
+        // Now what is there is seen.
+        let _ = self.try_to(&commit).await;
+    }
+
+    async fn try_to(&mut self, commit: &Commit) -> Result<Committed, CommitError> {
+        let answer = self.store.commit(commit, NOW);
         let expected = answer.map(|(committed, _)| committed);
-        assert_eq!(self.redis.commit(commit).await, expected);
+        assert_eq!(self.redis.commit(commit.clone()).await, expected);
+        expected
     }
 
     fn make(&self, draft: &Draft) -> Commit {
@@ -262,12 +280,12 @@ impl Pair<'_> {
         let changes = draft.changes.iter().map(|edit| self.change(edit));
         let commit = Commit::new(author, changes.collect());
         let present = || Some(self.store.snapshot()?.snapshot);
-        let state = draft.over.map(|present_one| match present_one {
+        let state = |is_present| match is_present {
             true => present().unwrap_or_else(first_snapshot),
             false => first_snapshot(),
-        });
-        let commit = match state {
-            Some(state) => commit.over(&state),
+        };
+        let commit = match draft.over {
+            Some((is_present, doubts)) => commit.over(&state(is_present)).doubting(|_| doubts),
             None => commit,
         };
         Commit {
