@@ -33,6 +33,7 @@ fn name(wanted: &str) -> String {
         "u8" => u64::from(u8::MAX),
         "u16" => u64::from(u16::MAX),
         "u32" => u64::from(u32::MAX),
+        "i32" => return format!("a whole number from {} to {}", i32::MIN, i32::MAX),
         "u64" | "usize" => return "a whole number from 0".into(),
         "f32" | "f64" => return "a number".into(),
         "a boolean" => return "true or false".into(),
@@ -47,7 +48,7 @@ fn name(wanted: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{Pool, Server};
+    use model::{Pool, Route, Server};
     use serde_json::{Value, json};
 
     use crate::body::from_json;
@@ -135,6 +136,15 @@ mod tests {
         assert_eq!(
             refusal(from_json::<Server>(server)),
             "state: must be active, draining or disabled"
+        );
+    }
+
+    #[test]
+    fn a_number_that_may_be_negative_has_its_bounds_named() {
+        let route = json!({"id": "a", "priority": 1.5, "action": {"pool": "web"}});
+        assert_eq!(
+            refusal(from_json::<Route>(route)),
+            "priority: must be a whole number from -2147483648 to 2147483647"
         );
     }
 

@@ -44,6 +44,9 @@ type AllHeld = BTreeMap<(PoolId, Epoch), Held>;
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let held = gather(&fleet::instances(&*app.registry).await?, |_| true);
+    if held.is_empty() {
+        app.check_memory().await?;
+    }
     let json = |((pool, epoch), held): (&(PoolId, Epoch), &Held)| {
         json!({
             "pool": pool,

@@ -37,6 +37,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<V
     let page = Page::parse(&Parameters::parse(&uri, &["limit", "before", "epoch"])?)?;
     let enough = |history: &[HistoryEntry]| history.len() >= page.start(history) + page.limit;
     let history = app.history_until(enough).await?;
+    if history.is_empty() {
+        app.check_memory().await?;
+    }
     let entries = history.iter().skip(page.start(&history)).take(page.limit);
     Ok(Json(entries.map(revision).collect()))
 }

@@ -149,7 +149,7 @@ fn certificate(certificate: &Certificate, chains: &ChainsById) -> Value {
 fn alarms(sources: &Sources) -> Vec<Value> {
     let mut alarms = Vec::new();
     let mut raise = |kind: &str, subject: String, detail: String| {
-        alarms.push(json!({"kind": kind, "subject": subject, "detail": detail, "count": 1}));
+        alarms.push(alarm(kind, &subject, &detail, 1));
     };
     let view = &sources.view;
     if view.head_missing {
@@ -199,6 +199,10 @@ fn alarms(sources: &Sources) -> Vec<Value> {
     let instances = sources.instances.iter().flatten();
     alarms.extend(instances.flat_map(unnamed_alarms));
     alarms
+}
+
+fn alarm(kind: &str, subject: &str, detail: &str, count: u64) -> Value {
+    json!({"kind": kind, "subject": subject, "detail": detail, "count": count})
 }
 
 fn pool_alarms(
@@ -301,12 +305,15 @@ fn instance_alarms(instance: &Instance, raise: &mut impl FnMut(&str, String, Str
 /// What an instance counts, and does not name.
 fn unnamed_alarms(instance: &Instance) -> Vec<Value> {
     let report = &instance.report;
-    let alarm = |kind: &str, count: u64, detail: String| json!({"kind": kind, "subject": name(report), "detail": detail, "count": count});
-    let nacks = report.more_nacks.iter();
-    let nacks =
-        nacks.map(|(kind, count)| alarm("nack", *count, format!("and {count} more of {kind}")));
-    let troubles = (report.more_troubles > 0).then_some(report.more_troubles);
-    let troubles = troubles.map(|count| alarm("trouble", count, format!("and {count} more")));
+    let subject = name(report);
+    let nacks = report.more_nacks.iter().map(|(kind, count)| {
+        let detail = format!("and {count} more of {kind}");
+        alarm("nack", &subject, &detail, *count)
+    });
+    let troubles = (report.more_troubles > 0).then(|| {
+        let count = report.more_troubles;
+        alarm("trouble", &subject, &format!("and {count} more"), count)
+    });
     nacks.chain(troubles).collect()
 }
 

@@ -245,6 +245,21 @@ async fn while_the_registry_is_away_what_was_read_is_shown_and_changes_are_refus
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_registry_without_memory_is_not_one_where_nothing_has_happened() {
+    let redis = RedisServer::start();
+    let fixture = Fixture::start_over(registry_at(&redis.url())).await;
+    fixture.add("a", "10.0.0.1:80").await;
+    let holds = fixture.get("/v1/holds").await.expect(StatusCode::OK);
+    assert_eq!(holds.body, json!([]));
+    redis.command(&["FLUSHALL"]);
+    for path in ["/v1/revisions", "/v1/holds"] {
+        let answer = fixture.get(path).await;
+        let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.detail().contains("holds no fleet"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changes_whole_way_is_the_same_over_redis() {
     let redis = RedisServer::start();
     let fixture = Fixture::start_over(registry_at(&redis.url())).await;
