@@ -101,12 +101,7 @@ fn leads_back(route: &Route, redirect: &Redirect) -> bool {
 
 fn keeps_path(Route { claim, rewrite, .. }: &Route, redirect: &Redirect) -> bool {
     if let Some(path) = &redirect.path {
-        let path = path.split_once('#').map_or(&**path, |(path, _)| path);
-        let normal = NormalPath::of(path.as_bytes());
-        let is_claimed = |claimed: &str| {
-            !path.contains('?') && normal.is_ok_and(|it| it.matched() == claimed.as_bytes())
-        };
-        return claim.query.is_empty() && exact(claim).is_some_and(is_claimed);
+        return leads_to_claimed(claim, path);
     }
     match (&rewrite.path, &rewrite.prefix, &claim.path) {
         (Some(path), _, _) => exact(claim) == Some(path),
@@ -117,6 +112,16 @@ fn keeps_path(Route { claim, rewrite, .. }: &Route, redirect: &Redirect) -> bool
         }
         (None, prefix, _) => prefix.is_none(),
     }
+}
+
+/// Whether a path, with its query, is the only one that is claimed.
+fn leads_to_claimed(claim: &Claim, target: &str) -> bool {
+    let target = target.split_once('#').map_or(target, |(before, _)| before);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let normal = NormalPath::of(path.as_bytes());
+    let is_claimed = |claimed: &str| normal.is_ok_and(|it| it.matched() == claimed.as_bytes());
+    let mut conditions = claim.query.iter();
+    exact(claim).is_some_and(is_claimed) && conditions.all(|it| it.holds_of(query.as_bytes()))
 }
 
 /// The only path that is claimed, where there is but one.
