@@ -22,6 +22,9 @@ const KEYS_MAX: usize = 1 << 20;
 /// While the registry does not answer, it is asked about one key in this time, in microseconds.
 const PROBE_EACH: u64 = 100_000;
 
+/// When a request may come again that is refused for want of the registry. Nobody knows when that answers again; until then there is nothing.
+const CLOSED_FOR: Duration = Duration::from_secs(5);
+
 /// One balancer's ledger.
 #[derive(Debug)]
 pub struct Ledger {
@@ -41,7 +44,7 @@ pub struct Checked {
     pub outcome: Result<InUse, Refusal>,
     /// Tokens of the key's bucket, as far as is known here; none where the limit counts no requests.
     pub remaining: u32,
-    /// When the bucket has a token again, or is full, where the request passes.
+    /// When the bucket has a token again, or is full, where the request passes. A guess, where the registry has to answer first.
     pub reset: Duration,
     /// Whether the registry has to be asked about the key by whoever can: [`Ledger::ask`].
     pub wakes: bool,
@@ -171,12 +174,20 @@ impl Ledger {
             true => terms.of_share(),
             false => terms,
         };
-        match passes {
-            true => self.passed(limit, key, meter, &terms, wakes),
-            false => Checked {
-                may_ask,
-                ..Checked::refused(meter, &terms, wakes)
-            },
+        if passes {
+            return self.passed(limit, key, meter, &terms, wakes);
+        }
+        let refused = Checked::refused(meter, &terms, wakes);
+        let is_closed = is_away && limit.without_registry() == WithoutRegistry::Closed;
+        let least = if is_closed {
+            CLOSED_FOR
+        } else {
+            Duration::ZERO
+        };
+        Checked {
+            may_ask,
+            reset: refused.reset.max(least),
+            ..refused
         }
     }
 
@@ -357,15 +368,15 @@ fn meter_of<'a>(
 }
 
 fn lets_pass(limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64, is_away: bool) -> bool {
-    let has_one = meter.spend(terms, now);
+    meter.comes(terms, now);
+    let is_closed = is_away && limit.without_registry() == WithoutRegistry::Closed;
+    // Who is refused whatever there is takes nothing away from those that come once the registry is back.
+    let has_one = !is_closed && meter.spend(terms);
     if is_away {
         meter.spends_alone(terms);
     }
-    match limit.without_registry() {
-        WithoutRegistry::Open if is_away => true,
-        WithoutRegistry::Closed if is_away => false,
-        WithoutRegistry::Share | WithoutRegistry::Open | WithoutRegistry::Closed => has_one,
-    }
+    let is_open = is_away && limit.without_registry() == WithoutRegistry::Open;
+    has_one || is_open
 }
 
 impl Checked {

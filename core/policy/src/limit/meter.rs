@@ -174,10 +174,14 @@ impl Meter {
         (terms.share_max() - self.share).ceil() as u32
     }
 
-    /// Spends a token, if there is one.
-    pub(super) fn spend(&mut self, terms: &Terms, now: u64) -> bool {
+    /// A request has come, whether or not it will pass.
+    pub(super) fn comes(&mut self, terms: &Terms, now: u64) {
         self.fill(terms, now);
         self.demand = self.demand.saturating_add(1);
+    }
+
+    /// Spends a token, if there is one, for a request that has come.
+    pub(super) fn spend(&mut self, terms: &Terms) -> bool {
         if self.leased > 0 {
             self.leased -= 1;
             return true;

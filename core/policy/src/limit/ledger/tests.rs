@@ -85,6 +85,41 @@ fn while_the_registry_is_away_a_limit_may_be_open_or_closed() {
 }
 
 #[test]
+fn a_limit_that_is_closed_spends_nothing_on_requests_that_it_refuses() {
+    for mode in ["leased", "exact"] {
+        let ledger = Arc::new(Ledger::new(1_000));
+        ledger.set_live(2);
+        let settings =
+            json!({"requests": 10, "per": "1000s", "mode": mode, "without_registry": "closed"});
+        let limit = limit(settings);
+        assert_eq!(passing(&ledger, &limit, 2, SECOND), 2);
+        ledger.was_not_heard(&limit, 1, 0, SECOND);
+        assert_eq!(passing(&ledger, &limit, 9, SECOND), 0);
+        assert_eq!(ledger.settle(&limit, 1, SECOND), 2, "{mode}");
+        ledger.set_away(false);
+        assert_eq!(passing(&ledger, &limit, 9, SECOND), 3, "{mode}");
+    }
+}
+
+#[test]
+fn a_client_that_is_refused_for_want_of_the_registry_is_told_to_come_later() {
+    let ledger = Arc::new(Ledger::new(1_000));
+    let limit = limit(json!({"requests": 2, "per": "200s", "without_registry": "closed"}));
+    ledger.was_not_heard(&limit, 1, 0, Duration::ZERO);
+    let refused = || {
+        let checked = ledger.check(&limit, 1, SECOND);
+        assert_eq!(checked.outcome.err(), Some(Refusal::Rate));
+        (checked.remaining, checked.reset)
+    };
+    assert_eq!(refused(), (0, CLOSED_FOR));
+    // Where there is no token either, one has to come first.
+    ledger.hear(&limit, 1, 0, 0.0, SECOND);
+    assert_eq!(refused(), (0, SECOND * 100));
+    ledger.set_away(true);
+    assert_eq!(refused(), (0, SECOND * 100));
+}
+
+#[test]
 fn an_absent_registry_is_asked_about_a_key_now_and_then() {
     let ledger = Arc::new(Ledger::new(1_000));
     let limit = limit(json!({"requests": 1_000}));
