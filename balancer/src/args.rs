@@ -261,6 +261,7 @@ mod tests {
             "--body-timeout 1ms",
             "--stale-limit 4s",
             "--trusted-proxies 10.0.0.0/33",
+            "--trusted-proxies 192.0.2.7,10.0.0.1/8",
             "--trusted-proxies 10.0.0.0/8,nobody",
         ] {
             assert!(parse(line).is_err(), "{line}");

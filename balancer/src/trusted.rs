@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
+use model::{check_network, parse_network};
 
 /// Where IPv4's addresses begin within IPv6's: `::ffff:0:0/96`.
 const MAPPED_BITS: u8 = 96;
@@ -26,14 +27,12 @@ impl Trusted {
 /// A network (`10.0.0.0/8`) or a single address.
 ///
 /// # Errors
-/// What it must be, with an example.
+/// What it must be, with an example, or what may be meant.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
-    let text = text.trim();
-    let network = text.parse::<IpNet>().ok();
-    let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    network
-        .map(unmapped)
-        .ok_or_else(|| "must be networks or addresses, such as 10.0.0.0/8,192.0.2.7".to_owned())
+    let example = "must be networks or addresses, such as 10.0.0.0/8,192.0.2.7";
+    let network = parse_network(text.trim()).map_err(|_| example.to_owned())?;
+    check_network(&network)?;
+    Ok(unmapped(network))
 }
 
 /// A network of IPv4 addresses in IPv6's clothes, as one of IPv4.
@@ -73,6 +72,15 @@ mod tests {
         assert!(trusts(&["::ffff:10.0.0.0/104"], "10.1.2.3"));
         assert!(trusts(&["::ffff:10.0.0.1"], "10.0.0.1"));
         assert!(!trusts(&["::ffff:10.0.0.0/104"], "11.1.2.3"));
+    }
+
+    #[test]
+    fn a_network_with_bits_beyond_its_prefix_is_refused_with_what_it_may_be() {
+        let rule = "10.0.0.1/8 has bits set beyond its prefix: it must be 10.0.0.0/8, or 10.0.0.1 for that host alone";
+        assert_eq!(network("10.0.0.1/8").unwrap_err(), rule);
+        for text in ["2001:db8::1/32", "::ffff:10.0.0.1/104"] {
+            network(text).expect_err(text);
+        }
     }
 
     #[test]

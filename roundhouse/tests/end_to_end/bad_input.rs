@@ -88,6 +88,10 @@ fn a_bad_value_is_told_what_it_must_be() {
             ["admin-api", "--durability", "1"],
             "must be none, or a number of replicas such as wait=1 or wait=1,timeout=500ms",
         ),
+        (
+            ["balancer", "--trusted-proxies", "10.0.0.1/8"],
+            "it must be 10.0.0.0/8, or 10.0.0.1 for that host alone",
+        ),
     ] {
         let (code, _, errors) = run(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {errors}");
