@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::problem::Problem;
 use crate::resource::Resource;
 
-pub(crate) use sieve::sift;
+pub(crate) use sieve::{Accepted, sift};
 
 /// The largest body, in bytes.
 pub(crate) const BODY_MAX: usize = 64 * 1024;
@@ -163,10 +163,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
 
 /// Reads a model type from JSON; each value of the wrong type is named by its field's path.
 pub(crate) fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
-    match sift(value) {
-        (Some(read), errors) if errors.is_empty() => Ok(read),
-        (_, errors) => Err(errors.into()),
-    }
+    sift(value).whole()
 }
 
 #[cfg(test)]

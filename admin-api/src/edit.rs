@@ -14,8 +14,10 @@ use crate::change::Outcome;
 use crate::durability::Kept;
 use crate::extract::Intent;
 use crate::problem::Problem;
-use crate::resource::{Known, Resource, render, stamp, unread};
+use crate::resource::{Known, Resource, missing, render, stamp, unread};
 use crate::wait::{Until, Wait};
+
+pub(crate) use crate::body::Accepted;
 
 /// A resource before and after a change; nothing where it was not, or is no more.
 #[derive(Debug, Clone)]
@@ -31,31 +33,15 @@ pub(crate) struct Plan<R: Resource> {
     pub(crate) after: Option<R>,
 }
 
-/// What comes of what a client sent.
-pub(crate) struct Accepted<R> {
-    /// The value, as far as it could be read: what could not has its default.
-    pub(crate) value: Option<R>,
-    pub(crate) errors: Vec<model::Problem>,
-}
-
-impl<R> Accepted<R> {
-    /// The value, if nothing is wrong with it.
-    fn whole(self) -> Result<R, Problem> {
-        match self.value {
-            Some(value) if self.errors.is_empty() => Ok(value),
-            _ => Err(self.errors.into()),
-        }
-    }
-}
-
 /// Makes a value of what a client sent, in place of the stored one. Fields that only a newer version knows stay as they are stored: who
 /// sends the whole cannot send these.
 pub(crate) fn replacement<R: Resource>(
     key: &R::Key,
-    stored: Option<&R>,
+    snapshot: &Snapshot,
     sent: &Map<String, Value>,
 ) -> Result<R, Problem> {
-    replacing(key, stored, sent).whole()
+    let stored = R::find(snapshot, key).map(|stored| &stored.value);
+    accept(described::<R>(key, sent), stored, true, Some(snapshot)).whole()
 }
 
 /// The same, with whatever is wrong with it beside what could be read.
@@ -64,40 +50,56 @@ pub(crate) fn replacing<R: Resource>(
     stored: Option<&R>,
     sent: &Map<String, Value>,
 ) -> Accepted<R> {
+    accept(described::<R>(key, sent), stored, true, None)
+}
+
+fn described<R: Resource>(key: &R::Key, sent: &Map<String, Value>) -> Value {
     let mut sent = sent.clone();
     sent.extend(R::names(key));
-    accept(Value::Object(sent), stored, true)
+    Value::Object(sent)
 }
 
 /// Makes a value of the stored one and a merge patch (RFC 7396), which may take away what this version does not know.
-pub(crate) fn patched<R: Resource>(stored: &R, patch: &Map<String, Value>) -> Result<R, Problem> {
+pub(crate) fn patched<R: Resource>(
+    key: &R::Key,
+    snapshot: &Snapshot,
+    patch: &Map<String, Value>,
+) -> Result<R, Problem> {
+    let stored: &R = &find(snapshot, key)?.value;
     let mut value = to_json(stored);
     merge(&mut value, &Value::Object(patch.clone()));
-    accept(value, Some(stored), false).whole()
+    accept(value, Some(stored), false, Some(snapshot)).whole()
 }
 
-fn accept<R: Resource>(value: Value, stored: Option<&R>, keeps: bool) -> Accepted<R> {
-    let (mut value, mut errors) = sift::<R>(value);
-    for error in &mut errors {
+/// What is named that is not there is told with whatever else is wrong; where nothing is, that is for [`check`], which has more to look at
+/// before.
+fn accept<R: Resource>(
+    value: Value,
+    stored: Option<&R>,
+    keeps: bool,
+    among: Option<&Snapshot>,
+) -> Accepted<R> {
+    let mut accepted = sift::<R>(value);
+    for error in &mut accepted.errors {
         if let Some(rule) = R::rule(&error.field) {
             error.rule = rule;
         }
     }
-    if let Some(resource) = &mut value {
+    if let Some(resource) = &mut accepted.value {
         if let Some(stored) = stored {
             resource.inherit(stored);
             if keeps {
                 each_unknown(resource, stored, Unknown::inherit);
             }
         }
-        // A default in the place of what could not be read may break a rule that the sender keeps, and items behind one that was
-        // taken out have moved up.
-        let is_whole = errors.is_empty();
-        let is_certain = |it: &model::Problem| it.is_tolerated() && !it.field.contains('[');
-        let found = check_fields(resource, stored).err().into_iter().flatten();
-        errors.extend(found.filter(|it| is_whole || is_certain(it)));
+        let mut found = check_fields(resource, stored).err().unwrap_or_default();
+        let is_wrong = !(accepted.errors.is_empty() && found.is_empty());
+        if let Some(snapshot) = among.filter(|_| is_wrong) {
+            found.extend(missing(resource, |target| target.is_in(snapshot)));
+        }
+        accepted.add(found);
     }
-    Accepted { value, errors }
+    accepted
 }
 
 /// The rules for the value alone. What is stored just so is no mistake of who sends it back, as in a document. A field that this version

@@ -10,6 +10,9 @@ pub(super) fn of(said: &str) -> String {
     {
         return format!("must be {}", alternatives(known));
     }
+    if said == "invalid IP address syntax" {
+        return "must be an IP address, such as 192.0.2.7".into();
+    }
     let is_type = said.starts_with("invalid type: ");
     let is_value = said.starts_with("invalid value: ") || said.starts_with("invalid length ");
     match said.rsplit_once(", expected ") {

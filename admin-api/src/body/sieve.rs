@@ -7,26 +7,71 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use super::rule;
+use crate::problem::Problem;
 
 /// How many faults of one value are looked for.
 const FAULTS_MAX: usize = 100;
 
+/// What comes of what a client sent.
+pub(crate) struct Accepted<T> {
+    /// The value, as far as it could be read: what could not has its default.
+    pub(crate) value: Option<T>,
+    pub(crate) errors: Vec<model::Problem>,
+}
+
+impl<T> Accepted<T> {
+    /// The value, if nothing is wrong with it.
+    pub(crate) fn whole(self) -> Result<T, Problem> {
+        match self.value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(self.errors.into()),
+        }
+    }
+
+    /// Adds what else is wrong with the value, as far as what could not be read does not stand in the way: a default in its place may break
+    /// a rule that the sender keeps, and items behind one that was taken out have moved up.
+    pub(crate) fn add(&mut self, found: impl IntoIterator<Item = model::Problem>) {
+        let unread: Vec<_> = self.errors.iter().map(|it| place(&it.field)).collect();
+        let is_certain = |it: &model::Problem| {
+            let stands_in_the_way =
+                |unread: &&str| is_within(&it.field, unread) || is_within(unread, &it.field);
+            unread.is_empty() || !(it.is_relation() || unread.iter().any(stands_in_the_way))
+        };
+        let certain: Vec<_> = found.into_iter().filter(is_certain).collect();
+        self.errors.extend(certain);
+    }
+}
+
+/// The place of what could not be read, or the list that it was an item of.
+fn place(field: &str) -> &str {
+    field.split('[').next().unwrap_or_default()
+}
+
+fn is_within(field: &str, place: &str) -> bool {
+    let rest = field.strip_prefix(place);
+    rest.is_some_and(|rest| place.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// Reads a model type from JSON. What has a value of the wrong type, or lacks what it needs, is named by its path, and the rest is
 /// as if it were not there.
-pub(crate) fn sift<T: DeserializeOwned>(mut value: Value) -> (Option<T>, Vec<model::Problem>) {
+pub(crate) fn sift<T: DeserializeOwned>(mut value: Value) -> Accepted<T> {
     let mut sieve = Sieve::default();
-    loop {
+    let value = loop {
         match serde_path_to_error::deserialize(&value) {
-            Ok(read) => return (Some(read), sieve.faults),
+            Ok(read) => break Some(read),
             Err(error) => {
                 let path = error.path().clone();
                 let goes_on = sieve.name(&path, &error.into_inner().to_string())
                     && sieve.take_out(&mut value, &path);
                 if !goes_on {
-                    return (None, sieve.faults);
+                    break None;
                 }
             }
         }
+    };
+    Accepted {
+        value,
+        errors: sieve.faults,
     }
 }
 
@@ -58,13 +103,7 @@ impl Sieve {
 
     /// Whether something was taken out there, or within.
     fn follows(&self, field: &str) -> bool {
-        let is_within = |gone: &String| {
-            let rest = gone.strip_prefix(field);
-            rest.is_some_and(|rest| {
-                field.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])
-            })
-        };
-        self.gone.iter().any(is_within)
+        self.gone.iter().any(|gone| is_within(gone, field))
     }
 
     /// Takes out what is at a path. Whether there is something left to read.
@@ -140,21 +179,21 @@ mod tests {
     use super::*;
 
     fn faults<T: DeserializeOwned>(value: Value) -> Vec<String> {
-        let (_, faults) = sift::<T>(value);
-        faults.into_iter().map(|fault| fault.field).collect()
+        let errors = sift::<T>(value).errors;
+        errors.into_iter().map(|fault| fault.field).collect()
     }
 
     #[test]
     fn every_value_of_the_wrong_type_is_named_and_the_rest_is_read() {
         let server = json!({"pool": "web", "id": "a", "address": "10.0.0.1:80", "weight": "x", "state": "gone", "zone": "z"});
-        let (read, errors) = sift::<Server>(server);
+        let Accepted { value, errors } = sift::<Server>(server);
         let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
         let expected = [
             "state: must be active, draining or disabled",
             "weight: must be a whole number from 0 to 65535",
         ];
         assert_eq!(told, expected);
-        let read = read.expect("what is left is a server");
+        let read = value.expect("what is left is a server");
         assert_eq!((read.zone.as_str(), read.weight), ("z", 1));
     }
 
@@ -175,10 +214,10 @@ mod tests {
     fn items_of_a_list_are_named_by_the_places_that_they_were_sent_in() {
         let list =
             json!({"id": "bad", "networks": ["10.0.0.0/33", "10.0.0.0/8", 7, "x", "192.0.2.0/24"]});
-        let (read, errors) = sift::<NetworkList>(list);
+        let Accepted { value, errors } = sift::<NetworkList>(list);
         let fields: Vec<_> = errors.iter().map(|it| it.field.as_str()).collect();
         assert_eq!(fields, ["networks[0]", "networks[2]", "networks[3]"]);
-        assert_eq!(read.expect("a list").networks.len(), 2);
+        assert_eq!(value.expect("a list").networks.len(), 2);
         let headers = json!([{"name": 1}, {"name": "a"}, {"name": 2}]);
         let route = json!({"id": "r", "action": {"pool": 7}, "match": {"headers": headers}, "priority": "x"});
         let expected = [
@@ -188,6 +227,22 @@ mod tests {
             "priority",
         ];
         assert_eq!(faults::<Route>(route), expected);
+    }
+
+    #[test]
+    fn what_else_is_wrong_is_told_where_what_cannot_be_read_does_not_stand_in_the_way() {
+        let list = json!({"id": "bad", "networks": ["x", "10.0.0.0/8"], "size": 3});
+        let mut list = sift::<NetworkList>(list);
+        let fields = [
+            "networks[0]",
+            "networks",
+            "networked",
+            "id",
+            "networks[0].x",
+        ];
+        list.add(fields.map(|field| model::Problem::new(field, "is wrong")));
+        let fields: Vec<_> = list.errors.iter().map(|it| it.field.as_str()).collect();
+        assert_eq!(fields, ["networks[0]", "networked", "id"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::fallback;
 use crate::app::App;
-use crate::body::{JsonObject, from_json};
+use crate::body::{JsonObject, sift};
 use crate::extract::KeyPath;
 use crate::problem::Problem;
 
@@ -81,27 +81,37 @@ impl Fields for Asked {
 
 impl Asked {
     fn read(sent: Map<String, Value>) -> Result<Self, Problem> {
-        let asked: Self = from_json(Value::Object(sent))?;
-        let unknown = asked.unknown.0.keys();
+        let mut accepted = sift::<Self>(Value::Object(sent));
+        if let Some(asked) = &accepted.value {
+            let problems = asked.problems();
+            accepted.add(problems);
+        }
+        accepted.whole()
+    }
+
+    /// What is wrong with what could be read.
+    fn problems(&self) -> Vec<model::Problem> {
+        let unknown = self.unknown.0.keys();
         let mut problems: Vec<_> = unknown.map(model::Problem::unknown_field).collect();
-        if asked.path.contains(['?', '#']) {
-            let rule = "must have no query: that is a field of its own";
+        if let Err(rule) = self.matched() {
             problems.push(model::Problem::new("path", rule));
         }
-        match problems.is_empty() {
-            true => Ok(asked),
-            false => Err(problems.into()),
-        }
+        problems
     }
 
     /// The path as routes look at it.
-    fn matched(&self) -> Result<Vec<u8>, Problem> {
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    fn matched(&self) -> Result<Vec<u8>, String> {
         if self.path == "*" {
             return Ok(b"*".into());
         }
+        if self.path.contains(['?', '#']) {
+            return Err("must have no query: that is a field of its own".into());
+        }
         let normal = NormalPath::of(self.path.as_bytes());
-        let normal =
-            normal.map_err(|error| Problem::field("path", format!("is refused: {error}")))?;
+        let normal = normal.map_err(|error| format!("is refused: {error}"))?;
         Ok(normal.matched().into())
     }
 
@@ -130,7 +140,8 @@ pub(crate) async fn explain(
         return Ok(([(header::ALLOW, METHODS)], problem).into_response());
     }
     let asked = Asked::read(sent)?;
-    let path = asked.matched()?;
+    let path = asked.matched();
+    let path = path.map_err(|rule| Problem::field("path", rule))?;
     let snapshot = app.snapshot()?;
     // Long lists of networks take a while to compile.
     let explained = tokio::task::spawn_blocking(move || {

@@ -38,7 +38,7 @@ pub(crate) async fn renew(
     edit::check_names::<Server>(&key, &sent)?;
     Server::prepare(Some(&key), &mut sent, &app.means).await?;
     complete(&mut sent, peer);
-    let wanted = edit::replacement(&key, None, &sent)?;
+    let wanted = edit::replacing::<Server>(&key, None, &sent).whole()?;
     let mut answer = match unchanged(&app, &intent, &wanted)? {
         Some((position, edited)) => {
             app.registry.renew_registration(&key, lifetime).await?;

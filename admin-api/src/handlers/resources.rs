@@ -39,7 +39,7 @@ pub(crate) async fn create<R: Resource>(
             let (kind, key) = (R::KIND, key.to_string());
             return Err(Problem::Exists { kind, key });
         }
-        let after = Some(edit::replacement(&key, None, &sent)?);
+        let after = Some(edit::replacement::<R>(&key, snapshot, &sent)?);
         Ok(Plan {
             key: key.clone(),
             after,
@@ -76,8 +76,7 @@ pub(crate) async fn replace<R: Resource>(
     R::prepare(Some(&key), &mut sent, &app.means).await?;
     let plan = |snapshot: &Snapshot| {
         R::check_place(&key, snapshot)?;
-        let stored = R::find(snapshot, &key).map(|stored| &stored.value);
-        let after = Some(edit::replacement(&key, stored, &sent)?);
+        let after = Some(edit::replacement::<R>(&key, snapshot, &sent)?);
         Ok(Plan {
             key: key.clone(),
             after,
@@ -97,8 +96,7 @@ pub(crate) async fn patch<R: Resource>(
     edit::check_names::<R>(&key, &sent)?;
     R::prepare(Some(&key), &mut sent, &app.means).await?;
     let plan = |snapshot: &Snapshot| {
-        let stored: &R = &edit::find(snapshot, &key)?.value;
-        let after = Some(edit::patched(stored, &sent)?);
+        let after = Some(edit::patched::<R>(&key, snapshot, &sent)?);
         Ok(Plan {
             key: key.clone(),
             after,

@@ -54,7 +54,7 @@ pub(crate) async fn create(
                 key,
             });
         }
-        let after = Some(edit::replacement(&key, None, &sent)?);
+        let after = Some(edit::replacement::<Server>(&key, snapshot, &sent)?);
         Ok(Plan { key, after })
     };
     app.edit::<Server>(&intent, key.as_ref(), plan).await

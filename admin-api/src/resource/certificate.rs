@@ -65,10 +65,9 @@ impl Resource for Certificate {
     }
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
-        validate_certificate(self)?;
-        Chain::parse(&self.chain)
-            .map(drop)
-            .map_err(|error| problems(CHAIN, &error))
+        also(validate_certificate(self), CHAIN, || {
+            Chain::parse(&self.chain).map(drop)
+        })
     }
 
     fn check_among(&self, snapshot: &Snapshot, is_new: bool) -> Result<(), Problem> {
@@ -140,14 +139,34 @@ pub(crate) fn sealed_to(certificate: &Certificate) -> &str {
     &key.to
 }
 
-/// The rules for roots by which others are verified, where there are any.
-pub(super) fn check_roots(field: &str, pem: &str) -> Result<(), Vec<model::Problem>> {
-    if pem.is_empty() {
-        return Ok(());
+/// The rules for roots by which others are verified, where there are any, beside what was found already.
+pub(super) fn check_roots(
+    found: Result<(), Vec<model::Problem>>,
+    field: &str,
+    pem: &str,
+) -> Result<(), Vec<model::Problem>> {
+    match pem.is_empty() {
+        true => found,
+        false => also(found, field, || parse_roots(pem).map(drop)),
     }
-    parse_roots(pem)
-        .map(drop)
-        .map_err(|error| problems(field, &error))
+}
+
+/// What was found, and why a field cannot be read, where nothing was found of that.
+fn also<E: ToString>(
+    found: Result<(), Vec<model::Problem>>,
+    field: &str,
+    read: impl FnOnce() -> Result<(), E>,
+) -> Result<(), Vec<model::Problem>> {
+    let mut found = found.err().unwrap_or_default();
+    if found.iter().all(|it| it.field != field)
+        && let Err(error) = read()
+    {
+        found.extend(problems(field, &error));
+    }
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(found),
+    }
 }
 
 /// Puts the sealed key in the place of one in plain.

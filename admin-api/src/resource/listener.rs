@@ -28,8 +28,8 @@ impl Resource for Listener {
     }
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
-        validate_listener(self)?;
-        check_roots("tls.client.ca", &self.tls.client.ca)
+        let found = validate_listener(self);
+        check_roots(found, "tls.client.ca", &self.tls.client.ca)
     }
 
     fn references(&self) -> Vec<Reference<'_>> {

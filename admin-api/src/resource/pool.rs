@@ -33,8 +33,7 @@ impl Resource for Pool {
     }
 
     fn validate(&self) -> Result<(), Vec<model::Problem>> {
-        validate_pool(self)?;
-        check_roots("tls.ca", &self.tls.ca)
+        check_roots(validate_pool(self), "tls.ca", &self.tls.ca)
     }
 
     fn references(&self) -> Vec<Reference<'_>> {

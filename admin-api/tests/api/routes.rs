@@ -173,6 +173,71 @@ async fn an_item_behind_one_that_cannot_be_read_is_not_named_by_another_place() 
     refuses(&fixture, "/v1/networks", body, "networks[1]").await;
 }
 
+#[tokio::test]
+async fn whatever_is_wrong_beside_a_value_that_cannot_be_read_is_named_too() {
+    let fixture = Fixture::start().await;
+    let redirect = json!({"port": 99_999, "host": "a:1", "path": "x"});
+    let beside = json!({"limits": [], "priority": "high", "action": {"pool": "none"}});
+    let claim = json!({"path": {"exact": "/a"}, "query": "all"});
+    let bundle = "-----BEGIN CERTIFICATE-----\n?";
+    for (path, body, fields) in [
+        (
+            "/v1/routes/r",
+            json!({"action": {"redirect": redirect}, "timeouts": {"idle": "0s"}, "colour": 1}),
+            &[
+                "action.redirect.port",
+                "action.redirect.host",
+                "action.redirect.path",
+                "timeouts.idle",
+                "colour",
+            ][..],
+        ),
+        ("/v1/routes/r", beside, &["priority", "action.pool"]),
+        // With the query that cannot be read it may lead elsewhere.
+        (
+            "/v1/routes/r",
+            json!({"match": claim, "action": {"redirect": {"path": "/a"}}}),
+            &["match.query"],
+        ),
+        (
+            "/v1/limits/l",
+            json!({"requests": 1, "per": "0s", "burst": 0, "deadline": "1h"}),
+            &["per", "burst", "deadline"],
+        ),
+        (
+            "/v1/limits/l",
+            json!({"requests": "1", "per": "2d", "burst": 5, "exempt": ["10.0.0.1/8"]}),
+            &["requests", "per", "exempt[0]"],
+        ),
+        (
+            "/v1/listeners/https",
+            json!({"tls": {"certificates": ["nope"], "client": {"verify": "required"}},
+                "firewall": {"allow": ["10.0.0.1/8", "office"]}}),
+            &[
+                "firewall.allow[0]",
+                "tls.client.ca",
+                "firewall.allow[1]",
+                "tls.certificates[0]",
+            ],
+        ),
+        (
+            "/v1/listeners/https",
+            json!({"tls": {"alpn": [], "client": {"ca": bundle}}}),
+            &["tls.alpn", "tls.client.ca"],
+        ),
+        (
+            "/v1/pools/web",
+            json!({"algorithm": "best", "health": {"rise": 0}, "limits": ["none"]}),
+            &["algorithm", "health.rise", "limits[0]"],
+        ),
+    ] {
+        let answer = fixture.put(path, body.clone()).await;
+        let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.fields(), fields, "{body}: {}", answer.body);
+    }
+    assert_eq!(fixture.position().await.revision.0, 1);
+}
+
 async fn refuses(fixture: &Fixture, path: &str, body: Value, field: &str) {
     let answer = fixture.post(path, body.clone()).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
@@ -475,6 +540,12 @@ async fn a_question_that_is_none_is_refused_by_field() {
         let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(answer.fields(), [field], "{question}");
     }
+    let question = json!({"path": "/api?a=1", "client": "nobody", "pool": "web"});
+    let answer = fixture.post("/v1/routes/explain", question).await;
+    let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(answer.fields(), ["client", "pool", "path"]);
+    let rule = "client: must be an IP address, such as 192.0.2.7";
+    assert!(answer.detail().starts_with(rule), "{}", answer.detail());
     // A route may be called so, and nothing can be POSTed to any.
     let named = json!({"action": {"pool": "default"}});
     let made = fixture.put("/v1/routes/explain", named).await;

@@ -31,6 +31,8 @@ pub struct Problem {
     pub rule: String,
     #[serde(skip)]
     is_tolerated: bool,
+    #[serde(skip)]
+    is_relation: bool,
 }
 
 /// The rule that a field breaks which this version does not know.
@@ -47,6 +49,7 @@ impl Problem {
             field: field.into(),
             rule: rule.into(),
             is_tolerated: false,
+            is_relation: false,
         }
     }
 
@@ -66,6 +69,11 @@ impl Problem {
     /// have taken it.
     pub fn is_tolerated(&self) -> bool {
         self.is_tolerated
+    }
+
+    /// Whether it rests on other fields beside this one, so that it says nothing where one of these could not be read.
+    pub fn is_relation(&self) -> bool {
+        self.is_relation
     }
 }
 
@@ -131,6 +139,15 @@ impl Problems {
     /// The same, of what was found already.
     fn refuse_sent(&mut self, field: &str, rule: impl Into<String>) {
         self.0.push(Problem::tolerated(field, rule));
+    }
+
+    /// Rules that look at other fields beside those that they name.
+    fn relation(&mut self, check: impl FnOnce(&mut Self)) {
+        let known = self.0.len();
+        check(self);
+        for problem in &mut self.0[known..] {
+            problem.is_relation = true;
+        }
     }
 
     /// A share of a whole.

@@ -27,11 +27,9 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub fn validate_limit(limit: &Limit) -> Result<(), Vec<Problem>> {
     let mut problems = Problems::default();
     check_parts(&limit.by, &mut problems);
-    problems.check(
-        limit.requests > 0 || limit.concurrent > 0,
-        "requests",
-        "must be at least 1 where concurrent sets no bound",
-    );
+    let rule = "must be at least 1 where concurrent sets no bound";
+    let bounds = limit.requests > 0 || limit.concurrent > 0;
+    problems.relation(|it| it.check(bounds, "requests", rule));
     problems.duration("per", limit.per, MILLISECOND, DAY);
     check_rate(limit, &mut problems);
     problems.duration("deadline", limit.deadline, MILLISECOND, 10 * SECOND);
@@ -62,13 +60,16 @@ fn check_rate(limit: &Limit, problems: &mut Problems) {
         problems.check(value <= TOKENS_MAX, field, rule);
     };
     tokens("requests", limit.requests, problems);
-    let rate = f64::from(limit.requests) / limit.per.as_secs_f64().max(f64::MIN_POSITIVE);
+    // Of a time that is none there is no rate.
+    let has_rate = limit.per >= MILLISECOND;
+    let is_bounded = || f64::from(limit.requests) / limit.per.as_secs_f64() <= RATE_MAX;
     let rule = "must be at most 1000000 in a second";
-    problems.check(rate <= RATE_MAX, "requests", rule);
+    problems.relation(|it| it.check(!has_rate || is_bounded(), "requests", rule));
     if let Some(burst) = limit.burst {
         tokens("burst", burst, problems);
-        let rule = "must be at least 1, and only where requests are counted";
-        problems.check(burst > 0 && limit.requests > 0, "burst", rule);
+        problems.check(burst > 0, "burst", "must be at least 1");
+        let rule = "is for a limit that counts requests";
+        problems.relation(|it| it.check(limit.requests > 0, "burst", rule));
     }
 }
 
@@ -115,9 +116,7 @@ mod tests {
         assert_eq!(broken(json!({"requests": 1, "per": "25h"})), ["per"]);
         let exempt = json!({"requests": 1, "exempt": ["10.0.0.0/8", "10.1.2.3/8"]});
         assert_eq!(broken(exempt), ["exempt[1]"]);
-        assert_eq!(
-            broken(json!({"requests": 1, "per": "0s"})),
-            ["per", "requests"]
-        );
+        let timeless = json!({"requests": 1, "per": "0s", "burst": 0});
+        assert_eq!(broken(timeless), ["per", "burst"]);
     }
 }

@@ -51,7 +51,7 @@ fn check_hashing(pool: &Pool, problems: &mut Problems) {
         let rule = "must name the header, cookie or parameter: 1 to 128 characters of a token";
         (named, rule)
     };
-    problems.check(holds, "hash.name", rule);
+    problems.relation(|it| it.check(holds, "hash.name", rule));
     problems.off_or("hash.bound", hash.bound, 1.01, 1000.0);
     hash.unknown.check("hash.", problems);
 }
@@ -70,12 +70,8 @@ fn check_outlier(outlier: &Outlier, problems: &mut Problems) {
     let least = 100 * MILLISECOND;
     problems.duration("outlier.interval", outlier.interval, least, HOUR);
     problems.duration("outlier.ejection", outlier.ejection, least, HOUR);
-    problems.duration(
-        "outlier.ejection_max",
-        outlier.ejection_max,
-        outlier.ejection.max(least),
-        24 * HOUR,
-    );
+    let (most, least) = (outlier.ejection_max, outlier.ejection.max(least));
+    problems.relation(|it| it.duration("outlier.ejection_max", most, least, 24 * HOUR));
     problems.check(
         outlier.servers_min >= 2,
         "outlier.servers_min",
@@ -106,12 +102,8 @@ pub(super) fn check_retry(retry: &Retry, problems: &mut Problems) {
     );
     problems.share("retry.budget_share", retry.budget_share);
     problems.duration("retry.backoff", retry.backoff, Duration::ZERO, 60 * SECOND);
-    problems.duration(
-        "retry.backoff_max",
-        retry.backoff_max,
-        retry.backoff,
-        60 * SECOND,
-    );
+    let (most, least) = (retry.backoff_max, retry.backoff);
+    problems.relation(|it| it.duration("retry.backoff_max", most, least, 60 * SECOND));
     retry.unknown.check("retry.", problems);
 }
 
@@ -174,11 +166,8 @@ fn check_health(health: &HealthCheck, problems: &mut Problems) {
     }
     problems.share("health.jitter", health.jitter);
     let ranges = (1..=16).contains(&health.status.len()) || health.kind != CheckKind::Http;
-    problems.check(
-        ranges,
-        "health.status",
-        "must hold 1 to 16 statuses or ranges",
-    );
+    let rule = "must hold 1 to 16 statuses or ranges";
+    problems.relation(|it| it.check(ranges, "health.status", rule));
     health.unknown.check("health.", problems);
 }
 
@@ -226,7 +215,7 @@ fn check_only_for_others(health: &HealthCheck, problems: &mut Problems) {
         let is_foreign = health.kind.foreign().contains(&setting);
         let rule = format!("is for the {kinds} alone: null takes it away");
         let field = format!("health.{setting}");
-        problems.check(is_default || !is_foreign, &field, rule);
+        problems.relation(|it| it.check(is_default || !is_foreign, &field, rule));
     }
 }
 

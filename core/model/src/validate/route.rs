@@ -53,19 +53,14 @@ fn check_prefix(route: &Route, problems: &mut Problems) {
         route.claim.path,
         Some(PathClaim::Exact(_) | PathClaim::Prefix(_))
     );
-    problems.check(
-        route.rewrite.prefix.is_none() || has_prefix,
-        "rewrite.prefix",
-        "is for a route that claims an exact path or a prefix",
-    );
-    let is_answer = matches!(route.action, Action::Answer(_));
     let rewrite = &route.rewrite;
-    problems.check(
-        !is_answer
-            || (rewrite.prefix.is_none() && rewrite.path.is_none() && rewrite.host.is_none()),
-        "rewrite",
-        "must not be given where the balancer answers by itself",
-    );
+    let rule = "is for a route that claims an exact path or a prefix";
+    let fits = rewrite.prefix.is_none() || has_prefix;
+    problems.relation(|it| it.check(fits, "rewrite.prefix", rule));
+    let is_answer = matches!(route.action, Action::Answer(_));
+    let is_empty = rewrite.prefix.is_none() && rewrite.path.is_none() && rewrite.host.is_none();
+    let rule = "must not be given where the balancer answers by itself";
+    problems.check(!is_answer || is_empty, "rewrite", rule);
 }
 
 /// What the balancer answers by itself is not counted.

@@ -21,7 +21,7 @@ pub(super) fn check_listener(listener: &Listener, problems: &mut Problems) {
     let is_named = |it| tls.certificates.is_empty() || tls.certificates.contains(it);
     let rule = "must be one of \"tls.certificates\", where these are named";
     let is_shown = tls.default.as_ref().is_none_or(is_named);
-    problems.check(is_shown, "tls.default", rule);
+    problems.relation(|it| it.check(is_shown, "tls.default", rule));
     let distinct = |(index, it)| !tls.alpn[..index].contains(it);
     let holds = !tls.alpn.is_empty() && tls.alpn.iter().enumerate().all(distinct);
     let rule = "must name \"h2\", \"http/1.1\" or both, each once";

@@ -24,11 +24,8 @@ pub(super) fn check_sticky(sticky: &Sticky, problems: &mut Problems) {
     // Where the kind is none, they are kept for when there is stickiness again.
     let has_cookie = matches!(sticky.kind, StickyKind::Cookie | StickyKind::None);
     for (field, is_default) in of_cookies {
-        problems.check(
-            has_cookie || is_default,
-            field,
-            "is for the kind cookie alone: null takes it away",
-        );
+        let rule = "is for the kind cookie alone: null takes it away";
+        problems.relation(|it| it.check(has_cookie || is_default, field, rule));
     }
     sticky.unknown.check("sticky.", problems);
 }
@@ -54,7 +51,7 @@ fn check_name(sticky: &Sticky, problems: &mut Problems) {
             "must name the header: 1 to 128 characters of a token",
         ),
     };
-    problems.check(holds, "sticky.name", rule);
+    problems.relation(|it| it.check(holds, "sticky.name", rule));
 }
 
 #[cfg(test)]

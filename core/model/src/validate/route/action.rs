@@ -52,12 +52,12 @@ fn check_redirect(route: &Route, redirect: &Redirect, problems: &mut Problems) {
         || changes_path;
     let rule =
         "must say another scheme, host, port or path: the client would ask for the same again";
-    problems.check(changes, "action.redirect", rule);
+    problems.relation(|it| it.check(changes, "action.redirect", rule));
     let rule =
         "leads back to what the route claims: the client would ask for the same again, for ever";
     // Older versions took it.
     let is_endless = changes && leads_back(route, redirect);
-    problems.check_sent(!is_endless, "action.redirect", rule);
+    problems.relation(|it| it.check_sent(!is_endless, "action.redirect", rule));
     let host = redirect.host.as_ref();
     let rule = "must be the name of a host, without a port";
     let is_host = host.is_none_or(|host| is_host_name(host));
@@ -150,7 +150,8 @@ fn check_answer(answer: &Answer, problems: &mut Problems) {
     let field = "action.answer.body";
     let may_have_body = !matches!(answer.status, 204 | 205 | 304);
     let rule = "must be empty: an answer of this status has none";
-    problems.check(may_have_body || answer.body.is_empty(), field, rule);
+    let fits = may_have_body || answer.body.is_empty();
+    problems.relation(|it| it.check(fits, field, rule));
     let rule = format!("must hold at most {BODY_MAX} bytes");
     problems.check(answer.body.len() <= BODY_MAX, field, rule);
     let kind = &answer.content_type;

@@ -117,6 +117,6 @@ pub(super) fn check_hsts(hsts: &Hsts, problems: &mut Problems) {
     let year = Duration::from_secs(365 * 24 * 3600);
     let may_preload = hsts.include_subdomains && hsts.max_age >= year;
     let rule = "must have \"include_subdomains\", and a \"max_age\" of a year at least: browsers' lists ask for both";
-    problems.check(!hsts.preload || may_preload, "hsts.preload", rule);
+    problems.relation(|it| it.check(!hsts.preload || may_preload, "hsts.preload", rule));
     hsts.unknown.check("hsts.", problems);
 }
