@@ -10,6 +10,10 @@ use crate::{ClientCertificates, ClientVerify, Listener, ListenerTls, PoolTls};
 /// The most certificates that a listener may name. One that has more names none, and shows all.
 const CERTIFICATES_MAX: usize = 1_000;
 
+/// What is asked of a listener that asks clients for certificates.
+const ROOTS: &str = "is needed where \"tls.client.verify\" asks for certificates: the roots that they must lead to, as PEM \
+    (`roundhouse listener set https --tls-client-ca FILE`)";
+
 pub(super) fn check_listener(listener: &Listener, problems: &mut Problems) {
     let tls = &listener.tls;
     let is_plain = listener.id.as_str() == "http";
@@ -31,8 +35,13 @@ pub(super) fn check_listener(listener: &Listener, problems: &mut Problems) {
 }
 
 fn check_clients(client: &ClientCertificates, problems: &mut Problems) {
-    if client.verify != ClientVerify::None || !client.ca.is_empty() {
-        check_pem("tls.client.ca", &client.ca, problems);
+    let field = "tls.client.ca";
+    match client.ca.is_empty() {
+        true => {
+            let verifies = client.verify != ClientVerify::None;
+            problems.relation(|it| it.check(!verifies, field, ROOTS));
+        }
+        false => check_pem(field, &client.ca, problems),
     }
     let name = &client.subject_header;
     let rule = match () {
@@ -104,7 +113,13 @@ mod tests {
     fn clients_are_verified_by_roots_and_their_subject_has_a_field_of_its_own() {
         let client = |client: Value| listener("https", json!({"client": client}));
         assert!(client(json!({"verify": "required", "ca": CA})).is_empty());
-        assert_eq!(client(json!({"verify": "optional"})), ["tls.client.ca"]);
+        let without = json!({"id": "https", "tls": {"client": {"verify": "optional"}}});
+        let without = serde_json::from_value(without).expect("a listener's shape");
+        let problems = validate_listener(&without).expect_err("no roots");
+        let said = problems[0].to_string();
+        assert!(said.starts_with("tls.client.ca: is needed where"), "{said}");
+        assert!(said.contains("--tls-client-ca FILE"), "{said}");
+        assert_eq!(problems.len(), 1);
         assert_eq!(client(json!({"ca": "x"})), ["tls.client.ca"]);
         for name in ["", "a b", "Host", "Content_Length", "X-Forwarded-For"] {
             let fields = client(json!({"subject_header": name}));
