@@ -93,6 +93,10 @@ impl Asked {
     fn problems(&self) -> Vec<model::Problem> {
         let unknown = self.unknown.0.keys();
         let mut problems: Vec<_> = unknown.map(model::Problem::unknown_field).collect();
+        if Method::from_bytes(self.method.as_bytes()).is_err() {
+            let rule = "must be a method as requests write it, such as \"GET\"";
+            problems.push(model::Problem::new("method", rule));
+        }
         if let Err(rule) = self.matched() {
             problems.push(model::Problem::new("path", rule));
         }

@@ -535,15 +535,17 @@ async fn a_question_that_is_none_is_refused_by_field() {
         (json!({"path": "/", "client": "nobody"}), "client"),
         (json!({"path": "/", "scheme": "ftp"}), "scheme"),
         (json!({"path": "/", "pool": "web"}), "pool"),
+        (json!({"path": "/", "method": "a b"}), "method"),
+        (json!({"path": "/", "method": ""}), "method"),
     ] {
         let answer = fixture.post("/v1/routes/explain", question.clone()).await;
         let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(answer.fields(), [field], "{question}");
     }
-    let question = json!({"path": "/api?a=1", "client": "nobody", "pool": "web"});
+    let question = json!({"path": "/api?a=1", "client": "nobody", "method": "a b", "pool": "web"});
     let answer = fixture.post("/v1/routes/explain", question).await;
     let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(answer.fields(), ["client", "pool", "path"]);
+    assert_eq!(answer.fields(), ["client", "pool", "method", "path"]);
     let rule = "client: must be an IP address, such as 192.0.2.7";
     assert!(answer.detail().starts_with(rule), "{}", answer.detail());
     // A route may be called so, and nothing can be POSTed to any.

@@ -160,6 +160,11 @@ fn a_bad_word_of_a_command_is_named_with_its_flag_and_what_it_must_be() {
         ),
         ("route explain http://a/ --client b", "--client", address),
         (
+            "route explain http://a/ --method a/b",
+            "--method",
+            "must be a method as requests write it",
+        ),
+        (
             "pool set a --health udp",
             "--health",
             "http, tcp, grpc, none",

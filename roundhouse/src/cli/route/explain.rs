@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use client::{Considered, Explained, Inquiry};
-use http::Uri;
 use http::uri::Authority;
+use http::{Method, Uri};
 use model::Action;
 
 use super::table::action;
@@ -19,8 +19,8 @@ pub(crate) struct Args {
     #[arg(value_name = "URL", value_parser = url)]
     url: Uri,
     /// Its method.
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
-    method: String,
+    #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
+    method: Method,
     /// One of its headers. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
@@ -42,7 +42,7 @@ impl Args {
     fn inquiry(&self) -> Inquiry {
         let authority = self.url.authority().map(Authority::as_str);
         Inquiry {
-            method: Some(self.method.clone()),
+            method: Some(self.method.to_string()),
             scheme: self.url.scheme_str().map(str::to_owned),
             host: authority.unwrap_or_default().to_owned(),
             path: self.url.path().to_owned(),
@@ -116,6 +116,12 @@ fn url(text: &str) -> Result<Uri, String> {
     if is_web { Ok(url) } else { Err(rule()) }
 }
 
+/// A token (RFC 9110, 9.1).
+fn method(text: &str) -> Result<Method, String> {
+    let rule = |_| "must be a method as requests write it, such as \"GET\"".to_owned();
+    Method::from_bytes(text.as_bytes()).map_err(rule)
+}
+
 fn client(text: &str) -> Result<IpAddr, String> {
     let rule = |_| "must be an IP address, such as 192.0.2.7".to_owned();
     text.parse().map_err(rule)
@@ -125,4 +131,23 @@ fn header(text: &str) -> Result<(String, String), String> {
     let rule = || "must be a name, = and a value".to_owned();
     let (name, value) = text.split_once('=').ok_or_else(rule)?;
     Ok((name.into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_a_token_and_no_other_word() {
+        for good in ["GET", "get", "M-SEARCH"] {
+            assert_eq!(method(good).expect(good), good);
+        }
+        for bad in ["", "a b", "GET/", "GET\r\n", "é"] {
+            let rule = method(bad).expect_err(bad);
+            assert_eq!(
+                rule,
+                "must be a method as requests write it, such as \"GET\""
+            );
+        }
+    }
 }
