@@ -33,12 +33,12 @@ pub(super) enum Broken {
 pub(super) struct Download {
     respond: SendResponse<Bytes>,
     asked: Asked,
-    /// Where the head is read.
-    space: Box<Space>,
+    /// Where the head is read, from its first byte to its last.
+    space: Option<Box<Space>>,
     /// What was read, and is not used up.
     read: Bytes,
-    /// What was read, and is not written.
-    share: Share,
+    /// What was read, and is not written; nothing before the first of it.
+    share: Option<Share>,
     /// The body and where it goes, once the head is sent.
     body: Option<(Content, SendStream<Bytes>)>,
     is_complete: bool,
@@ -58,15 +58,13 @@ impl From<Gone> for Broken {
 }
 
 impl Download {
-    pub(super) fn new(shared: &Shared, respond: SendResponse<Bytes>, asked: Asked) -> Self {
-        let mut space = shared.talk.spaces.take();
-        space.response.reset();
+    pub(super) fn new(respond: SendResponse<Bytes>, asked: Asked) -> Self {
         Self {
             respond,
             asked,
-            space,
+            space: None,
             read: Bytes::new(),
-            share: shared.backlog.share(),
+            share: None,
             body: None,
             is_complete: false,
             stalled: None,
@@ -95,9 +93,11 @@ impl Download {
         }
     }
 
-    /// Gives back what it worked in.
-    pub(super) fn end(self, shared: &Shared) {
-        shared.talk.spaces.give(self.space);
+    /// Gives back what it reads heads in.
+    pub(super) fn rest(&mut self, shared: &Shared) {
+        if let Some(space) = self.space.take() {
+            shared.talk.spaces.give(space);
+        }
     }
 
     /// Moves it on as far as it goes; ready when all of it was sent.
@@ -109,7 +109,7 @@ impl Download {
     ) -> Poll<Result<(), Broken>> {
         while !self.is_complete {
             let (is_staged, needs_more) = match &mut self.body {
-                None => (false, !self.send_head()?),
+                None => (false, !self.send_head(shared)?),
                 Some((body, _)) => (true, body.stage(&mut self.read)?),
             };
             if needs_more {
@@ -122,11 +122,16 @@ impl Download {
     }
 
     /// Sends a head, where all of it is there.
-    fn send_head(&mut self) -> Result<bool, Broken> {
+    fn send_head(&mut self, shared: &Shared) -> Result<bool, Broken> {
         if self.read.is_empty() {
             return Ok(false);
         }
-        let head = &mut self.space.response;
+        let space = self.space.get_or_insert_with(|| {
+            let mut space = shared.talk.spaces.take();
+            space.response.reset();
+            space
+        });
+        let head = &mut space.response;
         let limits = Limits::for_own_answers();
         let parsed = parse_response(&self.read, self.asked, &limits, head);
         let Parse::Complete { head_length } = parsed.map_err(|_| Broken::Source)? else {
@@ -145,6 +150,7 @@ impl Download {
         self.is_complete = decoder.is_done();
         let sent = self.respond.send_response(answer, self.is_complete);
         self.body = Some((Content::new(decoder), sent.map_err(|_| Broken::Gone)?));
+        self.rest(shared);
         Ok(true)
     }
 
@@ -156,7 +162,9 @@ impl Download {
     ) -> Poll<Result<(), Broken>> {
         // It is the beginning of a head or of a line, if anything. What else was in its memory is the client's to take.
         self.read = Bytes::copy_from_slice(&self.read);
-        if shared.backlog.poll_room(&self.share, context).is_pending() {
+        if let Some(share) = &self.share
+            && shared.backlog.poll_room(share, context).is_pending()
+        {
             return poll_stalled(&mut self.stalled, context, shared);
         }
         self.stalled = None;
@@ -166,7 +174,8 @@ impl Download {
             // No body of the balancer's writing lasts until its end.
             return Poll::Ready(Err(Broken::Source));
         }
-        self.read = self.share.take_over(if self.read.is_empty() {
+        let share = self.share.get_or_insert_with(|| shared.backlog.share());
+        self.read = share.take_over(if self.read.is_empty() {
             more
         } else {
             [&self.read[..], &more].concat()

@@ -51,7 +51,7 @@ async fn serve(shared: &Rc<Shared>, request: Request<RecvStream>, respond: SendR
         head_only: parts.method == Method::HEAD,
         upgrade: None,
     };
-    let download = Download::new(shared, respond, asked);
+    let download = Download::new(respond, asked);
     let mut head = Vec::with_capacity(HEAD_ROOM);
     let coming = Coming {
         scheme: shared.talk.scheme(),
@@ -97,7 +97,7 @@ async fn exchange(shared: &Shared, upload: Upload, download: Download) {
         }
     })
     .await;
-    ways.download.end(shared);
+    ways.download.rest(shared);
 }
 
 fn poll_once(future: Pin<&mut impl Future<Output = ()>>, context: &mut Context<'_>) -> bool {
@@ -182,5 +182,5 @@ async fn refuse(shared: &Shared, refusal: Refusal, mut download: Download) {
     if sent.is_err() {
         download.reset(Reason::CANCEL);
     }
-    download.end(shared);
+    download.rest(shared);
 }
