@@ -37,14 +37,6 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// A head, to begin with.
-    pub(crate) fn new(head: Vec<u8>) -> Self {
-        Self {
-            out: head,
-            ..Self::default()
-        }
-    }
-
     /// Where more can be written, once all is flushed.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
@@ -126,7 +118,8 @@ mod tests {
 
     #[test]
     fn pieces_are_written_behind_their_lines_whatever_the_pipe_takes_at_once() {
-        let mut staged = Staged::new(b"HEAD\r\n\r\n".to_vec());
+        let mut staged = Staged::default();
+        staged.out().extend_from_slice(b"HEAD\r\n\r\n");
         let long = Bytes::from(vec![b'x'; 200_000]);
         staged.stage(long.clone(), Piece::Chunk { last: false });
         let whole = [b"HEAD\r\n\r\n30d40\r\n", &long[..], b"\r\n"].concat();

@@ -17,8 +17,9 @@ const NARROW_MAX: usize = 16 << 10;
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    incoming: Rc<RefCell<Lane>>,
-    outgoing: Rc<RefCell<Lane>>,
+    /// Both directions; the incoming one is that of this number.
+    lanes: Rc<[RefCell<Lane>; 2]>,
+    incoming: usize,
     resets: Cell<bool>,
 }
 
@@ -49,19 +50,35 @@ enum State {
 
 /// A new connection.
 pub(crate) fn pipe() -> (Pipe, Pipe) {
-    let [one, other] = [(), ()].map(|()| Rc::<RefCell<Lane>>::default());
-    let end = |incoming: &Rc<_>, outgoing: &Rc<_>| Pipe {
-        incoming: Rc::clone(incoming),
-        outgoing: Rc::clone(outgoing),
+    let lanes = Rc::<[RefCell<Lane>; 2]>::default();
+    let end = |incoming| Pipe {
+        lanes: Rc::clone(&lanes),
+        incoming,
         resets: Cell::new(false),
     };
-    (end(&one, &other), end(&other, &one))
+    (end(0), end(1))
 }
 
 impl Pipe {
+    fn incoming(&self) -> &RefCell<Lane> {
+        &self.lanes[self.incoming]
+    }
+
+    fn outgoing(&self) -> &RefCell<Lane> {
+        &self.lanes[1 - self.incoming]
+    }
+
+    /// Writes the first bytes, in the memory that they are in, and however many they are.
+    pub(crate) fn begin_with(&self, bytes: Vec<u8>) {
+        let mut lane = self.outgoing().borrow_mut();
+        debug_assert!(lane.bytes.is_empty(), "nothing was written before");
+        lane.bytes = bytes;
+        wake(&mut lane.reader);
+    }
+
     /// As [`super::Stream::poll_read_ready`].
     pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut lane = self.incoming.borrow_mut();
+        let mut lane = self.incoming().borrow_mut();
         if lane.has_news() {
             return Poll::Ready(Ok(()));
         }
@@ -88,12 +105,12 @@ impl Pipe {
 
     /// As [`super::Stream::try_read`].
     pub(crate) fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
-        self.incoming.borrow_mut().read(room)
+        self.incoming().borrow_mut().read(room)
     }
 
     /// Takes all that is there, in the memory that it is in; nothing at the end of the stream.
     pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
-        let mut lane = self.incoming.borrow_mut();
+        let mut lane = self.incoming().borrow_mut();
         if lane.has_news() {
             return Poll::Ready(lane.take());
         }
@@ -103,7 +120,7 @@ impl Pipe {
 
     /// Whether the other end may write little at a time alone. What it has written stays.
     pub(crate) fn narrow(&self, narrow: bool) {
-        let mut lane = self.incoming.borrow_mut();
+        let mut lane = self.incoming().borrow_mut();
         if std::mem::replace(&mut lane.narrow, narrow) && !narrow {
             wake(&mut lane.writer);
         }
@@ -115,7 +132,7 @@ impl Pipe {
         context: &mut Context<'_>,
         parts: [&[u8]; 3],
     ) -> Poll<io::Result<usize>> {
-        let mut lane = self.outgoing.borrow_mut();
+        let mut lane = self.outgoing().borrow_mut();
         match lane.write(parts) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 note(&mut lane.writer, context);
@@ -127,7 +144,7 @@ impl Pipe {
 
     /// Waits until the other end reads no more.
     pub(crate) fn poll_unread(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut lane = self.outgoing.borrow_mut();
+        let mut lane = self.outgoing().borrow_mut();
         if lane.unread {
             return Poll::Ready(());
         }
@@ -137,13 +154,13 @@ impl Pipe {
 
     /// As [`super::Stream::end_writing`].
     pub(crate) fn end_writing(&self) -> io::Result<()> {
-        self.outgoing.borrow_mut().end(State::Ended);
+        self.outgoing().borrow_mut().end(State::Ended);
         Ok(())
     }
 
     /// Ends writing in the middle: who reads finds this error behind what was written.
     pub(crate) fn break_off(&self, kind: io::ErrorKind) {
-        self.outgoing.borrow_mut().end(State::Broken(kind));
+        self.outgoing().borrow_mut().end(State::Broken(kind));
     }
 
     /// As [`super::Stream::reset_on_close`].
@@ -159,8 +176,8 @@ impl Drop for Pipe {
         } else {
             State::Ended
         };
-        self.outgoing.borrow_mut().end(end);
-        self.incoming.borrow_mut().abandon();
+        self.outgoing().borrow_mut().end(end);
+        self.incoming().borrow_mut().abandon();
     }
 }
 
@@ -322,6 +339,18 @@ mod tests {
             server.poll_take(&mut context),
             Poll::Ready(Err(_))
         ));
+    }
+
+    #[test]
+    fn what_it_begins_with_may_be_longer_than_what_follows() {
+        let mut context = Context::from_waker(Waker::noop());
+        let (client, server) = pipe();
+        let much = vec![b'x'; UNDER_WAY_MAX + 1];
+        client.begin_with(much.clone());
+        assert!(write(&client, &mut context, b"more").is_pending());
+        let taken = server.poll_take(&mut context);
+        assert!(matches!(taken, Poll::Ready(Ok(bytes)) if bytes == much));
+        assert!(write(&client, &mut context, b"more").is_ready());
     }
 
     #[test]

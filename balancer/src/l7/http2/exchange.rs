@@ -17,11 +17,12 @@ use super::upload::Upload;
 use crate::l7::codec::{Answer, Asked, Refusal, Version, write_answer};
 use crate::l7::conversation::{BUSY_FOR, serve_one};
 use crate::l7::problem::Problem;
+use crate::l7::talk::Talk;
 use crate::request_id::RequestId;
 use crate::stream::{Pipe, Stream, pipe};
 
-/// Room for the head of an ordinary request.
-const HEAD_ROOM: usize = 1 << 10;
+/// Room for the head of a short request: half of what the allocator still takes for a small piece, which costs it much less.
+const HEAD_ROOM: usize = 512;
 
 /// Both directions.
 struct Ways<'a> {
@@ -61,7 +62,15 @@ async fn serve(shared: &Rc<Shared>, request: Request<RecvStream>, respond: SendR
     match request::write(&parts, coming, &mut head) {
         Ok(framing) => {
             drop(parts);
-            exchange(shared, Upload::new(head, framing, body), download).await;
+            let (ours, theirs) = pipe();
+            ours.begin_with(head);
+            let ways = Ways {
+                shared,
+                upload: Upload::new(framing, body),
+                download,
+                pipe: Some(ours),
+            };
+            exchange(ways, shared.talk.for_exchange(Stream::Pipe(theirs))).await;
         }
         Err(refusal) => refuse(shared, refusal, download).await,
     }
@@ -69,16 +78,10 @@ async fn serve(shared: &Rc<Shared>, request: Request<RecvStream>, respond: SendR
 }
 
 /// Has the request served, and sends the answer back.
-async fn exchange(shared: &Shared, upload: Upload, download: Download) {
-    let (ours, theirs) = pipe();
-    let mut served = pin!(serve_one(shared.talk.for_exchange(Stream::Pipe(theirs))));
+async fn exchange(mut ways: Ways<'_>, talk: Talk) {
+    let shared = ways.shared;
+    let mut served = pin!(serve_one(talk));
     let mut is_served = false;
-    let mut ways = Ways {
-        shared,
-        upload,
-        download,
-        pipe: Some(ours),
-    };
     poll_fn(|context| {
         loop {
             ways.poll_request(context);

@@ -6,6 +6,9 @@ use http::{Response, StatusCode};
 
 use crate::l7::codec::{Framing, Name, ResponseHead};
 
+/// The one name in each answer that `http` does not know, ready made.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The answer whose head begins `bytes`, in whose memory its values stay. It is the balancer's own writing, so that it fails only where
 /// that is wrong.
 pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()>, http::Error> {
@@ -17,7 +20,10 @@ pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()
         if field.meaning.is_of_http1() {
             continue;
         }
-        let name = HeaderName::from_bytes(field.name.of(bytes))?;
+        let name = match field.meaning {
+            Name::RequestId => REQUEST_ID,
+            _ => HeaderName::from_bytes(field.name.of(bytes))?,
+        };
         let value = bytes.slice(field.value.start()..field.value.end());
         let mut value = HeaderValue::from_maybe_shared(value)?;
         // It never comes twice, and would only drive out what does of the client's table.
@@ -29,7 +35,8 @@ pub(super) fn response(bytes: &Bytes, head: &ResponseHead) -> Result<Response<()
         _ => head.declared_length,
     };
     if let Some(length) = length {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let mut number = itoa::Buffer::new();
+        headers.insert(CONTENT_LENGTH, number.format(length).parse()?);
     }
     Ok(response)
 }

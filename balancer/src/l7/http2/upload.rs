@@ -1,4 +1,4 @@
-//! The way of a request: its head, and its body as it comes, into the pipe. What the exchange has not taken, the client may not send more of.
+//! The way of a request's body, as it comes, into the pipe. What the exchange has not taken, the client may not send more of.
 
 use std::task::{Context, Poll, ready};
 
@@ -24,12 +24,12 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// With a head, which is sent in any case.
-    pub(super) fn new(head: Vec<u8>, framing: Framing, body: RecvStream) -> Self {
+    /// What follows a head that was sent.
+    pub(super) fn new(framing: Framing, body: RecvStream) -> Self {
         Self {
             body,
             framing,
-            staged: Staged::new(head),
+            staged: Staged::default(),
             is_whole: matches!(framing, Framing::None | Framing::Length(0)),
         }
     }
