@@ -25,7 +25,7 @@ pub(super) async fn answer(talk: &Talk, space: &mut Space, problem: Problem) -> 
 }
 
 /// Says why an exchange that was prepared has no server's answer.
-pub(super) async fn refuse(exchange: Exchange<'_>, problem: Problem) -> After {
+pub(super) async fn refuse(exchange: &mut Exchange<'_>, problem: Problem) -> After {
     if exchange.space.download.is_halfway() {
         // In the middle of an interim answer there is nothing more to say.
         return After::Close;

@@ -65,7 +65,7 @@ pub(crate) async fn serve(
 ) {
     let address = visitor.peer.ip().to_canonical();
     let talk = Talk {
-        timer: worker.timers.timer(),
+        timer: Rc::new(worker.timers.timer()),
         entrance: visitor.entrance,
         secured: visitor.secured,
         address,

@@ -66,8 +66,8 @@ pub(super) async fn dispatch(talk: &Talk, space: &mut Space, head_length: usize)
         (Ok(()), Err(_)) => Ending::Unanswered(Problem::CircuitOpen),
     };
     match ending {
-        Ending::Answered(connection, flight) => relay(exchange, connection, flight).await,
-        Ending::Unanswered(problem) => refuse(exchange, problem).await,
+        Ending::Answered(connection, flight) => relay(&mut exchange, connection, flight).await,
+        Ending::Unanswered(problem) => refuse(&mut exchange, problem).await,
         Ending::ClientGone => After::Close,
     }
 }

@@ -33,13 +33,13 @@ enum End {
 
 /// Streams the answer of which the head is in `space.response`, and everything that belongs to it.
 pub(super) async fn relay(
-    mut exchange: Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     connection: Connection,
     mut flight: InFlight,
 ) -> After {
     flight.note(exchange.outcome());
     let cookie = exchange.cookie_for(flight.server());
-    let returned = match start(&mut exchange, cookie.as_deref()) {
+    let returned = match start(exchange, cookie.as_deref()) {
         Ok(returned) => returned,
         Err(bad) => {
             flight.note(Outcome::Failed);
@@ -51,11 +51,11 @@ pub(super) async fn relay(
     };
     if returned.relay == Relay::Tunnel {
         // How long it is open says nothing of how fast the server is.
-        count(&exchange);
+        count(exchange);
     }
     let live = flight.server().live();
-    let end = stream(&mut exchange, &connection.stream, live, returned).await;
-    finish(&exchange, connection, flight, returned, end)
+    let end = stream(exchange, &connection.stream, live, returned).await;
+    finish(exchange, connection, flight, returned, end)
 }
 
 /// Writes the head as the client gets it, and what is there of the body behind it.

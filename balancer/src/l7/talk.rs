@@ -36,7 +36,7 @@ pub(super) struct Talk {
     pub(super) spaces: Rc<Spaces>,
     pub(super) stream: Stream,
     /// Of whatever the connection waits for.
-    pub(super) timer: Timer,
+    pub(super) timer: Rc<Timer>,
     pub(super) entrance: Entrance,
     /// What its handshake brought, where it came by TLS.
     pub(super) secured: Option<Rc<Secured>>,
@@ -67,13 +67,13 @@ pub(super) struct Watch {
 }
 
 impl Talk {
-    /// The same client with one request of many, which comes on a stream of its own.
-    pub(super) fn for_exchange(&self, stream: Stream) -> Self {
+    /// The same client with one request of many, which comes on a stream of its own, and waits by the timer of the task that serves it.
+    pub(super) fn for_exchange(&self, stream: Stream, timer: Rc<Timer>) -> Self {
         Self {
             worker: Rc::clone(&self.worker),
             spaces: Rc::clone(&self.spaces),
             stream,
-            timer: self.worker.timers.timer(),
+            timer,
             entrance: self.entrance,
             secured: self.secured.clone(),
             address: self.address,

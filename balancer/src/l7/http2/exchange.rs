@@ -20,6 +20,7 @@ use crate::l7::problem::Problem;
 use crate::l7::talk::Talk;
 use crate::request_id::RequestId;
 use crate::stream::{Pipe, Stream, pipe};
+use crate::timers::Timer;
 
 /// Room for the head of a short request: half of what the allocator still takes for a small piece, which costs it much less.
 const HEAD_ROOM: usize = 512;
@@ -35,17 +36,22 @@ struct Ways<'a> {
 
 /// Serves requests one after another, until none has come for a while.
 pub(super) async fn serve_in_turn(shared: Rc<Shared>) {
-    let timer = shared.talk.worker.timers.timer();
+    let timer = Rc::new(shared.talk.worker.timers.timer());
     loop {
         let until = shared.talk.after(BUSY_FOR);
         let Some((request, respond)) = shared.arrivals.next(&timer, until).await else {
             return;
         };
-        serve(&shared, request, respond).await;
+        serve(&shared, &timer, request, respond).await;
     }
 }
 
-async fn serve(shared: &Rc<Shared>, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+async fn serve(
+    shared: &Rc<Shared>,
+    timer: &Rc<Timer>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
     let open = shared.open();
     let (parts, body) = request.into_parts();
     let asked = Asked {
@@ -64,13 +70,14 @@ async fn serve(shared: &Rc<Shared>, request: Request<RecvStream>, respond: SendR
             drop(parts);
             let (ours, theirs) = pipe();
             ours.begin_with(head);
+            let theirs = Stream::Pipe(theirs);
             let ways = Ways {
                 shared,
                 upload: Upload::new(framing, body),
                 download,
                 pipe: Some(ours),
             };
-            exchange(ways, shared.talk.for_exchange(Stream::Pipe(theirs))).await;
+            exchange(ways, shared.talk.for_exchange(theirs, Rc::clone(timer))).await;
         }
         Err(refusal) => refuse(shared, refusal, download).await,
     }
