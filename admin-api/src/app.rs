@@ -1,5 +1,6 @@
 //! What every handler works with: the registry, the view that follows it, and the one turn to change it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,11 +68,9 @@ impl App {
         }
     }
 
-    /// The collections that it knows from a registry which other hands were in: what they wrote there, others have not heard of.
-    pub(crate) fn doubtful(&self) -> Vec<Collection> {
-        let view = self.view();
-        let damage = view.damage.iter().filter(|_| view.tainted);
-        damage.map(|damage| damage.collection).collect()
+    /// The collections of which the own copy is a damaged one: what other hands wrote there, nobody else has heard of.
+    pub(crate) fn doubtful(&self) -> BTreeSet<Collection> {
+        self.view().tainted.clone()
     }
 
     /// What resources of this state are shown beside.

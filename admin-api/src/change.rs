@@ -69,9 +69,9 @@ impl App {
             let doubtful = self.doubtful();
             let commit = intent.commit(changes, &seen);
             let mut commit = commit.doubting(|collection| doubtful.contains(&collection));
-            found
-                .iter()
-                .for_each(|element| correct(&mut commit, element));
+            for element in &found {
+                correct(&mut commit, element);
+            }
             match self.commit(commit, deadline).await {
                 Ok(recorded) => {
                     let is_own = self.is_own(intent, &recorded.committed).await;
@@ -81,12 +81,10 @@ impl App {
                     self.refreshed(&seen).await;
                 }
                 Err(CommitError::Unseen { elements }) => {
-                    let mut elements = elements.into_iter();
-                    elements.try_for_each(|element| {
+                    for element in elements {
                         refuse_if_unread_now(&element, &seen)?;
                         found.push(element);
-                        Ok::<_, Problem>(())
-                    })?;
+                    }
                 }
                 Err(error) => return Err(refusal(error, intent)),
             }

@@ -60,7 +60,7 @@ async fn report(fleet: &Fleet, advertise: &str, probes: Found, announce: bool) -
         host: runtime::host_name(),
         // Nobody counts on a copy that may lack what is not gone.
         applied: snapshot
-            .filter(|_| !view.tainted)
+            .filter(|_| view.tainted.is_empty())
             .map(|snapshot| snapshot.position),
         origin: view.origin,
         nacks: nacks.named,

@@ -77,6 +77,11 @@ impl Seen {
         self.digest.as_ref() == Some(&digest(stored))
     }
 
+    /// Whether there is such an element.
+    pub(crate) fn is_there(&self) -> bool {
+        self.digest.is_some()
+    }
+
     /// What stands for it where it is compared in a script: never empty.
     pub(crate) fn as_str(&self) -> &str {
         self.digest.as_deref().unwrap_or("nothing")

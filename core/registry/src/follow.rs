@@ -271,7 +271,7 @@ impl Driver {
             damage: follower.damage().to_vec(),
             abandoned: follower.abandoned().cloned(),
             dated: follower.dated().collect(),
-            tainted: follower.is_tainted(),
+            tainted: follower.tainted().clone(),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What a follower shows to its process: the state to act on, and how far it can be trusted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Delta, Fault, Hold, InstanceId, Moment, Origin, Position, Revision, Snapshot, Term};
+use model::{
+    Collection, Delta, Fault, Hold, InstanceId, Moment, Origin, Position, Revision, Snapshot, Term,
+};
 use tokio::time::Instant;
 
 use crate::RegistryError;
@@ -39,8 +42,8 @@ pub struct View {
     pub abandoned: Option<Arc<[Delta]>>,
     /// The latest revisions that were followed one by one, oldest first, and when each was committed.
     pub dated: Vec<(Revision, Moment)>,
-    /// Whether the own copy is one of a damaged registry too: what it lacks may not be gone.
-    pub tainted: bool,
+    /// The collections of which the own copy is one of a damaged registry too: what it lacks may not be gone.
+    pub tainted: BTreeSet<Collection>,
 }
 
 /// The leader, as its last heartbeat named it.

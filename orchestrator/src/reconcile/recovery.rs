@@ -66,7 +66,7 @@ impl Recovery {
     async fn recover(&mut self, view: &View) {
         let own = view.snapshot.as_deref().map(|snapshot| OwnCopy {
             snapshot,
-            is_whole: !view.tainted,
+            is_whole: view.tainted.is_empty(),
         });
         let Ok(instances) = self.fleet.registry.instances().await else {
             self.candidate.reset();

@@ -15,6 +15,7 @@ local writes = {}
 for i = 19, #ARGV, 7 do
   local write = { collection = ARGV[i], key = ARGV[i + 1], identity = ARGV[i + 4], seen = ARGV[i + 5],
     is_untold = ARGV[i + 6] == 'untold' }
+  write.is_known = write.seen ~= '' and write.seen ~= 'nothing'
   if ARGV[i + 2] == 'put' then
     write.value = ARGV[i + 3]
   end
@@ -198,18 +199,22 @@ local function is_short(collection)
   return redis.call('HLEN', elements_of[collection]) < tonumber(head[collection .. ':count'] or 0)
 end
 
--- Stages a write, unless it changes nothing that is known: of what other hands put there nobody has heard, and where elements were
--- taken, who still knows one has to learn that it is removed. `moved` gives an element that is there a new identity.
-local function stage(collection, key, value, before, moved, is_untold)
-  if not before and not value and not is_short(collection) then
+-- Stages what a write makes of an element, unless that changes nothing that is known: of what other hands put there nobody has heard,
+-- and where they took one, who still knows it has to learn that it is removed. `moved` gives an element that is there a new identity.
+local function stage(collection, key, write, before, moved)
+  local value = write.value
+  if not before and not value and not write.is_known and not is_short(collection) then
     return
   end
   local old = before and before.stamp
-  if old and value and value_text(before.text) == value and not is_untold then
+  if old and value and value_text(before.text) == value and not write.is_untold then
     return
   end
   table.insert(steps, { collection = collection, key = key, before = before, after = value and wrap(old, value, moved) })
 end
+
+-- What removes an element that nobody asks about.
+local removal = {}
 
 local function is_at(server, address)
   return server and server.stamp and type(server.value) == 'table' and server.value.address == address
@@ -219,9 +224,9 @@ end
 local function stage_server(write)
   local before = stored('servers', write.key)
   local stays = is_at(before, write.identity)
-  stage('servers', write.key, write.value, before, not stays, write.is_untold)
+  stage('servers', write.key, write, before, not stays)
   if not (stays and write.value) then
-    stage('health', write.key, nil, stored('health', write.key), false)
+    stage('health', write.key, removal, stored('health', write.key), false)
     renewed[write.key] = true
   end
 end
@@ -233,7 +238,7 @@ local function stage_verdict(write)
   if write.value and (renewed[write.key] or not is_about) then
     table.insert(refused, write.key)
   elseif not renewed[write.key] then
-    stage('health', write.key, write.value, stored('health', write.key), false, write.is_untold)
+    stage('health', write.key, write, stored('health', write.key), false)
   end
 end
 
@@ -243,7 +248,7 @@ for _, write in ipairs(writes) do
   elseif write.collection == 'health' then
     stage_verdict(write)
   else
-    stage(write.collection, write.key, write.value, stored(write.collection, write.key), false, write.is_untold)
+    stage(write.collection, write.key, write, stored(write.collection, write.key), false)
   end
 end
 

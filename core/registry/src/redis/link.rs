@@ -294,7 +294,8 @@ impl Link {
     }
 
     /// Turns a failure into an error, and leaves a connection that failed to nobody else, nor one to a Redis
-    /// that says that another one is to be asked: who is, is found with the next connection.
+    /// that says that another one is to be asked: who is, is found with the next connection. Any answer, a refusal too, shows that the
+    /// connection is of use.
     fn settle<T>(
         &self,
         operation: &'static str,
@@ -346,7 +347,7 @@ impl State {
         (connection, self.generation)
     }
 
-    /// A connection alone is no sign that it is of use: a cluster's node without the fleet's keys greets everybody.
+    /// A connection alone is no sign that it is of use.
     fn answered(&mut self, endpoint: &Endpoint) {
         self.failures = 0;
         self.retry_at = None;

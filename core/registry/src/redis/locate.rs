@@ -128,10 +128,14 @@ impl Locator {
         let mut connection = self.open(place, settings, config).await.map_err(explain)?;
         let mut hello = redis::cmd("HELLO");
         let greeting = hello.arg(3).query_async(&mut connection).await;
-        match objection(&greeting.map_err(explain)?) {
-            Some(reason) => Err(endpoint.unreachable(reason)),
-            None => Ok(connection),
+        let greeting = greeting.map_err(explain)?;
+        if let Some(reason) = objection(&greeting) {
+            return Err(endpoint.unreachable(reason));
         }
+        if said(&greeting, "mode") == "cluster" {
+            self.check_keys(&mut connection).await.map_err(explain)?;
+        }
+        Ok(connection)
     }
 
     /// A Redis without TLS waits for the end of what it takes for a command, and says nothing.
@@ -188,20 +192,23 @@ fn credentials(login: &Login) -> RedisConnectionInfo {
     settings
 }
 
-/// Why what answered cannot be the registry, by what it said to HELLO, and what to do.
-fn objection(greeting: &HashMap<String, Value>) -> Option<String> {
-    let said = |name: &str| match greeting.get(name) {
+fn said(greeting: &HashMap<String, Value>, name: &str) -> String {
+    match greeting.get(name) {
         Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
         Some(Value::SimpleString(text)) => text.clone(),
         _ => String::new(),
-    };
-    if said("mode") == "sentinel" {
+    }
+}
+
+/// Why what answered cannot be the registry, by what it said to HELLO, and what to do.
+fn objection(greeting: &HashMap<String, Value>) -> Option<String> {
+    if said(greeting, "mode") == "sentinel" {
         return Some("a Sentinel answers there: write redis+sentinel://host:port/service".into());
     }
-    if let Some(reason) = settings::too_old(&said("version")) {
+    if let Some(reason) = settings::too_old(&said(greeting, "version")) {
         return Some(format!("{reason}: upgrade it"));
     }
-    let is_replica = matches!(said("role").as_str(), "replica" | "slave");
+    let is_replica = matches!(said(greeting, "role").as_str(), "replica" | "slave");
     is_replica.then(|| {
         "it is a replica, which takes no writes: name its master, or have it found by redis+sentinel:// or redis+cluster://"
             .into()

@@ -125,11 +125,11 @@ impl Troubles {
     }
 }
 
-/// A Redis that answers to nothing at present refuses all, and is itself again as soon as it answers to anything: one that loads its data,
-/// or has a script that does not end.
+/// A Redis that loads its data, or has a script that does not end, refuses all, and is itself again as soon as it answers to anything. One
+/// whose slot is moving refuses what is about several keys, and answers the rest.
 fn subject(operation: &'static str, about: &str, error: &RegistryError) -> Subject {
     match error {
-        RegistryError::Unreachable { .. } => whole(),
+        RegistryError::Unreachable { reason, .. } if !reason.contains("TRYAGAIN") => whole(),
         _ => (operation, about.into()),
     }
 }
@@ -192,11 +192,12 @@ mod tests {
     #[test]
     fn what_answers_to_anything_refuses_no_longer_all() {
         let troubles = Troubles::default();
-        let loading = RegistryError::Unreachable {
+        let refusal = |reason: &str| RegistryError::Unreachable {
             endpoint: "redis.example:6379".into(),
-            reason: "LOADING Redis is loading the dataset in memory".into(),
+            reason: reason.into(),
             nothing_done: true,
         };
+        let loading = refusal("LOADING Redis is loading the dataset in memory");
         let lacking = RegistryError::MissingRight {
             reason: "committing".into(),
         };
@@ -207,6 +208,10 @@ mod tests {
         assert_eq!(troubles.present(), [loading, lacking.clone()]);
         troubles.over("reading the head", "");
         assert_eq!(troubles.present(), [lacking]);
+        let moving = refusal("TRYAGAIN Multiple keys request during rehashing of slot");
+        troubles.met("committing", "", &moving);
+        troubles.over("reading the head", "");
+        assert_eq!(troubles.present(), [moving]);
     }
 
     #[test]

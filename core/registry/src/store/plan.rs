@@ -42,6 +42,11 @@ impl Write {
         self.seen.as_ref().is_some_and(|seen| seen.is_untold)
     }
 
+    /// Whether its author knows the element that it replaces.
+    pub(super) fn is_known(&self) -> bool {
+        self.seen.as_ref().is_some_and(Seen::is_there)
+    }
+
     fn new(change: &Change, seen: &BTreeMap<(Collection, String), Seen>) -> Self {
         let name = (change.collection(), change.key());
         let seen = seen.get(&name).cloned();

@@ -62,13 +62,14 @@ impl Store {
         short.map(|(collection, _)| *collection).collect()
     }
 
-    /// Stages a write, unless it changes nothing that is known: of what other hands put there nobody has heard, and where elements
-    /// were taken, who still knows one has to learn that it is removed. `moved` gives an element that is there a new identity.
+    /// Stages what a write makes of an element, unless that changes nothing that is known: of what other hands put there nobody has
+    /// heard, and where they took one, who still knows it has to learn that it is removed. `moved` gives an element that is there a
+    /// new identity.
     fn stage_element(&self, stage: &mut Stage, write: Write, moved: bool) {
         let before = self.stored(write.collection, &write.key);
         let stamp = before.and_then(|before| stamp_of(before));
         let unchanged = match (before, &write.value) {
-            (None, None) => !stage.short.contains(&write.collection),
+            (None, None) => !write.is_known() && !stage.short.contains(&write.collection),
             (Some(before), Some(value)) => {
                 stamp.is_some() && value_text(before) == Some(value) && !write.is_untold()
             }

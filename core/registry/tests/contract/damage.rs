@@ -15,6 +15,7 @@ contract! {
     what_its_author_has_not_seen_so_is_not_written_over,
     what_nobody_was_told_of_is_written_anew_although_it_is_the_same,
     the_removal_of_an_element_that_was_taken_by_hand_is_a_revision,
+    the_removal_of_what_its_author_knows_is_a_revision_whatever_is_counted,
 }
 
 async fn filled(fixture: &Fixture) {
@@ -222,4 +223,23 @@ async fn the_removal_of_an_element_that_was_taken_by_hand_is_a_revision(fixture:
     let log = fixture.registry.log_after(before).await.expect("an answer");
     let entry = &log.expect("it holds that")[0].entries[0];
     assert_eq!((entry.key.as_str(), &entry.value), ("default/a", &None));
+}
+
+/// What other hands put there is not counted, so that what they take then is not missed.
+async fn the_removal_of_what_its_author_knows_is_a_revision_whatever_is_counted(fixture: &Fixture) {
+    filled(fixture).await;
+    fixture.tamper(Collection::Servers, "default/c", Some("nonsense"));
+    fixture.commit(vec![put("c", 3)]).await;
+    let state = fixture.snapshot().await.snapshot;
+    fixture.tamper(Collection::Servers, "default/c", None);
+    let before = fixture.head().await.position;
+    let commit = || Commit::new(operator(), vec![remove("c")]);
+    let unknown = fixture.registry.commit(commit()).await;
+    assert_eq!(unknown.expect("an answer").position, before);
+    let removed = fixture.registry.commit(commit().over(&state)).await;
+    let removed = removed.expect("a commit").position;
+    assert_eq!(removed.revision, before.revision.next());
+    let log = fixture.registry.log_after(before).await.expect("an answer");
+    let entry = &log.expect("it holds that")[0].entries[0];
+    assert_eq!((entry.key.as_str(), &entry.value), ("default/c", &None));
 }

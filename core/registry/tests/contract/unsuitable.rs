@@ -167,6 +167,8 @@ async fn a_node_without_slots_is_said_once_to_be_of_no_use() {
     for _ in 0..4 {
         let error = registry.head().await.expect_err("a node without slots");
         one_line(&error, "the cluster has no node for the fleet's slot");
+        let settings = registry.warnings().await.expect_err("it is of no use");
+        one_line(&settings, "the cluster has no node for the fleet's slot");
     }
     assert_eq!(log.count("trying on"), 1);
     assert_eq!(log.count("is reachable"), 0);

@@ -3,6 +3,7 @@
 
 use futures_util::FutureExt;
 use futures_util::future::select_ok;
+use redis::aio::MultiplexedConnection;
 use redis::{ProtocolVersion, RedisResult};
 
 use super::{Locator, asking, credentials};
@@ -45,8 +46,16 @@ impl Locator {
     async fn has_keys(&self, node: &Host) -> RedisResult<()> {
         let settings = credentials(&self.address.login).set_protocol(ProtocolVersion::RESP3);
         let mut connection = self.open(self.tcp(node), settings, &asking()).await?;
+        self.check_keys(&mut connection).await
+    }
+
+    /// Asks a node for one of the keys. One that does not have them answers whatever is about no key all the same.
+    pub(super) async fn check_keys(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<()> {
         let mut command = redis::cmd("EXISTS");
-        command.arg(&self.key).query_async(&mut connection).await
+        command.arg(&self.key).query_async(connection).await
     }
 }
 
