@@ -9,15 +9,13 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
 use crate::app::App;
-use crate::body::sift;
+use crate::body::{Accepted, sift};
 use crate::change::Outcome;
 use crate::durability::Kept;
 use crate::extract::Intent;
 use crate::problem::Problem;
 use crate::resource::{Known, Resource, missing, render, stamp, unread};
 use crate::wait::{Until, Wait};
-
-pub(crate) use crate::body::Accepted;
 
 /// A resource before and after a change; nothing where it was not, or is no more.
 #[derive(Debug, Clone)]
@@ -44,7 +42,7 @@ pub(crate) fn replacement<R: Resource>(
     accept(described::<R>(key, sent), stored, true, Some(snapshot)).whole()
 }
 
-/// The same, with whatever is wrong with it beside what could be read.
+/// The same, with whatever is wrong with it beside what could be read. Whether what it names is there is for who sees more than the snapshot.
 pub(crate) fn replacing<R: Resource>(
     key: &R::Key,
     stored: Option<&R>,
@@ -71,8 +69,8 @@ pub(crate) fn patched<R: Resource>(
     accept(value, Some(stored), false, Some(snapshot)).whole()
 }
 
-/// What is named that is not there is told with whatever else is wrong; where nothing is, that is for [`check`], which has more to look at
-/// before.
+/// Reads a value and holds it to its rules. What it names has to be `among` the elements there; that is said here only beside something else
+/// that is wrong, and otherwise by [`check`], after the request's own conditions.
 fn accept<R: Resource>(
     value: Value,
     stored: Option<&R>,

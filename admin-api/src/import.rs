@@ -12,7 +12,8 @@ use model::{
 use serde_json::{Map, Value};
 
 use crate::address::is_name;
-use crate::edit::{self, Accepted};
+use crate::body::Accepted;
+use crate::edit;
 use crate::problem::{Problem, taken};
 use crate::resource::{Means, Resource, Target, check_room, missing};
 
@@ -304,8 +305,14 @@ fn check_addresses(fleet: &Fleet, snapshot: &Snapshot, problems: &mut Problems) 
     for (key, server) in &fleet.servers {
         let twin = holders.insert((&key.pool, server.address), server);
         if let Some(twin) = twin.filter(|twin| is_new(twin) || is_new(server)) {
-            let field = format!("{}.address", name::<Server>(key));
-            problems.add(field, taken(&twin.key(), twin.state));
+            // The one that comes is wrong, and not the one that is there.
+            let (wrong, other) = if is_new(server) {
+                (server, twin)
+            } else {
+                (twin, server)
+            };
+            let field = format!("{}.address", name::<Server>(&wrong.key()));
+            problems.add(field, taken(&other.key(), other.state));
         }
     }
 }

@@ -145,7 +145,7 @@ pub(crate) async fn explain(
     }
     let asked = Asked::read(sent)?;
     let path = asked.matched();
-    let path = path.map_err(|rule| Problem::field("path", rule))?;
+    let path = path.expect("what was read has a path that routes can look at");
     let snapshot = app.snapshot()?;
     // Long lists of networks take a while to compile.
     let explained = tokio::task::spawn_blocking(move || {

@@ -30,6 +30,8 @@ struct Sources {
     instances: Result<Vec<Instance>, String>,
     lags: Lags,
     warnings: Vec<String>,
+    /// Whether the registry holds no head.
+    is_forgetful: bool,
     /// What the registry refuses this process, and what it found there by other hands.
     troubles: Vec<RegistryError>,
     /// The fingerprint of what this admin API seals to.
@@ -40,9 +42,10 @@ struct Sources {
 pub(crate) async fn show(State(app): State<Arc<App>>) -> Json<Value> {
     let view = app.view();
     let snapshot = view.snapshot.clone();
-    let (survey, warnings) = tokio::join!(
+    let (survey, warnings, head) = tokio::join!(
         ask(fleet::survey(&*app.registry, &view)),
-        ask(app.registry.warnings())
+        ask(app.registry.warnings()),
+        ask(app.registry.head()),
     );
     let (instances, lags) = match survey {
         Ok((instances, lags)) => (Ok(instances), lags),
@@ -51,6 +54,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Json<Value> {
     let leader = fleet::leader(&view, Instant::now());
     let warnings = warnings.unwrap_or_default();
     let sources = Sources {
+        is_forgetful: head.map_or(view.head_missing, |head| head.is_none()),
         view,
         chains: snapshot
             .as_ref()
@@ -152,7 +156,7 @@ fn alarms(sources: &Sources) -> Vec<Value> {
         alarms.push(alarm(kind, &subject, &detail, 1));
     };
     let view = &sources.view;
-    if view.head_missing {
+    if sources.is_forgetful {
         let mut reports = sources.instances.iter().flatten().map(|it| &it.report);
         let detail = match reports.any(|report| report.applied.is_some()) {
             true => Problem::Forgetful.to_string(),

@@ -177,7 +177,7 @@ async fn whatever_is_wrong_with_a_document_is_named_by_element_and_field() {
         ),
         (
             json!([{"pool": "default", "id": "new", "address": "10.0.0.9:9"}]),
-            "servers[default/old].address",
+            "servers[default/new].address",
         ),
     ] {
         let answer = fixture.put(IMPORT, json!({"servers": servers})).await;
@@ -277,6 +277,20 @@ async fn servers_of_one_document_may_change_places() {
     let document = json!({"servers": [server("a", 2), server("b", 1)]});
     let answer = fixture.put(IMPORT, document).await.expect(StatusCode::OK);
     assert_eq!(told(&answer).len(), 2);
+}
+
+#[tokio::test]
+async fn of_two_servers_at_one_address_the_one_that_comes_is_wrong() {
+    let fixture = Fixture::start().await;
+    fixture.add("m", "10.0.0.1:1").await;
+    for id in ["a", "z"] {
+        let answer = fixture
+            .put(IMPORT, json!({"servers": [server(id, 1)]}))
+            .await;
+        let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.fields(), [format!("servers[default/{id}].address")]);
+        assert!(answer.detail().contains("default/m"), "{}", answer.detail());
+    }
 }
 
 #[tokio::test]

@@ -257,6 +257,10 @@ async fn a_registry_without_memory_is_not_one_where_nothing_has_happened() {
         let answer = answer.expect(StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.detail().contains("holds no fleet"), "{path}");
     }
+    let status = fixture.get("/v1/status").await.body;
+    let alarms = status["alarms"].as_array().expect("a list");
+    let mut kinds = alarms.iter().map(|alarm| &alarm["kind"]);
+    assert!(kinds.any(|kind| kind == "memory_lost"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
