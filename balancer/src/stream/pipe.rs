@@ -17,8 +17,9 @@ const NARROW_MAX: usize = 16 << 10;
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    /// Both directions; the incoming one is that of this number.
+    /// Both directions.
     lanes: Rc<[RefCell<Lane>; 2]>,
+    /// Which of them this end reads.
     incoming: usize,
     resets: Cell<bool>,
 }

@@ -182,12 +182,7 @@ async fn refuse(shared: &Shared, refusal: Refusal, mut download: Download) {
     };
     write_answer(&answer, &mut text);
     let (ours, theirs) = pipe();
-    poll_fn(|context| {
-        // It is far shorter than what a pipe holds.
-        let _ = theirs.poll_write(context, [&text, b"", b""]);
-        Poll::Ready(())
-    })
-    .await;
+    theirs.begin_with(text);
     let sent = poll_fn(|context| download.poll(context, &ours, shared)).await;
     if sent.is_err() {
         download.reset(Reason::CANCEL);

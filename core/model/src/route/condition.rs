@@ -32,9 +32,9 @@ pub enum Test {
 }
 
 impl Condition {
-    /// Whether it holds of a query, without its question mark. Parameters are compared once they are decoded, as forms encode them; any of
-    /// those of the name counts.
-    pub fn holds_of(&self, query: &[u8]) -> bool {
+    /// Whether it holds of the parameters of a query, without its question mark. They are compared once they are decoded, as forms encode
+    /// them; any of those of the name counts. Headers are compared otherwise.
+    pub fn holds_of_query(&self, query: &[u8]) -> bool {
         let parameters = query.split(|byte| *byte == b'&');
         let parameters = parameters
             .filter(|parameter| !parameter.is_empty())
@@ -92,7 +92,7 @@ mod tests {
             value,
             unknown: Unknown::default(),
         };
-        condition.holds_of(query.as_bytes())
+        condition.holds_of_query(query.as_bytes())
     }
 
     #[test]

@@ -60,11 +60,11 @@ fn check_rate(limit: &Limit, problems: &mut Problems) {
         problems.check(value <= TOKENS_MAX, field, rule);
     };
     tokens("requests", limit.requests, problems);
-    // Of a time that is none there is no rate.
+    // Of a time that is too short, that alone is said.
     let has_rate = limit.per >= MILLISECOND;
-    let is_bounded = || f64::from(limit.requests) / limit.per.as_secs_f64() <= RATE_MAX;
+    let is_bounded = f64::from(limit.requests) <= RATE_MAX * limit.per.as_secs_f64();
     let rule = "must be at most 1000000 in a second";
-    problems.relation(|it| it.check(!has_rate || is_bounded(), "requests", rule));
+    problems.relation(|it| it.check(!has_rate || is_bounded, "requests", rule));
     if let Some(burst) = limit.burst {
         tokens("burst", burst, problems);
         problems.check(burst > 0, "burst", "must be at least 1");

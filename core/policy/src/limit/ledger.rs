@@ -22,7 +22,7 @@ const KEYS_MAX: usize = 1 << 20;
 /// While the registry does not answer, it is asked about one key in this time, in microseconds.
 const PROBE_EACH: u64 = 100_000;
 
-/// When a request may come again that is refused for want of the registry. Nobody knows when that answers again; until then there is nothing.
+/// When a request is told to come again that a closed limit refuses for want of the registry: nobody knows when that answers.
 const CLOSED_FOR: Duration = Duration::from_secs(5);
 
 /// One balancer's ledger.
@@ -177,18 +177,11 @@ impl Ledger {
         if passes {
             return self.passed(limit, key, meter, &terms, wakes);
         }
-        let refused = Checked::refused(meter, &terms, wakes);
-        let is_closed = is_away && limit.without_registry() == WithoutRegistry::Closed;
-        let least = if is_closed {
-            CLOSED_FOR
-        } else {
-            Duration::ZERO
-        };
-        Checked {
-            may_ask,
-            reset: refused.reset.max(least),
-            ..refused
+        let mut refused = Checked::refused(meter, &terms, wakes);
+        if is_closed(limit, is_away) {
+            refused.reset = refused.reset.max(CLOSED_FOR);
         }
+        Checked { may_ask, ..refused }
     }
 
     /// What is said of a request that is one too many at the same time, which is known without the registry.
@@ -367,11 +360,15 @@ fn meter_of<'a>(
     Some(meter)
 }
 
+/// Whether every request is refused, for want of the registry.
+fn is_closed(limit: &Limit, is_away: bool) -> bool {
+    is_away && limit.without_registry() == WithoutRegistry::Closed
+}
+
 fn lets_pass(limit: &Limit, meter: &mut Meter, terms: &Terms, now: u64, is_away: bool) -> bool {
     meter.comes(terms, now);
-    let is_closed = is_away && limit.without_registry() == WithoutRegistry::Closed;
     // Who is refused whatever there is takes nothing away from those that come once the registry is back.
-    let has_one = !is_closed && meter.spend(terms);
+    let has_one = !is_closed(limit, is_away) && meter.spend(terms);
     if is_away {
         meter.spends_alone(terms);
     }

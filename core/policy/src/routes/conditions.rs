@@ -49,7 +49,7 @@ impl Conditions {
             && self.allow_scheme(question)
             && self.allow_client(question)
             && (self.headers.iter()).all(|condition| has_header(question, condition))
-            && (self.query.iter()).all(|condition| condition.holds_of(question.query))
+            && (self.query.iter()).all(|condition| condition.holds_of_query(question.query))
     }
 
     /// Those that do not hold, by the names of their fields.
@@ -64,7 +64,7 @@ impl Conditions {
         let headers = self.headers.iter();
         let headers = headers.filter(|condition| !has_header(question, condition));
         let query = self.query.iter();
-        let query = query.filter(|condition| !condition.holds_of(question.query));
+        let query = query.filter(|condition| !condition.holds_of_query(question.query));
         parts
             .map(|(part, _)| part.to_owned())
             .chain(headers.map(|(name, _)| named(name)))

@@ -114,14 +114,14 @@ fn keeps_path(Route { claim, rewrite, .. }: &Route, redirect: &Redirect) -> bool
     }
 }
 
-/// Whether a path, with its query, is the only one that is claimed.
+/// Whether a path is the only one that is claimed, and the query behind it, or none, fulfils all that is asked of queries.
 fn leads_to_claimed(claim: &Claim, target: &str) -> bool {
     let target = target.split_once('#').map_or(target, |(before, _)| before);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let normal = NormalPath::of(path.as_bytes());
     let is_claimed = |claimed: &str| normal.is_ok_and(|it| it.matched() == claimed.as_bytes());
     let mut conditions = claim.query.iter();
-    exact(claim).is_some_and(is_claimed) && conditions.all(|it| it.holds_of(query.as_bytes()))
+    exact(claim).is_some_and(is_claimed) && conditions.all(|it| it.holds_of_query(query.as_bytes()))
 }
 
 /// The only path that is claimed, where there is but one.
