@@ -12,7 +12,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 use model::FleetName;
@@ -272,11 +273,16 @@ fn directory() -> TempDir {
     TempDir::new().expect("a temporary directory")
 }
 
-/// A port that is free now, and that the kernel gives nobody who asks for any.
+/// A port that is free now, and that the kernel gives nobody who asks for any. They come in turn, from a random one on: one that was given
+/// and is not in use yet is not given again.
 pub fn free_port() -> u16 {
+    static TURN: LazyLock<AtomicUsize> =
+        LazyLock::new(|| rand::random_range(0..PORTS.len()).into());
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let mut tries = std::iter::repeat_with(|| rand::random_range(PORTS)).take(1000);
-    tries.find(free).expect("a free port")
+    let next = || TURN.fetch_add(1, Ordering::Relaxed) % PORTS.len();
+    let mut tries = std::iter::repeat_with(next).take(PORTS.len());
+    let port = tries.find_map(|turn| PORTS.clone().nth(turn).filter(free));
+    port.expect("a free port")
 }
 
 fn end(mut process: Child) {

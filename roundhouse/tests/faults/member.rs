@@ -1,15 +1,12 @@
 //! One process of the fleet, which can be ended and started again with the same addresses and the same folder.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clock::Clock;
 use crate::proxy::Proxy;
 use crate::shared::process::{Process, Role};
-
-/// Not one of the ports that connections are given: a member that is away for a while must find its own free again.
-const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// Mounts a small disk that only this process and its children see, and that goes with them.
 const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=256k,mode=0700 small "$0" && exec "$@""#;
@@ -146,13 +143,7 @@ pub(crate) fn can_mount() -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
+/// A member that is away for a while must find its own free again.
 fn lasting_address() -> SocketAddr {
-    let free = |port: u16| {
-        TcpListener::bind(("127.0.0.1", port))
-            .ok()?
-            .local_addr()
-            .ok()
-    };
-    let mut tries = std::iter::repeat_with(|| rand::random_range(PORTS)).take(1000);
-    tries.find_map(free).expect("a free port")
+    SocketAddr::from(([127, 0, 0, 1], registry::testing::free_port()))
 }
