@@ -1,7 +1,8 @@
 //! Routes as resources.
 
 use model::{
-    Action, Change, Collection, Elements, Route, RouteId, Snapshot, Unknown, validate_route,
+    Action, Change, Collection, Elements, Route, RouteId, Snapshot, Unknown, WEIGHT_MAX,
+    validate_route,
 };
 
 use super::Resource;
@@ -30,6 +31,10 @@ impl Resource for Route {
         let rule = match field {
             "action" => "must be an object with one of pool, split, redirect and answer",
             "match.path" => "must be an object with one of exact, prefix and pattern",
+            "action.redirect.port" => "must be a whole number from 1 to 65535",
+            _ if field.starts_with("action.split.pools[") && field.ends_with("].weight") => {
+                return Some(format!("must be a whole number from 0 to {WEIGHT_MAX}"));
+            }
             _ if is_test(field) => {
                 "must be present, absent, or an object with one of exact and prefix"
             }

@@ -526,6 +526,29 @@ async fn a_request_is_explained() {
 }
 
 #[tokio::test]
+async fn a_number_that_no_field_of_its_kind_holds_is_told_the_bounds_of_the_rule() {
+    let fixture = Fixture::start().await;
+    let share = |weight: i64| json!({"split": {"pools": [{"pool": "default", "weight": weight}]}});
+    let weight = "action.split.pools[0].weight";
+    for (action, field, bounds) in [
+        (share(-1), weight, "from 0 to 1000"),
+        (share(70_000), weight, "from 0 to 1000"),
+        (share(1001), weight, "from 0 to 1000"),
+        (
+            json!({"redirect": {"port": 70_000}}),
+            "action.redirect.port",
+            "from 1 to 65535",
+        ),
+    ] {
+        let route = json!({"id": "r", "action": action});
+        let answer = fixture.post("/v1/routes", route).await;
+        let answer = answer.expect(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer.fields(), [field], "{action}");
+        assert!(answer.detail().contains(bounds), "{}", answer.detail());
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_is_none_is_refused_by_field() {
     let fixture = Fixture::start().await;
     for (question, field) in [

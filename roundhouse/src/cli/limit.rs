@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Subcommand;
 use clap::builder::TypedValueParser;
+use clap::{ArgGroup, Subcommand};
 use client::Shown;
 use model::{Limit, LimitId, LimitMode, LimitPart, parse_duration};
 use serde::Serialize;
@@ -35,6 +35,7 @@ pub(crate) enum Command {
 
 /// The flags of `roundhouse limit set`.
 #[derive(clap::Args, Clone, Debug)]
+#[command(group = ArgGroup::new("what").args(["requests", "concurrent", "file"]).required(true).multiple(true))]
 pub(crate) struct Set {
     /// The limit's name.
     #[arg(value_name = "NAME")]
@@ -46,12 +47,7 @@ pub(crate) struct Set {
     #[arg(long, value_name = "N", requires = "requests", value_parser = count())]
     burst: Option<u32>,
     /// How many requests one balancer takes at the same time.
-    #[arg(
-        long,
-        value_name = "N",
-        required_unless_present_any = ["requests", "file"],
-        value_parser = count()
-    )]
+    #[arg(long, value_name = "N", value_parser = count())]
     concurrent: Option<u32>,
     /// What makes requests count together: client, route, host, or header:NAME. May be repeated.
     #[arg(long, value_name = "PART", value_parser = part)]

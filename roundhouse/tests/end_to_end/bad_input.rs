@@ -158,6 +158,7 @@ fn a_bad_word_of_a_command_is_named_with_its_flag_and_what_it_must_be() {
             "--by",
             "must be client",
         ),
+        ("limit set a", "--requests <N/TIME>", "--concurrent <N>"),
         ("route explain http://a/ --client b", "--client", address),
         (
             "route explain http://a/ --method a/b",

@@ -32,9 +32,11 @@ fn check_split(split: &Split, problems: &mut Problems) {
     let some_weight = pools.iter().any(|share| share.weight > 0);
     let rule = "must give one pool a weight above 0 at least";
     problems.check(some_weight || pools.is_empty(), field, rule);
-    let rule = format!("must have weights from 0 to {WEIGHT_MAX}");
-    let bounded = pools.iter().all(|share| share.weight <= WEIGHT_MAX);
-    problems.check(bounded, field, rule);
+    for (index, share) in pools.iter().enumerate() {
+        let field = format!("{field}[{index}].weight");
+        let rule = format!("must be from 0 to {WEIGHT_MAX}");
+        problems.check(share.weight <= WEIGHT_MAX, &field, rule);
+    }
     split.unknown.check("action.split.", problems);
     for share in pools {
         let prefix = format!("action.split.{}.", share.pool);

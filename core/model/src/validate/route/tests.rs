@@ -174,7 +174,8 @@ fn a_split_has_pools_and_one_of_them_a_weight() {
     breaks(split(json!([])), &[field]);
     breaks(split(json!([share("a", 0)])), &[field]);
     breaks(split(json!([share("a", 1), share("a", 2)])), &[field]);
-    breaks(split(json!([share("a", 1001)])), &[field]);
+    let weight = format!("{field}[1].weight");
+    breaks(split(json!([share("a", 1), share("b", 1001)])), &[&weight]);
     let many: Vec<_> = (0..33)
         .map(|number| share(&format!("p{number}"), 1))
         .collect();
